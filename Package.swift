@@ -1,0 +1,117 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every Swift target is compiled with the same rules; see docs/architecture.md for what each target may import.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+
+let package = Package(
+    name: "tq",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Broker", targets: ["Broker"]),
+        .library(name: "TQClient", targets: ["TQClient"]),
+        .library(name: "TQWorker", targets: ["TQWorker"]),
+        .executable(name: "tq-broker", targets: ["tq-broker"]),
+        .executable(name: "tq-worker", targets: ["tq-worker"]),
+        .executable(name: "tq-admin", targets: ["tq-admin"]),
+        .executable(name: "tq-inspect", targets: ["tq-inspect"]),
+        .executable(name: "tq-bench", targets: ["tq-bench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2"),
+    ],
+    targets: [
+        // The store: bytes in families, written in atomic batches.
+        .systemLibrary(name: "CRocksDBSystem", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
+        .target(name: "CRocksDB", dependencies: ["CRocksDBSystem"]),
+        library("ByteStore", ["TQModel", "CRocksDB"]),
+
+        // The queue: what is decided, and how it is kept.
+        library("TQModel"),
+        library("QueueCore", ["TQModel"]),
+        library("Storage", ["TQModel", "QueueCore", "ByteStore"]),
+
+        // The broker: who may ask, over which wire.
+        library("WireProtocol", ["TQModel"]),
+        library("BrokerConfig", ["TQModel", configuration]),
+        library("Telemetry", [logging]),
+        library(
+            "Broker",
+            ["TQModel", "QueueCore", "ByteStore", "Storage", "WireProtocol", nioCore, nioPosix, logging]
+        ),
+
+        // The other side of the wire.
+        library("TQClient", ["TQModel", "WireProtocol", nioCore, nioPosix, logging]),
+        library("TQWorker", ["TQModel", "TQClient", logging]),
+
+        // Proof.
+        library("HistoryChecker", ["TQModel"]),
+        library("Simulation", ["TQModel", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
+
+        // Commands.
+        library("CommandLineSupport", ["TQModel", argumentParser]),
+        executable(
+            "tq-broker",
+            ["TQModel", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
+        ),
+        executable(
+            "tq-worker",
+            ["TQModel", "TQClient", "TQWorker", "Telemetry", "CommandLineSupport", argumentParser, logging, subprocess]
+        ),
+        executable("tq-admin", ["TQModel", "TQClient", "CommandLineSupport", argumentParser]),
+        executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
+        executable(
+            "tq-bench",
+            ["TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram, nioCore, nioPosix]
+        ),
+        executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
+        executable(
+            "tq-crash-test",
+            ["TQModel", "TQClient", "HistoryChecker", "CommandLineSupport", argumentParser, subprocess]
+        ),
+
+        tests("TQModelTests", ["TQModel"]),
+        tests("ByteStoreTests", ["ByteStore"]),
+        tests("QueueCoreTests", ["QueueCore", "TQModel"]),
+        tests("StorageTests", ["Storage", "QueueCore", "ByteStore", "TQModel"]),
+        tests("WireProtocolTests", ["WireProtocol", "TQModel"]),
+        tests("BrokerConfigTests", ["BrokerConfig", "TQModel"]),
+        tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
+        tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
+        tests("SimulationTests", ["Simulation"]),
+        tests("CommandTests", ["CommandLineSupport", "TQModel", subprocess]),
+        tests("HouseRulesTests", []),
+    ],
+    cxxLanguageStandard: .cxx2b
+)

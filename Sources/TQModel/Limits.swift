@@ -1,0 +1,29 @@
+/// The bounds of what the broker takes; docs/wire-protocol.md and docs/limits.md state the same numbers.
+public enum Limits {
+    /// A frame's body in bytes, type byte included: 16 MiB.
+    public static let frameBytesMax = 16 * 1024 * 1024
+    /// A payload or a result in bytes: 10 MiB.
+    public static let payloadBytesMax = 10 * 1024 * 1024
+    /// The name of a queue, a task type or a worker in bytes of UTF-8.
+    public static let nameBytesMax = 255
+    /// An idempotency key in bytes.
+    public static let idempotencyKeyBytesMax = 255
+    /// The error text kept of a failed attempt in bytes; the rest is cut at a character.
+    public static let errorBytesMax = 4096
+    /// Tasks in one submit, handles in one complete, fail, release or renew, and ids in one redrive.
+    public static let batchCountMax = 10_000
+    /// Queues named by one claim.
+    public static let claimQueuesMax = 256
+    /// Task types named by one claim.
+    public static let claimTypesMax = 256
+    /// Tasks in one claim, and the credit of a claim stream (`broker.max_batch_claim`'s default).
+    public static let claimCountMax = 1000
+    /// Names of queues, task types and workers kept by one broker.
+    public static let namesMax = 1_000_000
+    /// How long one claim or wait may park: one hour, in milliseconds.
+    public static let waitMillisecondsMax: UInt64 = 3_600_000
+    /// The longest lease, timeout, delay in a renewal or backoff: one year, in milliseconds.
+    public static let durationMillisecondsMax: UInt64 = 366 * 86_400_000
+    /// Retries that a task may ask for.
+    public static let retriesMax: UInt16 = 10_000
+}

@@ -1,0 +1,349 @@
+/// What a broker answers; see ``Request`` for which one belongs to which.
+public enum Reply: Hashable, Sendable {
+    /// One entry per task, in the order of the request.
+    case submitted([Result<Submission, TQError>])
+    case claimed([Delivery])
+    /// Tasks that a stream delivers, unasked.
+    case delivery(stream: UInt32, [Delivery])
+    /// One entry per item of the request, in its order; `nil` is success.
+    case outcomes([TQError?])
+    case status(TaskStatus)
+    case result(TaskResult)
+    case statistics(BrokerStatistics)
+    case queues([QueueStatistics])
+    case workers([WorkerStatus])
+    case deadLetters(DeadLetterPage)
+    case health(Health)
+    case done
+    case error(TQError)
+}
+
+/// A task that is stored.
+public struct Submission: Hashable, Sendable {
+    public var id: TaskID
+    /// Whether the task was there already, under the same idempotency key.
+    public var isDuplicate: Bool
+
+    public init(id: TaskID, isDuplicate: Bool = false) {
+        self.id = id
+        self.isDuplicate = isDuplicate
+    }
+}
+
+/// A task in the hands of a worker.
+public struct Delivery: Hashable, Sendable {
+    public var lease: LeaseHandle
+    public var queue: Name
+    public var type: Name
+    public var payload: Bytes
+    public var priority: Priority
+    /// Which attempt this is, counted from 1.
+    public var attempt: UInt16
+    /// Attempts after the first that the task may have.
+    public var retriesMax: UInt16
+    /// How long the lease lasts from now.
+    public var leaseMilliseconds: UInt32
+    /// How long this attempt may last in all.
+    public var timeoutMilliseconds: UInt32
+
+    public init(
+        lease: LeaseHandle,
+        queue: Name,
+        type: Name,
+        payload: Bytes,
+        priority: Priority,
+        attempt: UInt16,
+        retriesMax: UInt16,
+        leaseMilliseconds: UInt32,
+        timeoutMilliseconds: UInt32
+    ) {
+        self.lease = lease
+        self.queue = queue
+        self.type = type
+        self.payload = payload
+        self.priority = priority
+        self.attempt = attempt
+        self.retriesMax = retriesMax
+        self.leaseMilliseconds = leaseMilliseconds
+        self.timeoutMilliseconds = timeoutMilliseconds
+    }
+}
+
+/// What is known of one task.
+public struct TaskStatus: Hashable, Sendable {
+    public var id: TaskID
+    public var queue: Name
+    public var type: Name
+    public var state: TaskState
+    public var priority: Priority
+    /// Attempts begun so far.
+    public var attempts: UInt16
+    public var crashes: UInt16
+    public var retriesMax: UInt16
+    /// When a scheduled or failed task may start; 0 when it may now or has.
+    public var startWallMilliseconds: UInt64
+    /// When it ended; 0 when it has not.
+    public var endWallMilliseconds: UInt64
+    /// The worker that holds it; `nil` when none does.
+    public var worker: Name?
+    /// The last error of a failed or dead task.
+    public var error: Bytes
+    /// The size of the result.
+    public var resultBytes: UInt32
+
+    public init(
+        id: TaskID,
+        queue: Name,
+        type: Name,
+        state: TaskState,
+        priority: Priority,
+        attempts: UInt16 = 0,
+        crashes: UInt16 = 0,
+        retriesMax: UInt16 = 0,
+        startWallMilliseconds: UInt64 = 0,
+        endWallMilliseconds: UInt64 = 0,
+        worker: Name? = nil,
+        error: Bytes = [],
+        resultBytes: UInt32 = 0
+    ) {
+        self.id = id
+        self.queue = queue
+        self.type = type
+        self.state = state
+        self.priority = priority
+        self.attempts = attempts
+        self.crashes = crashes
+        self.retriesMax = retriesMax
+        self.startWallMilliseconds = startWallMilliseconds
+        self.endWallMilliseconds = endWallMilliseconds
+        self.worker = worker
+        self.error = error
+        self.resultBytes = resultBytes
+    }
+}
+
+/// How a task ended.
+public struct TaskResult: Hashable, Sendable {
+    public var id: TaskID
+    /// `completed`, `deadLetter` or `cancelled`.
+    public var state: TaskState
+    /// What the worker returned; empty unless the task completed.
+    public var result: Bytes
+    /// The last error of a dead letter.
+    public var error: Bytes
+
+    public init(id: TaskID, state: TaskState, result: Bytes = [], error: Bytes = []) {
+        self.id = id
+        self.state = state
+        self.result = result
+        self.error = error
+    }
+}
+
+/// Tasks by state, in one queue or in all.
+public struct TaskCounts: Hashable, Sendable {
+    public var scheduled: UInt64 = 0
+    public var blocked: UInt64 = 0
+    public var pending: UInt64 = 0
+    public var inProgress: UInt64 = 0
+    public var failed: UInt64 = 0
+    public var completed: UInt64 = 0
+    public var deadLetter: UInt64 = 0
+    public var cancelled: UInt64 = 0
+
+    public init() {}
+
+    public subscript(state: TaskState) -> UInt64 {
+        get {
+            switch state {
+            case .scheduled: scheduled
+            case .blocked: blocked
+            case .pending: pending
+            case .inProgress: inProgress
+            case .failed: failed
+            case .completed: completed
+            case .deadLetter: deadLetter
+            case .cancelled: cancelled
+            }
+        }
+        set {
+            switch state {
+            case .scheduled: scheduled = newValue
+            case .blocked: blocked = newValue
+            case .pending: pending = newValue
+            case .inProgress: inProgress = newValue
+            case .failed: failed = newValue
+            case .completed: completed = newValue
+            case .deadLetter: deadLetter = newValue
+            case .cancelled: cancelled = newValue
+            }
+        }
+    }
+
+    /// Tasks that wait: a queue's depth, which `queue_depth_threshold` bounds.
+    public var waiting: UInt64 { scheduled + blocked + pending + failed }
+}
+
+/// Counters of the broker.
+public struct BrokerStatistics: Hashable, Sendable {
+    /// What is stored now.
+    public var counts: TaskCounts
+    /// What happened since the broker started.
+    public var totals: BrokerTotals
+    public var queues: UInt32
+    public var workers: UInt32
+    public var connections: UInt32
+    public var uptimeMilliseconds: UInt64
+    /// Whether a success reply means that the disk has it: 0 for always, else the most milliseconds a power cut takes.
+    public var syncIntervalMilliseconds: UInt32
+
+    public init(
+        counts: TaskCounts = .init(),
+        totals: BrokerTotals = .init(),
+        queues: UInt32 = 0,
+        workers: UInt32 = 0,
+        connections: UInt32 = 0,
+        uptimeMilliseconds: UInt64 = 0,
+        syncIntervalMilliseconds: UInt32 = 0
+    ) {
+        self.counts = counts
+        self.totals = totals
+        self.queues = queues
+        self.workers = workers
+        self.connections = connections
+        self.uptimeMilliseconds = uptimeMilliseconds
+        self.syncIntervalMilliseconds = syncIntervalMilliseconds
+    }
+}
+
+/// Events since the broker started.
+public struct BrokerTotals: Hashable, Sendable {
+    public var submitted: UInt64 = 0
+    public var claimed: UInt64 = 0
+    public var completed: UInt64 = 0
+    public var failed: UInt64 = 0
+    public var retried: UInt64 = 0
+    public var deadLettered: UInt64 = 0
+    public var cancelled: UInt64 = 0
+    public var expired: UInt64 = 0
+    public var lapsed: UInt64 = 0
+
+    public init() {}
+}
+
+/// Counters of one queue.
+public struct QueueStatistics: Hashable, Sendable {
+    public var name: Name
+    public var counts: TaskCounts
+
+    public init(name: Name, counts: TaskCounts) {
+        self.name = name
+        self.counts = counts
+    }
+}
+
+/// What is known of one worker.
+public struct WorkerStatus: Hashable, Sendable {
+    public var spec: WorkerSpec
+    /// Leases that the broker counts for it.
+    public var leases: UInt32
+    /// How long ago it was heard of.
+    public var silentMilliseconds: UInt64
+
+    public init(spec: WorkerSpec, leases: UInt32, silentMilliseconds: UInt64) {
+        self.spec = spec
+        self.leases = leases
+        self.silentMilliseconds = silentMilliseconds
+    }
+}
+
+/// Why a task became a dead letter.
+public enum DeadLetterReason: UInt8, Sendable, CaseIterable {
+    /// Its retries are used up.
+    case retriesExhausted = 1
+    /// A worker said that retries are useless.
+    case permanentFailure = 2
+    /// It lost its worker too often: quarantined.
+    case quarantined = 3
+    /// Its payload is damaged on disk.
+    case payloadDamaged = 4
+
+    public var name: String {
+        switch self {
+        case .retriesExhausted: "retriesExhausted"
+        case .permanentFailure: "permanentFailure"
+        case .quarantined: "quarantined"
+        case .payloadDamaged: "payloadDamaged"
+        }
+    }
+}
+
+/// A task in the dead-letter queue.
+public struct DeadLetter: Hashable, Sendable {
+    public var status: TaskStatus
+    public var reason: DeadLetterReason
+    public var payload: Bytes
+
+    public init(status: TaskStatus, reason: DeadLetterReason, payload: Bytes) {
+        self.status = status
+        self.reason = reason
+        self.payload = payload
+    }
+}
+
+/// Some dead letters in order of sequence.
+public struct DeadLetterPage: Hashable, Sendable {
+    public var letters: [DeadLetter]
+    /// Whether there are more after the last one.
+    public var hasMore: Bool
+
+    public init(letters: [DeadLetter], hasMore: Bool) {
+        self.letters = letters
+        self.hasMore = hasMore
+    }
+}
+
+/// Whether the broker can do its work.
+public struct Health: Hashable, Sendable {
+    public var status: Status
+    /// Why it is not `serving`; empty when it is.
+    public var reason: String
+    public var syncIntervalMilliseconds: UInt32
+    public var version: String
+
+    public init(status: Status, reason: String = "", syncIntervalMilliseconds: UInt32 = 0, version: String = "") {
+        self.status = status
+        self.reason = reason
+        self.syncIntervalMilliseconds = syncIntervalMilliseconds
+        self.version = version
+    }
+
+    /// What the broker does at the moment.
+    public enum Status: UInt8, Sendable, CaseIterable {
+        /// Everything works.
+        case serving = 1
+        /// Disk is nearly full: submits are refused, completions go on.
+        case refusingSubmits = 2
+        /// A write failed: nothing is changed until the store is rebuilt.
+        case readOnly = 3
+        /// Leaves: no new submits and claims, running tasks may end.
+        case draining = 4
+
+        public var name: String {
+            switch self {
+            case .serving: "serving"
+            case .refusingSubmits: "refusingSubmits"
+            case .readOnly: "readOnly"
+            case .draining: "draining"
+            }
+        }
+    }
+}
+
+/// How a session treats what it holds.
+public struct SessionSettings: Hashable, Sendable {
+    /// Whether the leases end at once when the connection closes; otherwise they last until they lapse.
+    public var endsLeasesOnClose: Bool
+
+    public init(endsLeasesOnClose: Bool = false) { self.endsLeasesOnClose = endsLeasesOnClose }
+}

@@ -1,0 +1,186 @@
+/// Everything that a client can ask of a broker; every listener turns its bytes into one of these.
+public enum Request: Hashable, Sendable {
+    /// Stores tasks. Answer: ``Reply/submitted(_:)``.
+    case submit([TaskSpec])
+    /// Takes waiting tasks, or waits for some. Answer: ``Reply/claimed(_:)``, empty when the wait ran out.
+    case claim(ClaimSpec)
+    /// Opens a stream of deliveries that lasts as long as the session. Answer: ``Reply/done``, then ``Reply/delivery(stream:_:)``.
+    ///
+    /// The number of the stream is the client's choice, one of a kind in its session.
+    case openStream(stream: UInt32, ClaimSpec)
+    /// Lets a stream deliver that many tasks more. No answer, but for an error when there is no such stream.
+    case addCredit(stream: UInt32, count: UInt32)
+    /// Ends a stream; its leases stay with the session. Answer: ``Reply/done``.
+    case closeStream(stream: UInt32)
+    /// Ends tasks with success. Answer: ``Reply/outcomes(_:)``.
+    case complete([Completion])
+    /// Ends attempts with failure. Answer: ``Reply/outcomes(_:)``.
+    case fail([Failure])
+    /// Gives tasks back without counting an attempt. Answer: ``Reply/outcomes(_:)``.
+    case release([Release])
+    /// Pushes the deadlines of leases out. Answer: ``Reply/outcomes(_:)``.
+    case renew([Renewal])
+    /// Stops tasks that wait. Answer: ``Reply/outcomes(_:)``.
+    case cancel([TaskID])
+    /// What became of a task. Answer: ``Reply/status(_:)``.
+    case status(TaskID)
+    /// The result of a task, waiting for its end that long. Answer: ``Reply/result(_:)``, or `timedOut`.
+    case result(TaskID, waitMilliseconds: UInt64)
+    /// Makes a worker known. Answer: ``Reply/done``.
+    case registerWorker(WorkerSpec)
+    /// Says that a worker lives; an unknown one is registered. Answer: ``Reply/done``.
+    case heartbeat(WorkerSpec)
+    /// Ends a worker: its leases end at once, its tasks can be claimed again. Answer: ``Reply/done``.
+    case deregisterWorker(Name)
+    /// Counters of the broker. Answer: ``Reply/statistics(_:)``.
+    case statistics
+    /// Counters of every queue, by name. Answer: ``Reply/queues(_:)``.
+    case queues
+    /// The workers that are known, by name. Answer: ``Reply/workers(_:)``.
+    case workers
+    /// A page of dead letters in order of sequence. Answer: ``Reply/deadLetters(_:)``.
+    case deadLetters(DeadLetterQuery)
+    /// Puts dead letters back as pending. Answer: ``Reply/outcomes(_:)``.
+    case redrive([TaskID])
+    /// Whether the broker can do its work. Answer: ``Reply/health(_:)``.
+    case health
+    /// Nothing but a sign of life. Answer: ``Reply/done``.
+    case ping
+}
+
+/// What a claim asks for.
+public struct ClaimSpec: Hashable, Sendable {
+    /// The queues to take from; the best rank of all goes first.
+    public var queues: [Name]
+    /// The task types to take; empty for all.
+    public var types: [TypePattern]
+    /// For a claim: the most tasks to take. For a stream: the first credit.
+    public var count: UInt32
+    /// How long to wait when nothing can be taken; a stream ignores it.
+    public var waitMilliseconds: UInt64
+    /// The worker that takes them; empty for a client that is no worker.
+    public var worker: Name?
+    /// Overrides the tasks' own lease duration; 0 does not.
+    public var leaseMilliseconds: UInt32
+
+    public init(
+        queues: [Name],
+        types: [TypePattern] = [],
+        count: UInt32 = 1,
+        waitMilliseconds: UInt64 = 0,
+        worker: Name? = nil,
+        leaseMilliseconds: UInt32 = 0
+    ) {
+        self.queues = queues
+        self.types = types
+        self.count = count
+        self.waitMilliseconds = waitMilliseconds
+        self.worker = worker
+        self.leaseMilliseconds = leaseMilliseconds
+    }
+}
+
+/// The success of one attempt.
+public struct Completion: Hashable, Sendable {
+    public var lease: LeaseHandle
+    public var result: Bytes
+
+    public init(lease: LeaseHandle, result: Bytes = []) {
+        self.lease = lease
+        self.result = result
+    }
+}
+
+/// The failure of one attempt.
+public struct Failure: Hashable, Sendable {
+    public var lease: LeaseHandle
+    /// What went wrong, for people; cut at ``Limits/errorBytesMax``.
+    public var error: Bytes
+    /// Skips the remaining retries.
+    public var isPermanent: Bool
+    /// When to try again, instead of the task's backoff.
+    public var retryAfterMilliseconds: UInt64?
+
+    public init(
+        lease: LeaseHandle,
+        error: Bytes,
+        isPermanent: Bool = false,
+        retryAfterMilliseconds: UInt64? = nil
+    ) {
+        self.lease = lease
+        self.error = error
+        self.isPermanent = isPermanent
+        self.retryAfterMilliseconds = retryAfterMilliseconds
+    }
+}
+
+/// A task given back.
+public struct Release: Hashable, Sendable {
+    public var lease: LeaseHandle
+    /// How long the task waits before it can be claimed again.
+    public var delayMilliseconds: UInt64
+
+    public init(lease: LeaseHandle, delayMilliseconds: UInt64 = 0) {
+        self.lease = lease
+        self.delayMilliseconds = delayMilliseconds
+    }
+}
+
+/// A lease that shall last longer.
+public struct Renewal: Hashable, Sendable {
+    public var lease: LeaseHandle
+    /// The lease's duration from now; 0 takes the duration it was given with.
+    public var leaseMilliseconds: UInt32
+
+    public init(lease: LeaseHandle, leaseMilliseconds: UInt32 = 0) {
+        self.lease = lease
+        self.leaseMilliseconds = leaseMilliseconds
+    }
+}
+
+/// A worker and what it says about itself.
+public struct WorkerSpec: Hashable, Sendable {
+    public var name: Name
+    /// Whatever helps people to find the worker: host, process, version; at most ``Limits/errorBytesMax`` bytes of UTF-8.
+    public var metadata: Bytes
+    /// How many tasks it runs at once.
+    public var concurrency: UInt32
+    /// How many it runs now.
+    public var running: UInt32
+    /// Its processor use in thousandths of one core.
+    public var cpuPermille: UInt32
+    /// Its resident memory.
+    public var memoryBytes: UInt64
+
+    public init(
+        name: Name,
+        metadata: Bytes = [],
+        concurrency: UInt32 = 0,
+        running: UInt32 = 0,
+        cpuPermille: UInt32 = 0,
+        memoryBytes: UInt64 = 0
+    ) {
+        self.name = name
+        self.metadata = metadata
+        self.concurrency = concurrency
+        self.running = running
+        self.cpuPermille = cpuPermille
+        self.memoryBytes = memoryBytes
+    }
+}
+
+/// Which dead letters to list.
+public struct DeadLetterQuery: Hashable, Sendable {
+    /// Only this queue's; `nil` for all.
+    public var queue: Name?
+    /// The last id of the page before; `nil` for the first page.
+    public var after: TaskID?
+    /// At most that many, 1 to 1000.
+    public var count: UInt32
+
+    public init(queue: Name? = nil, after: TaskID? = nil, count: UInt32 = 100) {
+        self.queue = queue
+        self.after = after
+        self.count = count
+    }
+}

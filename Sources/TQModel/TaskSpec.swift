@@ -1,0 +1,68 @@
+/// A task as it is submitted.
+public struct TaskSpec: Hashable, Sendable {
+    public var queue: Name
+    public var type: Name
+    public var payload: Bytes
+    public var rank: Rank
+    /// When the task may start at the earliest.
+    public var start: Start
+    /// How long one lease lasts before it must be renewed; 0 takes ``Defaults/leaseMilliseconds``.
+    public var leaseMilliseconds: UInt32
+    /// How long one attempt may last in all; 0 takes ``Defaults/timeoutMilliseconds``.
+    public var timeoutMilliseconds: UInt32
+    /// Attempts after the first; `nil` takes ``Defaults/retriesMax``.
+    public var retriesMax: UInt16?
+    /// Crashes that quarantine the task, 0 for never; `nil` takes ``Defaults/crashesMax``.
+    public var crashesMax: UInt16?
+    /// The wait before the first retry, doubled for each further one; 0 takes ``Defaults/backoffMillisecondsMin``.
+    public var backoffMillisecondsMin: UInt32
+    /// The longest wait before a retry; 0 takes ``Defaults/backoffMillisecondsMax``.
+    public var backoffMillisecondsMax: UInt32
+    /// How long the result is kept; 0 takes the broker's setting.
+    public var retentionMilliseconds: UInt64
+    /// Makes the submit repeatable: a second one with the same key and content gets the first one's id. Empty for none.
+    public var idempotencyKey: Bytes
+    /// How long the key is remembered; 0 takes ``Defaults/idempotencyWindowMilliseconds``.
+    public var idempotencyWindowMilliseconds: UInt64
+
+    public init(
+        queue: Name = Name(Defaults.queue),
+        type: Name,
+        payload: Bytes = [],
+        rank: Rank = Priority.normal.rank,
+        start: Start = .now,
+        leaseMilliseconds: UInt32 = 0,
+        timeoutMilliseconds: UInt32 = 0,
+        retriesMax: UInt16? = nil,
+        crashesMax: UInt16? = nil,
+        backoffMillisecondsMin: UInt32 = 0,
+        backoffMillisecondsMax: UInt32 = 0,
+        retentionMilliseconds: UInt64 = 0,
+        idempotencyKey: Bytes = [],
+        idempotencyWindowMilliseconds: UInt64 = 0
+    ) {
+        self.queue = queue
+        self.type = type
+        self.payload = payload
+        self.rank = rank
+        self.start = start
+        self.leaseMilliseconds = leaseMilliseconds
+        self.timeoutMilliseconds = timeoutMilliseconds
+        self.retriesMax = retriesMax
+        self.crashesMax = crashesMax
+        self.backoffMillisecondsMin = backoffMillisecondsMin
+        self.backoffMillisecondsMax = backoffMillisecondsMax
+        self.retentionMilliseconds = retentionMilliseconds
+        self.idempotencyKey = idempotencyKey
+        self.idempotencyWindowMilliseconds = idempotencyWindowMilliseconds
+    }
+
+    /// When a task may start.
+    public enum Start: Hashable, Sendable {
+        case now
+        /// After that many milliseconds from the broker's receipt.
+        case after(milliseconds: UInt64)
+        /// At that many milliseconds since 1970.
+        case at(wallMilliseconds: UInt64)
+    }
+}
