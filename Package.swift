@@ -107,6 +107,7 @@ let package = Package(
         tests("StorageTests", ["Storage", "QueueCore", "ByteStore", "TQModel"]),
         tests("WireProtocolTests", ["WireProtocol", "TQModel"]),
         tests("BrokerConfigTests", ["BrokerConfig", "TQModel"]),
+        tests("TelemetryTests", ["Telemetry", logging]),
         tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
