@@ -80,7 +80,7 @@ let package = Package(
         library("Simulation", ["TQModel", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
 
         // Commands.
-        library("CommandLineSupport", ["TQModel", argumentParser]),
+        library("CommandLineSupport", ["TQModel", "Telemetry", argumentParser, logging]),
         executable(
             "tq-broker",
             ["TQModel", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
@@ -111,7 +111,7 @@ let package = Package(
         tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
-        tests("CommandTests", ["CommandLineSupport", "TQModel", subprocess]),
+        tests("CommandTests", ["CommandLineSupport", "TQModel", argumentParser, subprocess]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx2b

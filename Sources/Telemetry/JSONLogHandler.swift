@@ -28,7 +28,7 @@ public struct JSONLogHandler: LogHandler {
     /// Writes one line.
     public func log(event: LogEvent) {
         let fields = fields(of: event, metadata: metadata, provider: metadataProvider)
-        output.write(Self.line(level: event.level, message: "\(event.message)", fields, at: wallMilliseconds()))
+        output.write(Self.line(level: event.level, message: "\(event.message)", fields, at: wallMillisecondsNow()))
     }
 
     static func line(
@@ -37,12 +37,12 @@ public struct JSONLogHandler: LogHandler {
         _ fields: [(name: String, value: Logger.Metadata.Value)],
         at wallMilliseconds: Int64
     ) -> [UInt8] {
-        var text = "{\"timestamp\":\"\(timestamp(wallMilliseconds: wallMilliseconds))\",\"level\":\"\(level.rawValue)\""
+        var text = "{\"timestamp\":\"\(rfc3339(wallMilliseconds: wallMilliseconds))\",\"level\":\"\(level.rawValue)\""
         text += ",\"message\":"
-        appendQuoted(message, to: &text)
+        text.appendJSONString(message)
         for (name, value) in fields {
             text += ","
-            appendQuoted(reservedNames.contains(name) ? "metadata.\(name)" : name, to: &text)
+            text.appendJSONString(reservedNames.contains(name) ? "metadata.\(name)" : name)
             text += ":"
             append(value, to: &text)
         }
@@ -54,7 +54,7 @@ public struct JSONLogHandler: LogHandler {
 
     private static func append(_ value: Logger.Metadata.Value, to text: inout String) {
         switch value {
-        case .string(let string): appendQuoted(string, to: &text)
+        case .string(let string): text.appendJSONString(string)
         case .stringConvertible(let value): append(value, to: &text)
         case .array(let values):
             text += "["
@@ -67,7 +67,7 @@ public struct JSONLogHandler: LogHandler {
             text += "{"
             for (position, entry) in values.sorted(by: { $0.key < $1.key }).enumerated() {
                 if position > 0 { text += "," }
-                appendQuoted(entry.key, to: &text)
+                text.appendJSONString(entry.key)
                 text += ":"
                 append(entry.value, to: &text)
             }
@@ -81,25 +81,7 @@ public struct JSONLogHandler: LogHandler {
         case let number as Double where number.isFinite: text += "\(number)"
         case let number as Float where number.isFinite: text += "\(number)"
         case let flag as Bool: text += "\(flag)"
-        default: appendQuoted(value.description, to: &text)
+        default: text.appendJSONString(value.description)
         }
-    }
-
-    private static func appendQuoted(_ string: String, to text: inout String) {
-        text += "\""
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7f:
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        text += "\""
     }
 }

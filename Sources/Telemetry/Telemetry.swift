@@ -11,7 +11,7 @@ public enum LogFormat: Sendable {
 
 /// Sends everything that is logged to standard error from now on; call it once, before the first logger is made.
 public func bootstrapLogging(_ format: LogFormat, level: Logger.Level = .info) {
-    let isColored = format == .text && isatty(STDERR_FILENO) == 1 && !hasNoColor()
+    let isColored = format == .text && wantsColor(descriptor: STDERR_FILENO)
     LoggingSystem.bootstrap(
         { _, provider in
             switch format {
@@ -29,8 +29,8 @@ public func bootstrapLogging(_ format: LogFormat, level: Logger.Level = .info) {
     )
 }
 
-/// Whether the user wants no colours: `NO_COLOR` is set and not empty (no-color.org).
-private func hasNoColor() -> Bool {
-    guard let value = getenv("NO_COLOR") else { return false }
-    return value.pointee != 0
+/// Whether coloured text suits what is written to a descriptor: a terminal, unless `NO_COLOR` is set (no-color.org).
+public func wantsColor(descriptor: Int32) -> Bool {
+    let isRefused = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
+    return isatty(descriptor) == 1 && !isRefused
 }

@@ -27,7 +27,7 @@ public struct TextLogHandler: LogHandler {
     /// Writes one line.
     public func log(event: LogEvent) {
         let fields = fields(of: event, metadata: metadata, provider: metadataProvider)
-        let line = line(level: event.level, message: "\(event.message)", fields, at: wallMilliseconds())
+        let line = line(level: event.level, message: "\(event.message)", fields, at: wallMillisecondsNow())
         output.write(Array(line.utf8))
     }
 
@@ -37,30 +37,17 @@ public struct TextLogHandler: LogHandler {
         _ fields: [(name: String, value: Logger.Metadata.Value)],
         at wallMilliseconds: Int64
     ) -> String {
-        let time = timestamp(wallMilliseconds: wallMilliseconds).dropFirst("2026-11-21T".count).dropLast()
+        let time = rfc3339(wallMilliseconds: wallMilliseconds).dropFirst("2026-11-21T".count).dropLast()
         let word = level.rawValue.uppercased()
         let label = word + String(repeating: " ", count: "CRITICAL".count - word.count)
-        let details = fields.map { "\(painted("\(printable($0.name))=", .dim))\(shown($0.value))" }
-        return ([painted(String(time), .dim), painted(label, color(of: level)), printable(message)] + details)
+        let details = fields.map { "\(painted("\($0.name.printable)=", .dim))\(shown($0.value))" }
+        return ([painted(String(time), .dim), painted(label, color(of: level)), message.printable] + details)
             .joined(separator: " ") + "\n"
     }
 
     private func shown(_ value: Logger.Metadata.Value) -> String {
-        let text = printable("\(value)")
+        let text = "\(value)".printable
         return text.isEmpty || text.contains(where: \.isWhitespace) ? "\"\(text)\"" : text
-    }
-
-    /// Control characters as escapes: a line stays one line, and no payload steers the terminal.
-    private func printable(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: isControl) else { return text }
-        return text.unicodeScalars.map { isControl($0) ? $0.escaped(asASCII: true) : String($0) }.joined()
-    }
-
-    private func isControl(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .lineSeparator, .paragraphSeparator, .format: true
-        default: false
-        }
     }
 
     private enum Color: String {

@@ -123,7 +123,7 @@ struct JSONLogHandlerTests {
         ]
     )
     func times(milliseconds: Int, text: String) {
-        #expect(timestamp(wallMilliseconds: Int64(milliseconds)) == text)
+        #expect(rfc3339(wallMilliseconds: Int64(milliseconds)) == text)
     }
 }
 

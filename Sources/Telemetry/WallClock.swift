@@ -1,14 +1,14 @@
 import Glibc
 
 /// The wall clock in milliseconds since 1970.
-func wallMilliseconds() -> Int64 {
+public func wallMillisecondsNow() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
 }
 
-/// A time in UTC by RFC 3339, such as `2026-11-21T04:34:56.789Z`.
-func timestamp(wallMilliseconds: Int64) -> String {
+/// A time in UTC by RFC 3339, such as `2026-11-21T04:34:56.789Z`; the years 0 to 9999.
+public func rfc3339(wallMilliseconds: Int64) -> String {
     let (seconds, milliseconds) = wallMilliseconds.flooredDivision(by: 1000)
     var clock = time_t(seconds)
     var parts = tm()
