@@ -88,7 +88,9 @@ public enum BatchImage {
 
         mutating func bytes() throws(StorageError) -> UnsafeRawBufferPointer {
             let count = try Int(varint())
-            guard count <= image.count - offset else { throw error("\(count) bytes announced, \(image.count - offset) there") }
+            guard count <= image.count - offset else {
+                throw error("\(count) bytes announced, \(image.count - offset) there")
+            }
             defer { offset += count }
             return UnsafeRawBufferPointer(rebasing: image[offset..<offset + count])
         }

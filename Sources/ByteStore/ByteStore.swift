@@ -1,4 +1,6 @@
-/// Ordered bytes in families: what can be read of a store or of a snapshot. Keys compare as unsigned bytes.
+/// What can be read of a store or of a snapshot: ordered bytes in families.
+///
+/// Keys compare as unsigned bytes.
 public protocol ByteStoreReader: AnyObject, Sendable {
     /// The value of a key, nil where there is none.
     func get(_ family: Family, _ key: [UInt8]) throws(StorageError) -> [UInt8]?

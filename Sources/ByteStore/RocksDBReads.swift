@@ -44,7 +44,9 @@ final class Engine: @unchecked Sendable {
         var opened: OpaquePointer?
         let id = UInt32(family.rawValue)
         try StorageError.check(
-            withBytes(upper) { tq_scan_open(store, snapshot, id, lower, lower.count, $0.baseAddress, $0.count, &opened) }
+            withBytes(upper) {
+                tq_scan_open(store, snapshot, id, lower, lower.count, $0.baseAddress, $0.count, &opened)
+            }
         )
         guard let scan = opened else { return }
         defer { tq_scan_close(scan) }

@@ -42,7 +42,11 @@ public final class RocksDBStorage: ByteStore {
         readOnly: Bool = false
     ) throws(StorageError) -> RocksDBStorage {
         guard CRC32C.passesSelfTest else {
-            throw StorageError(.invalid, "CRC32C gives wrong checksums on this processor: not opening \(path)", path: path)
+            throw StorageError(
+                .invalid,
+                "CRC32C gives wrong checksums on this processor: not opening \(path)",
+                path: path
+            )
         }
         var settings = tq_options()
         settings.memtable_bytes = max(options.memtableBytes, 1 << 20)
@@ -52,7 +56,10 @@ public final class RocksDBStorage: ByteStore {
         settings.read_only = readOnly
         settings.cut_wal_at_damage = options.recovery == .cutAtDamage
         let families = Family.allCases.map {
-            tq_family(name: UnsafeRawPointer($0.staticName.utf8Start).assumingMemoryBound(to: CChar.self), cold: $0.isCold)
+            tq_family(
+                name: UnsafeRawPointer($0.staticName.utf8Start).assumingMemoryBound(to: CChar.self),
+                cold: $0.isCold
+            )
         }
         var opened: OpaquePointer?
         do {

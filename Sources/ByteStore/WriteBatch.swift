@@ -176,7 +176,9 @@ public final class WriteBatch {
     }
 
     private func appendVarint(_ value: Int) {
-        guard var rest = UInt32(exactly: value) else { fatalError("a key or value of \(value) bytes: 4 GiB is the limit") }
+        guard var rest = UInt32(exactly: value) else {
+            fatalError("a key or value of \(value) bytes: 4 GiB is the limit")
+        }
         while rest >= 0x80 {
             base.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: byteCount, as: UInt8.self)
             byteCount += 1
