@@ -1,0 +1,187 @@
+import CRocksDB
+import Synchronization
+
+/// The settings of the engine that depend on the machine; the others are in Sources/CRocksDB/options.cc.
+public struct RocksDBOptions: Hashable, Sendable {
+    /// What is held in memory before it goes to table files, all families together; 16 MiB suits small machines.
+    ///
+    /// Four times as much of the write-ahead log is kept, which bounds the replay after a kill.
+    public var memtableBytes = 64 << 20
+    /// Blocks of table files held in memory, all families together.
+    public var blockCacheBytes = 8 << 20
+    /// Table files open at the same time.
+    public var openFilesMax = 256
+    /// What to do about a damaged write-ahead log.
+    public var recovery = Recovery.refuseDamage
+
+    /// What to do about a damaged write-ahead log.
+    public enum Recovery: Hashable, Sendable {
+        /// Opens after a torn last write, refuses everything else.
+        case refuseDamage
+        /// Drops the first damaged record and every later one, acknowledged or not. For repair on a copy.
+        case cutAtDamage
+    }
+
+    public init() {}
+}
+
+/// The store on disk.
+public final class RocksDBStorage: ByteStore {
+    /// The directory of the store.
+    public let path: String
+    private let engine: Engine
+    private let failure = Mutex<StorageError?>(nil)
+
+    /// Opens the store in the directory `path`, whose parent exists.
+    ///
+    /// Read-only stores take no lock and write nothing; what is in the write-ahead log is read into memory.
+    public static func open(
+        path: String,
+        options: RocksDBOptions = RocksDBOptions(),
+        createIfMissing: Bool = true,
+        readOnly: Bool = false
+    ) throws(StorageError) -> RocksDBStorage {
+        guard CRC32C.passesSelfTest else {
+            throw StorageError(
+                .invalid,
+                "CRC32C gives wrong checksums on this processor: not opening \(path)",
+                path: path
+            )
+        }
+        var settings = tq_options()
+        settings.memtable_bytes = max(options.memtableBytes, 1 << 20)
+        settings.block_cache_bytes = options.blockCacheBytes
+        settings.open_files_max = CInt(clamping: options.openFilesMax)
+        settings.create_if_missing = createIfMissing && !readOnly
+        settings.read_only = readOnly
+        settings.cut_wal_at_damage = options.recovery == .cutAtDamage
+        let families = Family.allCases.map {
+            tq_family(
+                name: UnsafeRawPointer($0.staticName.utf8Start).assumingMemoryBound(to: CChar.self),
+                cold: $0.isCold
+            )
+        }
+        var opened: OpaquePointer?
+        do {
+            try StorageError.check(tq_store_open(path, &settings, families, families.count, &opened))
+        } catch {
+            throw explained(error, path)
+        }
+        guard let opened else { throw StorageError(.invalid, "the engine opened nothing at \(path)", path: path) }
+        return RocksDBStorage(path: path, engine: Engine(opened))
+    }
+
+    private init(path: String, engine: Engine) {
+        self.path = path
+        self.engine = engine
+    }
+
+    /// Adds the way out to what the engine says on opening.
+    private static func explained(_ error: StorageError, _ path: String) -> StorageError {
+        let advice =
+            switch error.kind {
+            case .corruption: "the store at \(path) is damaged; see `tq-inspect verify` for what is affected"
+            case .locked: "the store at \(path) is open in another process"
+            case .newerFormat: "the store at \(path) was written by a later version of tq"
+            case .notFound: "there is no store at \(path)"
+            default: "cannot open the store at \(path)"
+            }
+        return StorageError(error.kind, "\(advice) (\(error.message))", path: error.path ?? path)
+    }
+
+    // MARK: Writing
+
+    public func write(_ batch: WriteBatch, sync: Bool) throws(StorageError) {
+        try stoppingOnFailure { () throws(StorageError) in
+            try StorageError.check(tq_store_write(engine.store, batch.memory, batch.byteCount, sync))
+        }
+    }
+
+    public func sync() throws(StorageError) {
+        try stoppingOnFailure { () throws(StorageError) in try StorageError.check(tq_store_sync(engine.store)) }
+    }
+
+    private func stoppingOnFailure(_ body: () throws(StorageError) -> Void) throws(StorageError) {
+        if let earlier = failure.withLock({ $0 }) { throw .writesStopped(after: earlier) }
+        do {
+            try body()
+        } catch {
+            guard error.kind != .closed else { throw error }
+            // `invalid` promises that nothing was written, which only the engine could know here.
+            let kind = error.kind == .noSpace || error.kind == .corruption ? error.kind : .io
+            let unknown = StorageError(kind, error.message, path: error.path ?? path)
+            failure.withLock { $0 = $0 ?? unknown }
+            throw unknown
+        }
+    }
+
+    // MARK: Reading
+
+    public func get(_ family: Family, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
+        try engine.get(nil, family, key)
+    }
+
+    public func scan(
+        _ family: Family,
+        from lower: [UInt8],
+        to upper: [UInt8]?,
+        _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(StorageError) -> ScanStep
+    ) throws(StorageError) {
+        try engine.scan(nil, family, from: lower, to: upper, body)
+    }
+
+    public func last(
+        _ family: Family,
+        from lower: [UInt8],
+        through upper: [UInt8]
+    ) throws(StorageError) -> (key: [UInt8], value: [UInt8])? {
+        try engine.last(nil, family, from: lower, through: upper)
+    }
+
+    public func snapshot() throws(StorageError) -> any ByteStoreSnapshot { try RocksDBSnapshot(engine) }
+
+    // MARK: Upkeep
+
+    public func checkpoint(to path: String) throws(StorageError) {
+        try StorageError.check(tq_store_checkpoint(engine.store, path))
+    }
+
+    public func flush() throws(StorageError) {
+        try StorageError.check(tq_store_flush(engine.store))
+    }
+
+    public func compact(_ family: Family, from lower: [UInt8]?, to upper: [UInt8]?) throws(StorageError) {
+        let id = UInt32(family.rawValue)
+        try StorageError.check(
+            withBytes(lower) { lower in
+                withBytes(upper) { upper in
+                    tq_store_compact(engine.store, id, lower.baseAddress, lower.count, upper.baseAddress, upper.count)
+                }
+            }
+        )
+    }
+
+    public func statistics(_ family: Family) -> FamilyStatistics {
+        func property(_ name: String) -> UInt64 { tq_store_property(engine.store, UInt32(family.rawValue), name) }
+        return FamilyStatistics(
+            estimatedRows: property("rocksdb.estimate-num-keys"),
+            diskBytes: property("rocksdb.live-sst-files-size"),
+            memoryBytes: property("rocksdb.cur-size-all-mem-tables")
+        )
+    }
+
+    public func close() {
+        // After a failure nothing of what is in memory may become durable unseen.
+        tq_store_close(engine.store, failure.withLock { $0 == nil })
+    }
+}
+
+extension StorageError {
+    static func writesStopped(after earlier: StorageError) -> StorageError {
+        StorageError(
+            .writesStopped,
+            "nothing is written since an earlier write failed (\(earlier.message)); open the store anew",
+            path: earlier.path
+        )
+    }
+}

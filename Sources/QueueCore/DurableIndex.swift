@@ -1,0 +1,459 @@
+import TQModel
+
+/// What the broker knows of the store's contents: a function of the committed batches alone.
+///
+/// There is one way to change it, `apply`: the live core calls it as it decides, recovery with what it reads, a
+/// follower with what it receives. Whatever may be lost in a restart is in ``SessionState`` instead.
+public struct DurableIndex: Sendable {
+    public internal(set) var nextSequence: UInt64 = 1
+    /// Milliseconds on which retention and windows run; see ``StoreClock``.
+    public internal(set) var storeMilliseconds: UInt64 = 0
+
+    var tasks = TaskTable()
+    var records = RecordTable()
+    var options: [TaskSequence: TaskOptions] = [:]
+    var starts = StartTimes()
+    var leases = LeaseTable()
+    var queueNames = NameTable()
+    var typeNames = NameTable()
+    var workers: [UInt32: WorkerRow] = [:]
+    var workerNumbers: [WorkerName: UInt32] = [:]
+    var nextWorker: UInt32 = 1
+    var keys = KeyTable()
+    /// By queue number; number 0 is none.
+    var queues: ContiguousArray<QueueState> = [QueueState()]
+    var counters: [CounterKey: UInt64] = [:]
+    /// Outcomes up to this bucket are gone.
+    var expiredThrough = ExpiryBucket(rawValue: 0)
+    /// Groups of outcomes whose transition was carried to a later group.
+    var carriedOutcomes: [TaskSequence: GroupID] = [:]
+
+    /// The group that is being filled.
+    private(set) var group = GroupID(rawValue: 0)
+    private var openTransitions: UInt32 = 0
+    private var openSegments: [UInt32] = []
+    private var touchedCounters: Set<CounterKey> = []
+    private var derived = EffectBatch.Derived()
+    /// Queues that got a pending task since somebody looked.
+    var readyQueues: [UInt32] = []
+    /// Whether records are being read back: the order of pending tasks is made at the end.
+    private var isRecovering = false
+
+    /// A worker's name in its namespace.
+    struct WorkerName: Hashable, Sendable {
+        var namespace: UInt32
+        var name: Name
+    }
+
+    public init() {}
+
+    // MARK: Groups
+
+    /// Begins a group; every change up to ``closeGroup()`` belongs to it.
+    mutating func openGroup(_ group: GroupID) { self.group = group }
+
+    /// Ends a group and says what follows from its changes.
+    mutating func closeGroup() -> EffectBatch.Derived {
+        for handle in openSegments where records.removeEntry(handle) { buryRecord(handle) }
+        openSegments.removeAll(keepingCapacity: true)
+        if openTransitions != 0, records.removeEntry(openTransitions) { buryRecord(openTransitions) }
+        openTransitions = 0
+        derived.counters = touchedCounters.sorted().map { CounterRow(key: $0, value: counters[$0] ?? 0) }
+        touchedCounters.removeAll(keepingCapacity: true)
+        defer { derived = EffectBatch.Derived() }
+        return derived
+    }
+
+    /// Makes a segment of the open group; it is held until the group closes, however its tasks end.
+    mutating func openSegment(part: UInt16, first: TaskSequence) -> UInt32 {
+        let record = StoredRecord(group: group, part: part, isSegment: true, count: 0, live: 1, first: first)
+        let handle = records.insert(record)
+        openSegments.append(handle)
+        return handle
+    }
+
+    private mutating func transitionRecord() -> UInt32 {
+        if openTransitions == 0 {
+            let record = StoredRecord(
+                group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
+            openTransitions = records.insert(record)
+        }
+        return openTransitions
+    }
+
+    // MARK: Tasks
+
+    /// Stores the row of a task: a new one, one that a redrive brings back, or one whose segment is rewritten.
+    mutating func apply(_ row: TaskRow, segment handle: UInt32, place: UInt16) {
+        records.addEntry(handle, row.sequence)
+        var slot = tasks[row.sequence]
+        if slot.isLive, !isRecovering {
+            let old = slot.segment
+            slot.segment = handle
+            slot.place = place
+            tasks.set(row.sequence, slot)
+            release(old)
+            return
+        }
+        if slot.stateValue != 0 {
+            forget(slot, row.sequence)
+        }
+        slot = TaskSlot()
+        slot.createdMilliseconds = row.createdMilliseconds
+        slot.segment = handle
+        slot.place = place
+        slot.rank = row.rank
+        slot.queue = row.queue
+        slot.type = row.type
+        if let asked = row.options, !asked.isEmpty {
+            options[row.sequence] = asked
+            slot.hasOptions = true
+        }
+        let start = row.options?.startWallMilliseconds ?? 0
+        slot.state = (row.options?.dependencyCount ?? 0) > 0 ? .blocked : start > 0 ? .scheduled : .pending
+        nextSequence = max(nextSequence, row.sequence.rawValue + 1)
+        tasks.set(row.sequence, slot)
+        enter(slot, row.sequence)
+    }
+
+    /// Changes a task's state; the transition's record is the open group's.
+    mutating func apply(_ transition: Transition) { apply(transition, record: transitionRecord()) }
+
+    private mutating func apply(_ transition: Transition, record handle: UInt32) {
+        let sequence = transition.sequence
+        var slot = tasks[sequence]
+        let wasLive = slot.isLive
+        records.addEntry(handle, sequence)
+        let oldRecord = slot.transition
+        slot.transition = handle
+        if transition.operation == .carry, !isRecovering {
+            if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
+        } else {
+            leave(slot, sequence)
+            slot.attempts = transition.attempts
+            slot.crashes = transition.crashes
+            slot.rank = transition.rank ?? slot.rank
+            slot.queue = transition.queue ?? slot.queue
+            slot.state = transition.state
+            enter(&slot, sequence, transition)
+        }
+        tasks.set(sequence, slot)
+        if slot.state == .pending, !isRecovering, transition.operation != .carry { pushReady(slot, sequence) }
+        if oldRecord != 0 { release(oldRecord) }
+        if wasLive, !slot.isLive { release(slot.segment) }
+    }
+
+    private mutating func leave(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        guard slot.isLive else { return }
+        queues[Int(slot.queue)].counts[slot.state] -= 1
+        if slot.state == .inProgress { leases.remove(slot.link) }
+    }
+
+    /// Enters the state that a transition states.
+    private mutating func enter(_ slot: inout TaskSlot, _ sequence: TaskSequence, _ transition: Transition) {
+        slot.link = 0
+        switch slot.state {
+        case .inProgress:
+            var lease = Lease(
+                sequence: sequence,
+                token: transition.token,
+                worker: transition.worker,
+                durationMilliseconds: transition.leaseMilliseconds
+            )
+            lease.deadlineMilliseconds = UInt64.max
+            slot.link = leases.insert(lease)
+            queues[Int(slot.queue)].counts.inProgress += 1
+        case .scheduled, .failed:
+            options[sequence, default: TaskOptions()].startWallMilliseconds = transition.startWallMilliseconds
+            slot.hasOptions = true
+            queues[Int(slot.queue)].counts[slot.state] += 1
+            pushStart(slot, sequence)
+        case .pending, .blocked:
+            queues[Int(slot.queue)].counts[slot.state] += 1
+        case .completed, .cancelled:
+            end(slot, sequence)
+            slot.link = transition.bucket.rawValue
+            slot.place = transition.outcomePart
+            if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
+            guard transition.bucket > expiredThrough else { break }
+            if !isRecovering {
+                count(.outcomes(bucket: transition.bucket, queue: slot.queue, state: slot.state), by: 1)
+            }
+            queues[Int(slot.queue)].counts[slot.state] += isRecovering ? 0 : 1
+        case .deadLetter:
+            end(slot, sequence)
+            if !isRecovering {
+                count(.deadLetters(queue: slot.queue), by: 1)
+                queues[Int(slot.queue)].counts.deadLetter += 1
+            }
+        }
+    }
+
+    /// Enters the state that a row states.
+    private mutating func enter(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        queues[Int(slot.queue)].counts[slot.state] += 1
+        if slot.state == .pending { pushReady(slot, sequence) } else { pushStart(slot, sequence) }
+    }
+
+    /// Drops what only a task needs that can still run.
+    private mutating func end(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        if slot.hasOptions { options[sequence] = nil }
+    }
+
+    /// Makes room for a newer row of the same task: a redrive, or an older row met in recovery.
+    private mutating func forget(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        leave(slot, sequence)
+        end(slot, sequence)
+        carriedOutcomes[sequence] = nil
+        if slot.isLive { release(slot.segment) }
+        if slot.transition != 0 { release(slot.transition) }
+        tasks.remove(sequence)
+    }
+
+    private mutating func pushReady(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        guard !isRecovering else { return }
+        let queue = slot.queue
+        queues[Int(queue)].push(
+            .init(rank: slot.rank, sequence: sequence), type: slot.type, tasks: tasks, queue: queue)
+        if readyQueues.last != queue { readyQueues.append(queue) }
+    }
+
+    private mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        guard !isRecovering, slot.state == .scheduled || slot.state == .failed else { return }
+        let start = options[sequence]?.startWallMilliseconds ?? 0
+        starts.push(.init(wallMilliseconds: start, sequence: sequence))
+        // Every task that waits for its start has options, so this bounds the stale entries by the live ones.
+        if starts.count > options.count * 2 + 1024 {
+            let (tasks, options) = (tasks, options)
+            starts.sweep { Self.holds($0, tasks, options) }
+        }
+    }
+
+    /// Whether a start time is still the one that its task waits for.
+    static func holds(_ entry: StartTimes.Entry, _ tasks: TaskTable, _ options: [TaskSequence: TaskOptions]) -> Bool {
+        let slot = tasks[entry.sequence]
+        guard slot.stateValue == TaskState.scheduled.rawValue || slot.stateValue == TaskState.failed.rawValue
+        else { return false }
+        return options[entry.sequence]?.startWallMilliseconds == entry.wallMilliseconds
+    }
+
+    // MARK: Records
+
+    /// Releases one entry of a record.
+    private mutating func release(_ handle: UInt32) {
+        if records.removeEntry(handle) { buryRecord(handle) }
+    }
+
+    private mutating func buryRecord(_ handle: UInt32) {
+        let record = records[handle]
+        guard record.isSegment else {
+            derived.deadTransitions.append(record.group)
+            records.remove(handle)
+            return
+        }
+        let sequences = records.sequences(handle)
+        let locations = sequences.map { freeEnded($0, segment: handle) }
+        if record.key.isMoved {
+            for (sequence, location) in zip(sequences, locations) where location != nil {
+                let key = LocatorKey(sequence: sequence, isSegment: false)
+                derived.locators.append(Locator(key: key, locations: [location]))
+            }
+        } else if locations.contains(where: { $0 != nil }) {
+            let key = LocatorKey(sequence: record.first, isSegment: true)
+            derived.locators.append(Locator(key: key, locations: locations))
+        }
+        derived.deadSegments.append(record.key)
+        records.remove(handle)
+    }
+
+    /// Frees the slot of an ended task of a dying segment and says where its outcome is.
+    private mutating func freeEnded(_ sequence: TaskSequence, segment: UInt32) -> OutcomeLocation? {
+        let slot = tasks[sequence]
+        guard slot.stateValue != 0, slot.segment == segment else { return nil }
+        let location = outcomeLocation(slot, sequence)
+        tasks.remove(sequence)
+        carriedOutcomes[sequence] = nil
+        release(slot.transition)
+        return location
+    }
+
+    /// Where the outcome of an ended task is that still has its slot.
+    func outcomeLocation(_ slot: TaskSlot, _ sequence: TaskSequence) -> OutcomeLocation? {
+        let bucket = ExpiryBucket(rawValue: slot.link)
+        guard slot.state.isFinal, bucket > expiredThrough else { return nil }
+        let group = carriedOutcomes[sequence] ?? records[slot.transition].group
+        return OutcomeLocation(bucket: bucket, group: group, part: slot.place)
+    }
+
+    // MARK: Everything else
+
+    mutating func apply(_ row: NameRow) {
+        switch row.kind {
+        case .queue:
+            queueNames.insert(row.name, namespace: row.namespace, number: row.number)
+            while queues.count <= Int(row.number) { queues.append(QueueState()) }
+        case .type:
+            typeNames.insert(row.name, namespace: row.namespace, number: row.number)
+        }
+    }
+
+    mutating func apply(_ row: WorkerRow) {
+        workers[row.number] = row
+        workerNumbers[WorkerName(namespace: row.namespace, name: row.spec.name)] = row.number
+        nextWorker = max(nextWorker, row.number + 1)
+    }
+
+    mutating func apply(removedWorker number: UInt32) {
+        guard let row = workers.removeValue(forKey: number) else { return }
+        workerNumbers[WorkerName(namespace: row.namespace, name: row.spec.name)] = nil
+    }
+
+    mutating func apply(_ row: KeyRow) { keys.insert(row) }
+
+    mutating func apply(expiredKeys bucket: ExpiryBucket) { keys.expire(bucket) }
+
+    mutating func apply(_ removed: RemovedDeadLetter) {
+        count(.deadLetters(queue: removed.queue), by: -1)
+        queues[Int(removed.queue)].counts.deadLetter -= 1
+    }
+
+    mutating func apply(expiredOutcomes bucket: ExpiryBucket) {
+        expiredThrough = max(expiredThrough, bucket)
+        for key in counters.keys.sorted() {
+            guard case .outcomes(bucket, let queue, let state) = key, let value = counters[key] else { continue }
+            queues[Int(queue)].counts[state] -= value
+            counters[key] = nil
+            touchedCounters.insert(key)
+        }
+    }
+
+    /// Buckets of outcomes whose time has come, earliest first.
+    var expiredOutcomeBuckets: [ExpiryBucket] {
+        var found: Set<ExpiryBucket> = []
+        for key in counters.keys {
+            if case .outcomes(let bucket, _, _) = key, bucket.isExpired(storeMilliseconds: storeMilliseconds) {
+                found.insert(bucket)
+            }
+        }
+        return found.sorted()
+    }
+
+    /// How many outcomes a bucket holds.
+    func outcomeCount(in bucket: ExpiryBucket) -> UInt64 {
+        counters.reduce(0) { $0 + ($1.key.bucket == bucket ? $1.value : 0) }
+    }
+
+    private mutating func count(_ key: CounterKey, by change: Int64) {
+        let value = UInt64(Int64(counters[key] ?? 0) + change)
+        counters[key] = value == 0 ? nil : value
+        touchedCounters.insert(key)
+    }
+
+    // MARK: Replay and recovery
+
+    /// Applies a committed batch: what a follower does, and what the replay test compares.
+    ///
+    /// - Returns: What follows from the batch; equal to the batch's own, or the two have diverged.
+    public mutating func apply(_ batch: EffectBatch) -> EffectBatch.Derived {
+        openGroup(batch.group)
+        batch.names.forEach { apply($0) }
+        batch.registeredWorkers.forEach { apply($0) }
+        for segment in batch.segments {
+            let rows = batch.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
+            let handle = openSegment(part: segment.key.part, first: rows.first?.sequence ?? TaskSequence(0))
+            for (place, row) in rows.enumerated() { apply(row, segment: handle, place: UInt16(place)) }
+        }
+        batch.transitions.forEach { apply($0) }
+        batch.removedDeadLetters.forEach { apply($0) }
+        batch.removedWorkers.forEach { apply(removedWorker: $0) }
+        batch.keys.forEach { apply($0) }
+        batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0.bucket) }
+        batch.expiredKeys.forEach { apply(expiredKeys: $0) }
+        nextSequence = max(nextSequence, batch.nextSequence)
+        storeMilliseconds = batch.storeMilliseconds
+        readyQueues.removeAll()
+        return closeGroup()
+    }
+
+    /// Begins to take what a store holds: names, workers, keys and counters first, then segments in order of their
+    /// keys, then transitions in order of their groups.
+    public mutating func beginRecovery(storeMilliseconds: UInt64, nextSequence: UInt64) {
+        isRecovering = true
+        self.storeMilliseconds = storeMilliseconds
+        self.nextSequence = nextSequence
+    }
+
+    public mutating func recover(_ row: NameRow) { apply(row) }
+    public mutating func recover(_ row: WorkerRow) { apply(row) }
+    public mutating func recover(_ row: KeyRow) { apply(row) }
+
+    public mutating func recover(_ row: CounterRow) throws(RecoveryError) {
+        guard Int(row.key.queue) < queues.count else {
+            throw RecoveryError("a counter names queue \(row.key.queue), which is unknown")
+        }
+        counters[row.key] = row.value
+        switch row.key {
+        case .outcomes(_, let queue, let state): queues[Int(queue)].counts[state] += row.value
+        case .deadLetters(let queue): queues[Int(queue)].counts.deadLetter += row.value
+        }
+    }
+
+    /// Takes a segment's table.
+    ///
+    /// - Throws: A sentence when a row names a queue that the store does not know.
+    public mutating func recover(segment key: SegmentKey, rows: [TaskRow]) throws(RecoveryError) {
+        let first = rows.first?.sequence ?? TaskSequence(0)
+        let record = StoredRecord(
+            group: key.group, part: key.part, isSegment: true, count: 0, live: 1, first: first)
+        let handle = records.insert(record)
+        for (place, row) in rows.enumerated() {
+            guard row.queue > 0, Int(row.queue) < queues.count else {
+                throw RecoveryError("task \(row.sequence) of segment \(key) names queue \(row.queue), which is unknown")
+            }
+            apply(row, segment: handle, place: UInt16(place))
+        }
+        release(handle)
+    }
+
+    /// Takes a group's transitions; those of tasks whose row is gone or newer are skipped.
+    public mutating func recover(transitions rows: [Transition], group: GroupID) {
+        let record = StoredRecord(
+            group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
+        let handle = records.insert(record)
+        for row in rows {
+            let slot = tasks[row.sequence]
+            guard slot.stateValue != 0, records[slot.segment].group <= group else { continue }
+            apply(row, record: handle)
+        }
+        release(handle)
+    }
+
+    /// Ends recovery: puts pending and scheduled tasks in their order.
+    ///
+    /// - Returns: Records that were found dead; a store that was closed or killed at any instant has none.
+    public mutating func endRecovery() -> EffectBatch.Derived {
+        isRecovering = false
+        let tasks = tasks
+        tasks.forEach { sequence, slot in
+            switch slot.state {
+            case .pending: pushReady(slot, sequence)
+            case .scheduled, .failed: pushStart(slot, sequence)
+            default: break
+            }
+        }
+        readyQueues.removeAll()
+        records.findSparse()
+        let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? UInt32(clamping: storeMilliseconds / 60_000)
+        expiredThrough = ExpiryBucket(rawValue: max(oldest, 1) - 1)
+        touchedCounters.removeAll()
+        defer { derived = EffectBatch.Derived() }
+        return derived
+    }
+}
+
+/// What a store says that cannot be.
+public struct RecoveryError: Error, Sendable, CustomStringConvertible {
+    public let description: String
+
+    public init(_ description: String) { self.description = description }
+}

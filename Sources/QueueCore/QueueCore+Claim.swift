@@ -1,0 +1,236 @@
+import TQModel
+
+extension QueueCore {
+    // MARK: Requests
+
+    mutating func claim(_ spec: ClaimSpec, _ asker: Asker) {
+        do throws(TQError) {
+            try checkDuration(spec.waitMilliseconds, "wait", longest: Limits.waitMillisecondsMax)
+            var claim = try parkedClaim(spec, asker, stream: nil)
+            claim.deadlineMilliseconds = now.monotonicMilliseconds + spec.waitMilliseconds
+            let taken = take(&claim, limit: claim.credit)
+            if !taken.isEmpty || spec.waitMilliseconds == 0 {
+                deliver(taken, to: claim)
+            } else {
+                _ = session.park(.claim(claim))
+            }
+        } catch {
+            reply(error, to: asker)
+        }
+    }
+
+    mutating func openStream(_ stream: UInt32, _ spec: ClaimSpec, _ asker: Asker) {
+        do throws(TQError) {
+            guard let open = session.sessions[asker.session]?.streams else { return }
+            guard open[stream] == nil else {
+                throw TQError(.conflict, "Stream \(stream) is open already. Close it, or use another number.")
+            }
+            guard open.count < Limits.claimQueuesMax else {
+                throw TQError(.limitExceeded, "A connection has at most \(Limits.claimQueuesMax) streams. Close one.")
+            }
+            let claim = try parkedClaim(spec, asker, stream: stream)
+            let id = session.park(.claim(claim))
+            session.sessions[asker.session]?.streams[stream] = id
+            reply(.done, to: asker)
+            serve(id)
+        } catch {
+            reply(error, to: asker)
+        }
+    }
+
+    mutating func addCredit(_ stream: UInt32, _ count: UInt32, _ asker: Asker) {
+        guard let id = session.sessions[asker.session]?.streams[stream], case .claim(var claim)? = session.parked[id]
+        else {
+            return reply(
+                TQError(.invalidArgument, "Stream \(stream) is not open on this connection. Open it first."), to: asker)
+        }
+        claim.credit = min(claim.credit.addingReportingOverflow(count).partialValue, UInt32(Limits.claimCountMax))
+        session.parked[id] = .claim(claim)
+        serve(id)
+    }
+
+    mutating func closeStream(_ stream: UInt32, _ asker: Asker) {
+        if let id = session.sessions[asker.session]?.streams.removeValue(forKey: stream) { session.unpark(id) }
+        reply(.done, to: asker)
+    }
+
+    private mutating func parkedClaim(
+        _ spec: ClaimSpec,
+        _ asker: Asker,
+        stream: UInt32?
+    ) throws(TQError) -> ParkedClaim {
+        if isDraining { throw TQError(.draining, "The broker is shutting down. Claim from another one or later.") }
+        guard !spec.queues.isEmpty, spec.queues.count <= Limits.claimQueuesMax else {
+            throw TQError(
+                .invalidArgument,
+                "A claim names \(spec.queues.count) queues; name 1 to \(Limits.claimQueuesMax).")
+        }
+        guard spec.count > 0, spec.count <= configuration.claimCountMax else {
+            throw TQError(
+                .invalidArgument,
+                "A claim takes 1 to \(configuration.claimCountMax) tasks (broker.max_batch_claim), not \(spec.count).")
+        }
+        if let pattern = spec.types.first(where: { !$0.isValid }) {
+            throw TQError(
+                .invalidArgument, "'\(pattern)' is no task type: use a name, or a prefix followed by one '*'.")
+        }
+        try checkDuration(UInt64(spec.leaseMilliseconds), "lease")
+        var queues: [UInt32] = []
+        for name in spec.queues {
+            let queue = try number(of: name, .queue, asker.principal.namespace)
+            if !queues.contains(queue) { queues.append(queue) }
+        }
+        var worker: UInt32 = 0
+        if let name = spec.worker { worker = try hear(WorkerSpec(name: name), asker.principal, isFull: false) }
+        return ParkedClaim(
+            session: asker.session,
+            request: asker.request,
+            stream: stream,
+            queues: queues,
+            accepted: AcceptedTypes(spec.types),
+            credit: spec.count,
+            worker: worker,
+            leaseMilliseconds: spec.leaseMilliseconds,
+            deadlineMilliseconds: .max
+        )
+    }
+
+    // MARK: Serving
+
+    /// Gives tasks that became pending to the claims that wait for them.
+    mutating func serveWaiting() {
+        guard !index.readyQueues.isEmpty else { return }
+        let ready = index.readyQueues
+        index.readyQueues.removeAll(keepingCapacity: true)
+        guard !session.waiting.isEmpty, !isDraining else { return }
+        for queue in ready {
+            guard let waiting = session.waiting[queue] else { continue }
+            // One turn serves each claim once with its fair part; a claim that got some goes behind the others.
+            let pending = index.queues[Int(queue)].counts.pending
+            let share = UInt32(clamping: max(1, pending / UInt64(waiting.count)))
+            for id in waiting where index.queues[Int(queue)].counts.pending > 0 {
+                if serve(id, limit: share) { session.rotate(id, queue: queue) }
+            }
+            // What is left goes to whoever has credit, in the same order.
+            for id in session.waiting[queue] ?? [] where index.queues[Int(queue)].counts.pending > 0 { serve(id) }
+        }
+    }
+
+    /// Gives tasks to one parked claim, and says whether it got any.
+    @discardableResult
+    private mutating func serve(_ id: UInt64, limit: UInt32 = .max) -> Bool {
+        guard case .claim(var claim)? = session.parked[id], claim.credit > 0 else { return false }
+        let taken = take(&claim, limit: min(limit, claim.credit))
+        if taken.isEmpty {
+            session.parked[id] = .claim(claim)
+            return false
+        }
+        claim.credit -= UInt32(taken.count)
+        if claim.stream == nil { session.unpark(id) } else { session.parked[id] = .claim(claim) }
+        deliver(taken, to: claim)
+        return true
+    }
+
+    /// A task that was just claimed.
+    struct Taken {
+        var delivery: Delivery
+        var place: PayloadPlace
+        /// The group, by counter, that made the task claimable; 0 when it was recovered.
+        var claimableSince: UInt64
+    }
+
+    private mutating func take(_ claim: inout ParkedClaim, limit: UInt32) -> [Taken] {
+        var taken: [Taken] = []
+        while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
+            index.queues[Int(queue)].removeFirst(entry, type: type)
+            taken.append(lease(entry.sequence, for: claim))
+        }
+        return taken
+    }
+
+    /// The best task over all queues and accepted types of a claim: O(queues x types) at worst, mostly O(1).
+    private mutating func firstReady(
+        _ claim: inout ParkedClaim
+    ) -> (entry: ReadyLanes.Entry, queue: UInt32, type: UInt32?)? {
+        var best: (entry: ReadyLanes.Entry, queue: UInt32, type: UInt32?)?
+        for queue in claim.queues where index.queues[Int(queue)].counts.pending > 0 {
+            if claim.accepted.isAll {
+                if let entry = first(queue, nil), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, nil) }
+                continue
+            }
+            for type in index.queues[Int(queue)].types where claim.accepted.accepts(type, index.typeNames) {
+                if let entry = first(queue, type), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, type) }
+            }
+        }
+        return best
+    }
+
+    private mutating func first(_ queue: UInt32, _ type: UInt32?) -> ReadyLanes.Entry? {
+        index.queues[Int(queue)].first(type: type, tasks: index.tasks, queue: queue)
+    }
+
+    /// Leases one pending task.
+    private mutating func lease(_ sequence: TaskSequence, for claim: ParkedClaim) -> Taken {
+        let slot = index.tasks[sequence]
+        let options = slot.hasOptions ? index.options[sequence] : nil
+        let since = index.records[slot.transition == 0 ? slot.segment : slot.transition].group
+        let duration = leaseDuration(claim.leaseMilliseconds, options)
+        var transition = Transition(
+            sequence: sequence,
+            operation: .claim,
+            state: .inProgress,
+            attempts: slot.attempts == .max ? .max : slot.attempts + 1,
+            crashes: slot.crashes,
+            token: makeToken()
+        )
+        transition.worker = claim.worker
+        transition.leaseMilliseconds = duration
+        record(transition)
+        totals.claimed += 1
+        let place = index.tasks[sequence].link
+        index.leases.update(place) {
+            $0.deadlineMilliseconds = now.monotonicMilliseconds + UInt64(duration)
+            $0.session = claim.session
+        }
+        let delivery = Delivery(
+            lease: LeaseHandle(task: id(of: sequence, slot), token: transition.token),
+            queue: index.queueNames.name(slot.queue),
+            type: index.typeNames.name(slot.type),
+            payload: [],
+            priority: slot.rank.priority,
+            attempt: transition.attempts,
+            retriesMax: options?.retriesMax ?? Defaults.retriesMax,
+            leaseMilliseconds: duration,
+            timeoutMilliseconds: nonZero(options?.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds
+        )
+        return Taken(
+            delivery: delivery,
+            place: PayloadPlace(segment: index.records[slot.segment].key, place: slot.place),
+            claimableSince: since.epoch == epoch ? since.counter : 0
+        )
+    }
+
+    private func leaseDuration(_ asked: UInt32, _ options: TaskOptions?) -> UInt32 {
+        nonZero(asked) ?? nonZero(options?.leaseMilliseconds) ?? configuration.leaseMilliseconds
+    }
+
+    /// Answers a claim: its own group must be written, and whatever made its tasks claimable must be synced.
+    private mutating func deliver(_ taken: [Taken], to claim: ParkedClaim) {
+        let deliveries = taken.map(\.delivery)
+        answers.append(
+            Answer(
+                session: claim.session,
+                request: claim.request,
+                reply: claim.stream.map { .delivery(stream: $0, deliveries) } ?? .claimed(deliveries),
+                missing: taken.isEmpty ? .nothing : .payloads(taken.map(\.place)),
+                writtenThrough: currentGroup,
+                syncedThrough: taken.isEmpty ? currentGroup : taken.reduce(0) { max($0, $1.claimableSince) }
+            ))
+    }
+}
+
+/// The value, unless it is absent or 0, which stands for "not asked for".
+func nonZero<Number: UnsignedInteger>(_ value: Number?) -> Number? {
+    guard let value, value > 0 else { return nil }
+    return value
+}

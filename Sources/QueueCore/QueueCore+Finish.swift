@@ -1,0 +1,391 @@
+import TQModel
+
+extension QueueCore {
+    // MARK: Leases
+
+    /// The task that a lease handle holds, or why it does not.
+    private func held(_ handle: LeaseHandle) throws(TQError) -> (sequence: TaskSequence, slot: TaskSlot, lease: Lease) {
+        switch find(handle.task) {
+        case .nowhere: throw notFound(handle.task)
+        case .ended: throw leaseLost(handle)
+        case .slot(let sequence, let slot):
+            guard slot.state == .inProgress else { throw leaseLost(handle) }
+            let lease = index.leases[slot.link]
+            guard lease.token == handle.token else { throw leaseLost(handle) }
+            return (sequence, slot, lease)
+        }
+    }
+
+    func notFound(_ id: TaskID) -> TQError {
+        TQError(.taskNotFound, "Task \(id) is not known to this broker. It may have expired, or belong to another one.")
+    }
+
+    private func leaseLost(_ handle: LeaseHandle) -> TQError {
+        TQError(
+            .leaseLost,
+            "The lease \(handle.token) of task \(handle.task) has ended: it lapsed, or the task ended. Drop the work.")
+    }
+
+    /// A transition of a task in progress, with its present counts.
+    private func transition(
+        _ operation: Transition.Operation,
+        to state: TaskState,
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        _ token: LeaseToken
+    ) -> Transition {
+        Transition(
+            sequence: sequence,
+            operation: operation,
+            state: state,
+            attempts: slot.attempts,
+            crashes: slot.crashes,
+            token: token
+        )
+    }
+
+    // MARK: Complete
+
+    mutating func complete(_ item: Completion) -> TQError? {
+        do throws(TQError) {
+            let (sequence, slot, lease) = try held(item.lease)
+            guard item.result.count <= Limits.payloadBytesMax else {
+                throw TQError(
+                    .payloadTooLarge,
+                    "The result of task \(item.lease.task) has \(item.result.count) bytes, the limit is "
+                        + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address.")
+            }
+            end(sequence, slot, .complete, .completed, token: lease.token, result: item.result)
+            totals.completed += 1
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Ends a task: its outcome is stored, whoever waits for it is told.
+    private mutating func end(
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        _ operation: Transition.Operation,
+        _ state: TaskState,
+        token: LeaseToken,
+        result: Bytes
+    ) {
+        let retention =
+            nonZero(slot.hasOptions ? index.options[sequence]?.retentionMilliseconds : nil)
+            ?? configuration.retentionMilliseconds
+        let bucket = ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: retention)
+        let part = outcomePart(bucket, adding: result.count)
+        let span = EffectBatch.Span(offset: UInt32(batch.results.count), count: UInt32(result.count))
+        batch.results.append(contentsOf: result)
+        batch.outcomes.append(
+            OutcomeRow(
+                sequence: sequence,
+                createdMilliseconds: slot.createdMilliseconds,
+                endWallMilliseconds: now.wallMilliseconds,
+                token: token,
+                queue: slot.queue,
+                type: slot.type,
+                rank: slot.rank,
+                state: state,
+                attempts: slot.attempts,
+                crashes: slot.crashes,
+                bucket: bucket,
+                part: part,
+                result: span
+            ))
+        var ended = transition(operation, to: state, sequence, slot, token)
+        ended.bucket = bucket
+        ended.outcomePart = part
+        record(ended)
+        let location = OutcomeLocation(bucket: bucket, group: batch.group, part: part)
+        tellWaiting(for: sequence, id(of: sequence, slot), .outcome(location))
+    }
+
+    /// The part of the group's outcome record that takes so many bytes more.
+    private mutating func outcomePart(_ bucket: ExpiryBucket, adding byteCount: Int) -> UInt16 {
+        var open = openOutcomes[bucket] ?? (part: 0, byteCount: 0)
+        if open.byteCount > 0, open.byteCount + byteCount > Self.segmentByteCountMax {
+            open = (part: open.part + 1, byteCount: 0)
+        }
+        open.byteCount += byteCount + 1
+        openOutcomes[bucket] = open
+        return open.part
+    }
+
+    // MARK: Fail
+
+    mutating func fail(_ item: Failure, _ fetched: [Fetch: Fetched]) -> TQError? {
+        do throws(TQError) {
+            let (sequence, slot, lease) = try held(item.lease)
+            if let after = item.retryAfterMilliseconds { try checkDuration(after, "wait before the retry") }
+            let error = Self.cut(item.error)
+            totals.failed += 1
+            guard let reason = burialReason(item, slot, sequence) else {
+                retry(sequence, slot, lease.token, error: error, after: item.retryAfterMilliseconds)
+                return nil
+            }
+            bury(sequence, slot, lease.token, reason, error: error, fetched)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private mutating func retry(
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        _ token: LeaseToken,
+        error: Bytes,
+        after asked: UInt64?
+    ) {
+        let wait = asked ?? backoff(sequence, slot)
+        var failed = transition(.fail, to: wait == 0 ? .pending : .failed, sequence, slot, token)
+        failed.startWallMilliseconds = wait == 0 ? 0 : now.wallMilliseconds + wait
+        failed.error = batch.text(error)
+        record(failed)
+        totals.retried += 1
+    }
+
+    /// The wait before the next attempt: doubled each time, plus up to a quarter so that retries do not come in herds.
+    private mutating func backoff(_ sequence: TaskSequence, _ slot: TaskSlot) -> UInt64 {
+        let options = slot.hasOptions ? index.options[sequence] : nil
+        let shortest = UInt64(nonZero(options?.backoffMillisecondsMin) ?? Defaults.backoffMillisecondsMin)
+        let longest = UInt64(nonZero(options?.backoffMillisecondsMax) ?? Defaults.backoffMillisecondsMax)
+        let doublings = min(UInt64(max(slot.attempts, 1)) - 1, 31)
+        let wait = min(shortest << doublings, longest)
+        return min(wait + jitter.next() % (wait / 4 + 1), max(longest, shortest))
+    }
+
+    private func burialReason(_ item: Failure, _ slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
+        if item.isPermanent { return .permanentFailure }
+        return isExhausted(slot, sequence) ? .retriesExhausted : nil
+    }
+
+    private func isExhausted(_ slot: TaskSlot, _ sequence: TaskSequence) -> Bool {
+        let options = slot.hasOptions ? index.options[sequence] : nil
+        return slot.attempts > options?.retriesMax ?? Defaults.retriesMax
+    }
+
+    /// The bytes that a failure needs because it makes a dead letter.
+    func burialRead(of item: Failure) -> Fetch? {
+        guard case .slot(let sequence, let slot) = find(item.lease.task), slot.state == .inProgress,
+            index.leases[slot.link].token == item.lease.token,
+            burialReason(item, slot, sequence) != nil
+        else { return nil }
+        return payloadFetch(slot)
+    }
+
+    private func payloadFetch(_ slot: TaskSlot) -> Fetch {
+        .task(index.records[slot.segment].key, place: slot.place)
+    }
+
+    // MARK: Dead letters
+
+    private mutating func bury(
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        _ token: LeaseToken,
+        _ reason: DeadLetterReason,
+        error: Bytes,
+        _ fetched: [Fetch: Fetched]
+    ) {
+        var reason = reason
+        var payload: Bytes = []
+        var options = slot.hasOptions ? index.options[sequence] : nil
+        if case .task(let row, let stored)? = fetched[payloadFetch(slot)], row.sequence == sequence {
+            payload = stored
+            options = row.options
+        } else {
+            reason = .payloadDamaged
+        }
+        options?.startWallMilliseconds = 0
+        let task = TaskRow(
+            sequence: sequence,
+            createdMilliseconds: slot.createdMilliseconds,
+            queue: slot.queue,
+            type: slot.type,
+            rank: slot.rank,
+            bodyByteCount: UInt32(payload.count),
+            options: options
+        )
+        batch.deadLetters.append(
+            DeadLetterRow(
+                task: task,
+                reason: reason,
+                attempts: slot.attempts,
+                crashes: slot.crashes,
+                token: token,
+                buriedWallMilliseconds: now.wallMilliseconds,
+                error: batch.text(error),
+                payload: batch.text(payload)
+            ))
+        let id = id(of: sequence, slot)
+        record(transition(.bury, to: .deadLetter, sequence, slot, token))
+        totals.deadLettered += 1
+        notices.append(.deadLettered(id, reason))
+        tellWaiting(for: sequence, id, .deadLetter)
+    }
+
+    /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
+    mutating func redrive(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
+        guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else { return notFound(id) }
+        guard !index.tasks[sequence].isLive, redriven[sequence] == nil,
+            case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
+            row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds
+        else { return TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be put back.") }
+        if row.reason == .payloadDamaged {
+            return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
+        }
+        let removed = RemovedDeadLetter(sequence: sequence, queue: row.task.queue)
+        store(row.task, payload: payload, isMoved: true)
+        redriven[sequence] = now.monotonicMilliseconds
+        index.apply(removed)
+        batch.removedDeadLetters.append(removed)
+        return nil
+    }
+
+    mutating func buryDamaged(_ handle: LeaseHandle) {
+        guard let (sequence, slot, lease) = try? held(handle) else { return }
+        bury(
+            sequence, slot, lease.token, .payloadDamaged,
+            error: Bytes("The payload does not match its checksum.".utf8), [:])
+    }
+
+    // MARK: Release, renew, cancel
+
+    mutating func release(_ item: Release) -> TQError? {
+        do throws(TQError) {
+            let (sequence, slot, lease) = try held(item.lease)
+            try checkDuration(item.delayMilliseconds, "delay")
+            giveBack(sequence, slot, lease.token, .release, delay: item.delayMilliseconds)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Makes a task claimable again as if this attempt had not been.
+    private mutating func giveBack(
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        _ token: LeaseToken,
+        _ operation: Transition.Operation,
+        delay: UInt64 = 0
+    ) {
+        var back = transition(operation, to: delay == 0 ? .pending : .scheduled, sequence, slot, token)
+        back.attempts = slot.attempts == 0 ? 0 : slot.attempts - 1
+        back.startWallMilliseconds = delay == 0 ? 0 : now.wallMilliseconds + delay
+        record(back)
+    }
+
+    /// Renewals are session state but for a new duration: a restart gives every lease its full duration again.
+    mutating func renew(_ item: Renewal) -> TQError? {
+        do throws(TQError) {
+            let (sequence, slot, lease) = try held(item.lease)
+            try checkDuration(UInt64(item.leaseMilliseconds), "lease")
+            let duration = nonZero(item.leaseMilliseconds) ?? lease.durationMilliseconds
+            var place = slot.link
+            if duration != lease.durationMilliseconds {
+                var renewed = transition(.renew, to: .inProgress, sequence, slot, lease.token)
+                renewed.worker = lease.worker
+                renewed.leaseMilliseconds = duration
+                record(renewed)
+                place = index.tasks[sequence].link
+            }
+            index.leases.update(place) {
+                $0.session = lease.session
+                $0.deadlineMilliseconds = now.monotonicMilliseconds + UInt64(duration)
+                $0.isRecovered = false
+            }
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    mutating func cancel(_ id: TaskID) -> TQError? {
+        switch find(id) {
+        case .nowhere: return notFound(id)
+        case .ended: return TQError(.notCancellable, "Task \(id) has ended, so there is nothing to cancel.")
+        case .slot(let sequence, let slot):
+            guard slot.state.isWaiting else {
+                let why = slot.state == .inProgress ? "is in progress" : "has ended"
+                return TQError(.notCancellable, "Task \(id) \(why); only a waiting task can be cancelled.")
+            }
+            end(sequence, slot, .cancel, .cancelled, token: LeaseToken(rawValue: 0), result: [])
+            totals.cancelled += 1
+            return nil
+        }
+    }
+
+    // MARK: Lost leases
+
+    /// Why a lease ends that nobody ended.
+    enum Loss {
+        /// Nobody renewed it in time.
+        case lapsed
+        /// Its worker or its session is gone without a word.
+        case lost
+        /// Its worker said good-bye.
+        case deregistered
+    }
+
+    /// Takes a task back from whoever held its lease.
+    mutating func reclaim(_ place: UInt32, _ loss: Loss, _ fetched: [Fetch: Fetched]) {
+        let lease = index.leases[place]
+        let sequence = lease.sequence
+        var slot = index.tasks[sequence]
+        guard countsAsCrash(lease, loss) else {
+            return giveBack(sequence, slot, lease.token, loss == .lapsed ? .lapse : .reclaim)
+        }
+        if loss == .lapsed { totals.lapsed += 1 }
+        slot.crashes = slot.crashes == .max ? .max : slot.crashes + 1
+        let worker = index.workers[lease.worker]?.spec.name
+        if let reason = burialReason(afterCrash: slot, sequence) {
+            guard fetched[payloadFetch(slot)] != nil else {
+                // Something else came between the read and the decision: the next tick tries again.
+                return index.leases.update(place) { $0.deadlineMilliseconds = now.monotonicMilliseconds }
+            }
+            let text = "The worker\(worker.map { " '\($0)'" } ?? "") lost its lease in attempt \(slot.attempts)."
+            bury(sequence, slot, lease.token, reason, error: Bytes(text.utf8), fetched)
+        } else {
+            record(transition(loss == .lapsed ? .lapse : .reclaim, to: .pending, sequence, slot, lease.token))
+        }
+        notices.append(.leaseLapsed(id(of: sequence, slot), worker: worker, crashes: slot.crashes))
+    }
+
+    /// A lapse in the first duration after a restart is nobody's crash, and so is a good-bye.
+    private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool {
+        switch loss {
+        case .deregistered: false
+        case .lost: true
+        case .lapsed: !lease.isRecovered
+        }
+    }
+
+    private func burialReason(afterCrash slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
+        let options = slot.hasOptions ? index.options[sequence] : nil
+        let crashesMax = options?.crashesMax ?? Defaults.crashesMax
+        if crashesMax > 0, slot.crashes >= crashesMax { return .quarantined }
+        return isExhausted(slot, sequence) ? .retriesExhausted : nil
+    }
+
+    /// The bytes that reclaiming a lease needs because it makes a dead letter.
+    func reclaimRead(_ place: UInt32, _ loss: Loss) -> Fetch? {
+        let lease = index.leases[place]
+        var slot = index.tasks[lease.sequence]
+        guard countsAsCrash(lease, loss) else { return nil }
+        slot.crashes = slot.crashes == .max ? .max : slot.crashes + 1
+        return burialReason(afterCrash: slot, lease.sequence) == nil ? nil : payloadFetch(slot)
+    }
+
+    /// The first bytes of an error text, cut at a character.
+    private static func cut(_ error: Bytes) -> Bytes {
+        guard error.count > Limits.errorBytesMax else { return error }
+        var end = error.startIndex + Limits.errorBytesMax
+        while end > error.startIndex, error[end] & 0b1100_0000 == 0b1000_0000 { end -= 1 }
+        return error[error.startIndex..<end]
+    }
+}

@@ -1,0 +1,180 @@
+import TQModel
+
+extension QueueCore {
+    mutating func read(_ request: Request, _ asker: Asker) {
+        switch request {
+        case .status(let id): status(id, asker)
+        case .result(let id, let wait): result(id, wait, asker)
+        case .statistics: reply(.statistics(statistics), to: asker)
+        case .queues: reply(.queues(queueStatistics(asker.principal.namespace)), to: asker)
+        case .workers: reply(.workers(workerStatuses(asker.principal.namespace)), to: asker)
+        case .deadLetters(let query): deadLetters(query, asker)
+        case .health: reply(.health(health), to: asker)
+        default: reply(.done, to: asker)
+        }
+    }
+
+    // MARK: One task
+
+    private mutating func status(_ id: TaskID, _ asker: Asker) {
+        switch find(id) {
+        case .nowhere: reply(notFound(id), to: asker)
+        case .ended(let sequence): replyEnded(id, sequence, .anywhere, asResult: false, to: asker)
+        case .slot(let sequence, let slot):
+            guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: false, to: asker) }
+            let failure = slot.state == .failed ? index.records[slot.transition].group : nil
+            reply(
+                .status(status(id, sequence, slot)),
+                to: asker,
+                missing: failure.map { .error($0, sequence) } ?? .nothing
+            )
+        }
+    }
+
+    private func status(_ id: TaskID, _ sequence: TaskSequence, _ slot: TaskSlot) -> TaskStatus {
+        let options = slot.hasOptions ? index.options[sequence] : nil
+        let waitsForStart = slot.state == .scheduled || slot.state == .failed
+        let worker = slot.state == .inProgress ? index.workers[index.leases[slot.link].worker]?.spec.name : nil
+        return TaskStatus(
+            id: id,
+            queue: index.queueNames.name(slot.queue),
+            type: index.typeNames.name(slot.type),
+            state: slot.state,
+            priority: slot.rank.priority,
+            attempts: slot.attempts,
+            crashes: slot.crashes,
+            retriesMax: options?.retriesMax ?? Defaults.retriesMax,
+            startWallMilliseconds: waitsForStart ? options?.startWallMilliseconds ?? 0 : 0,
+            worker: worker
+        )
+    }
+
+    private mutating func result(_ id: TaskID, _ wait: UInt64, _ asker: Asker) {
+        switch find(id) {
+        case .nowhere: reply(notFound(id), to: asker)
+        case .ended(let sequence): replyEnded(id, sequence, .anywhere, asResult: true, to: asker)
+        case .slot(let sequence, let slot):
+            guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: true, to: asker) }
+            guard wait > 0 else { return reply(notEnded(id), to: asker) }
+            let deadline = now.monotonicMilliseconds + min(wait, Limits.waitMillisecondsMax)
+            _ = session.park(
+                .result(asker.session, request: asker.request, id, sequence, deadlineMilliseconds: deadline))
+        }
+    }
+
+    func notEnded(_ id: TaskID) -> TQError {
+        TQError(.timedOut, "Task \(id) has not ended yet. Ask again, or wait longer.")
+    }
+
+    private mutating func replyEnded(
+        _ id: TaskID,
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        asResult: Bool,
+        to asker: Asker
+    ) {
+        if slot.state == .deadLetter {
+            return replyEnded(id, sequence, .deadLetter, asResult: asResult, to: asker)
+        }
+        guard let location = index.outcomeLocation(slot, sequence) else { return reply(notFound(id), to: asker) }
+        replyEnded(id, sequence, .outcome(location), asResult: asResult, to: asker)
+    }
+
+    private mutating func replyEnded(
+        _ id: TaskID,
+        _ sequence: TaskSequence,
+        _ ended: Ended,
+        asResult: Bool,
+        to asker: Asker
+    ) {
+        // The reply that stays when nothing is found there.
+        reply(.error(notFound(id)), to: asker, missing: .ended(id, sequence, ended, asResult: asResult))
+    }
+
+    /// Answers whoever waits for the end of a task.
+    mutating func tellWaiting(for sequence: TaskSequence, _ id: TaskID, _ ended: Ended) {
+        guard let waits = session.resultWaits[sequence] else { return }
+        for wait in waits {
+            guard case .result(let session, let request, _, _, _)? = session.unpark(wait) else { continue }
+            let asker = Asker(session: session, request: request, principal: .anonymous)
+            replyEnded(id, sequence, ended, asResult: true, to: asker)
+        }
+    }
+
+    private mutating func deadLetters(_ query: DeadLetterQuery, _ asker: Asker) {
+        guard (1...1000).contains(query.count) else {
+            return reply(
+                TQError(.invalidArgument, "A page has 1 to 1000 dead letters, not \(query.count)."), to: asker)
+        }
+        var after = TaskSequence(0)
+        if let id = query.after {
+            guard let sequence = cipher.sequence(of: id) else { return reply(notFound(id), to: asker) }
+            after = sequence
+        }
+        reply(
+            .deadLetters(DeadLetterPage(letters: [], hasMore: false)),
+            to: asker,
+            missing: .deadLetters(query, after: after)
+        )
+    }
+
+    // MARK: Counters
+
+    private var statistics: BrokerStatistics {
+        BrokerStatistics(
+            counts: index.counts,
+            totals: totals,
+            queues: UInt32(index.queueNames.count),
+            workers: UInt32(index.workers.count),
+            connections: UInt32(session.sessions.count),
+            uptimeMilliseconds: now.monotonicMilliseconds - startMonotonicMilliseconds,
+            syncIntervalMilliseconds: configuration.syncIntervalMilliseconds
+        )
+    }
+
+    private func queueStatistics(_ namespace: UInt32) -> [QueueStatistics] {
+        (1..<max(1, UInt32(index.queues.count)))
+            .filter { index.queueNames.namespace($0) == namespace }
+            .map { QueueStatistics(name: index.queueNames.name($0), counts: index.queues[Int($0)].counts) }
+            .sorted { $0.name.bytes.lexicographicallyPrecedes($1.name.bytes) }
+    }
+
+    private func workerStatuses(_ namespace: UInt32) -> [WorkerStatus] {
+        var leases: [UInt32: UInt32] = [:]
+        for place in index.leases.places(where: { $0.worker != 0 }) { leases[index.leases[place].worker, default: 0] += 1 }
+        return index.workers.values
+            .filter { $0.namespace == namespace }
+            .sorted { $0.spec.name.bytes.lexicographicallyPrecedes($1.spec.name.bytes) }
+            .map { row in
+                let heard = session.heard[row.number] ?? now.monotonicMilliseconds
+                return WorkerStatus(
+                    spec: session.workerSpecs[row.number] ?? row.spec,
+                    leases: leases[row.number] ?? 0,
+                    silentMilliseconds: now.monotonicMilliseconds - min(heard, now.monotonicMilliseconds)
+                )
+            }
+    }
+
+    private var health: Health {
+        let (status, reason): (Health.Status, String) =
+            if isDraining {
+                (.draining, "The broker is shutting down.")
+            } else if isDiskLow {
+                (.refusingSubmits, "The disk is nearly full: free space.")
+            } else {
+                (.serving, "")
+            }
+        return Health(
+            status: status,
+            reason: reason,
+            syncIntervalMilliseconds: configuration.syncIntervalMilliseconds,
+            version: configuration.version
+        )
+    }
+
+    /// Whether a session holds a lease, or waits for an answer: such a connection is not idle.
+    public func isBusy(_ id: SessionID) -> Bool {
+        guard let open = session.sessions[id] else { return false }
+        return !open.parked.isEmpty || !index.leases.places(where: { $0.session == id }).isEmpty
+    }
+}

@@ -1,0 +1,215 @@
+import TQModel
+
+extension QueueCore {
+    mutating func submit(_ specs: [TaskSpec], _ principal: Principal) -> [Result<Submission, TQError>] {
+        var results: [Result<Submission, TQError>] = []
+        results.reserveCapacity(specs.count)
+        for spec in specs {
+            do throws(TQError) {
+                results.append(.success(try submit(spec, principal)))
+            } catch {
+                results.append(.failure(error))
+            }
+        }
+        return results
+    }
+
+    private mutating func submit(_ spec: TaskSpec, _ principal: Principal) throws(TQError) -> Submission {
+        try checkBounds(spec)
+        let key = try spec.idempotencyKey.isEmpty ? nil : keyHash(spec, principal)
+        if let key, let known = index.keys[key], !known.bucket.isExpired(storeMilliseconds: clock.milliseconds) {
+            return try duplicate(known, of: spec)
+        }
+        try admit()
+        let queue = try number(of: spec.queue, .queue, principal.namespace)
+        let type = try number(of: spec.type, .type, principal.namespace)
+        try checkDepth(queue)
+
+        let sequence = TaskSequence(index.nextSequence)
+        let row = TaskRow(
+            sequence: sequence,
+            createdMilliseconds: now.wallMilliseconds & 0xffff_ffff_ffff,
+            queue: queue,
+            type: type,
+            rank: spec.rank,
+            bodyByteCount: UInt32(spec.payload.count),
+            options: options(of: spec)
+        )
+        store(row, payload: spec.payload)
+        if let key {
+            let window =
+                spec.idempotencyWindowMilliseconds > 0
+                ? spec.idempotencyWindowMilliseconds : Defaults.idempotencyWindowMilliseconds
+            let keyRow = KeyRow(
+                key: key,
+                sequence: sequence,
+                createdMilliseconds: row.createdMilliseconds,
+                contentHash: contentHash(spec),
+                bucket: ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: window)
+            )
+            index.apply(keyRow)
+            batch.keys.append(keyRow)
+        }
+        totals.submitted += 1
+        return Submission(id: cipher.id(of: sequence, createdMilliseconds: row.createdMilliseconds))
+    }
+
+    /// Puts a task into the open segment: a fresh one, or one that keeps its old sequence.
+    mutating func store(_ row: TaskRow, payload: Bytes, isMoved: Bool = false) {
+        let part = openPart.flatMap { hasRoom($0, for: payload.count, isMoved: isMoved) ? $0 : nil }
+        let open = part ?? openSegment(first: row.sequence, isMoved: isMoved)
+        openPart = open
+        let place = UInt16(batch.segments[open.span].taskCount)
+        index.apply(row, segment: open.handle, place: place)
+        batch.tasks.append(row)
+        batch.bodies.append(contentsOf: payload)
+        batch.segments[open.span].taskCount += 1
+        batch.segments[open.span].bodyByteCount += payload.count
+    }
+
+    private func hasRoom(_ part: OpenPart, for byteCount: Int, isMoved: Bool) -> Bool {
+        let span = batch.segments[part.span]
+        return span.key.isMoved == isMoved && span.taskCount < Int(UInt16.max)
+            && (span.taskCount == 0 || span.bodyByteCount + byteCount <= Self.segmentByteCountMax)
+    }
+
+    private mutating func openSegment(first: TaskSequence, isMoved: Bool) -> OpenPart {
+        let sameKind = batch.segments.lazy.filter { $0.key.isMoved == isMoved }.count
+        precondition(sameKind < Int(SegmentKey.firstMovedPart), "a group has at most 32,768 segments of a kind")
+        let part = UInt16(sameKind) + (isMoved ? SegmentKey.firstMovedPart : 0)
+        let handle = index.openSegment(part: part, first: first)
+        batch.segments.append(
+            SegmentSpan(
+                key: SegmentKey(group: batch.group, part: part),
+                firstTask: batch.tasks.count,
+                taskCount: 0,
+                firstBody: batch.bodies.count,
+                bodyByteCount: 0
+            ))
+        return OpenPart(handle: handle, span: batch.segments.count - 1)
+    }
+
+    // MARK: Checks
+
+    private func checkBounds(_ spec: TaskSpec) throws(TQError) {
+        guard spec.payload.count <= Limits.payloadBytesMax else {
+            throw TQError(
+                .payloadTooLarge,
+                "The payload has \(spec.payload.count) bytes, the limit is \(Limits.payloadBytesMax). "
+                    + "Store it elsewhere and submit its address.")
+        }
+        guard spec.idempotencyKey.count <= Limits.idempotencyKeyBytesMax else {
+            throw TQError(
+                .invalidArgument,
+                "The idempotency key has \(spec.idempotencyKey.count) bytes, the limit is "
+                    + "\(Limits.idempotencyKeyBytesMax). Use a hash of it.")
+        }
+        try checkDuration(UInt64(spec.leaseMilliseconds), "lease")
+        try checkDuration(UInt64(spec.timeoutMilliseconds), "timeout")
+        try checkDuration(UInt64(spec.backoffMillisecondsMax), "longest backoff")
+        try checkDuration(UInt64(spec.backoffMillisecondsMin), "backoff")
+        try checkDuration(spec.idempotencyWindowMilliseconds, "idempotency window")
+        if let retries = spec.retriesMax, retries > Limits.retriesMax {
+            throw TQError(
+                .invalidArgument, "A task may have \(Limits.retriesMax) retries, not \(retries). Ask for fewer.")
+        }
+        switch spec.start {
+        case .now: break
+        case .after(let milliseconds): try checkDuration(milliseconds, "delay", longest: Self.delayMillisecondsMax)
+        case .at(let wall):
+            guard wall < 1 << 48 else {
+                throw TQError(.invalidArgument, "The start time \(wall) ms is after the year 10000. Use an earlier one.")
+            }
+        }
+        try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
+    }
+
+    /// A hundred years: start times and retention may be far, but stay where sums of milliseconds are safe.
+    private static let delayMillisecondsMax: UInt64 = 100 * 366 * 86_400_000
+
+    func checkDuration(
+        _ milliseconds: UInt64,
+        _ what: String,
+        longest: UInt64 = Limits.durationMillisecondsMax
+    ) throws(TQError) {
+        guard milliseconds <= longest else {
+            throw TQError(.invalidArgument, "The \(what) of \(milliseconds) ms is too long: the limit is \(longest) ms.")
+        }
+    }
+
+    /// Refuses what would add work while the broker cannot take it.
+    private func admit() throws(TQError) {
+        if isDraining {
+            throw TQError(.draining, "The broker is shutting down. Submit to another one or later.", retryAfterMilliseconds: 1000)
+        }
+        if isDiskLow {
+            throw TQError(
+                .diskFull,
+                "The broker's disk is nearly full, so it takes no new tasks; completions go on. Free space and submit again.",
+                retryAfterMilliseconds: 5000)
+        }
+    }
+
+    private func checkDepth(_ queue: UInt32) throws(TQError) {
+        let depth = index.queues[Int(queue)].counts.waiting
+        guard depth < configuration.queueDepthThreshold else {
+            throw TQError(
+                .queueFull,
+                "Queue '\(index.queueNames.name(queue))' holds \(depth) waiting tasks, its limit. "
+                    + "Raise broker.queue_depth_threshold or submit again later.",
+                retryAfterMilliseconds: 250)
+        }
+    }
+
+    /// The options that a task does not share with every other, or `nil`.
+    private func options(of spec: TaskSpec) -> TaskOptions? {
+        var options = TaskOptions()
+        switch spec.start {
+        case .now: break
+        case .after(let delay): options.startWallMilliseconds = delay == 0 ? 0 : now.wallMilliseconds + delay
+        case .at(let wall): options.startWallMilliseconds = wall <= now.wallMilliseconds ? 0 : wall
+        }
+        options.leaseMilliseconds = spec.leaseMilliseconds
+        options.timeoutMilliseconds = spec.timeoutMilliseconds
+        options.retriesMax = spec.retriesMax
+        options.crashesMax = spec.crashesMax
+        options.backoffMillisecondsMin = spec.backoffMillisecondsMin
+        options.backoffMillisecondsMax = spec.backoffMillisecondsMax
+        options.retentionMilliseconds = spec.retentionMilliseconds
+        return options.isEmpty ? nil : options
+    }
+
+    // MARK: Idempotency
+
+    private func duplicate(_ known: KeyRow, of spec: TaskSpec) throws(TQError) -> Submission {
+        let id = cipher.id(of: known.sequence, createdMilliseconds: known.createdMilliseconds)
+        guard known.contentHash == contentHash(spec) else {
+            throw TQError(
+                .conflict,
+                "The idempotency key '\(String(decoding: spec.idempotencyKey, as: UTF8.self))' belongs to task \(id), "
+                    + "which is not the same. Use another key for another task.")
+        }
+        return Submission(id: id, isDuplicate: true)
+    }
+
+    /// The scope of a key is namespace and queue.
+    private func keyHash(_ spec: TaskSpec, _ principal: Principal) throws(TQError) -> KeyHash {
+        func hash(_ key: StoreKey) -> UInt64 {
+            var hash = SipHash(key: key)
+            hash.combine(principal.namespace)
+            hash.combine(spec.queue.bytes)
+            hash.combine(spec.idempotencyKey)
+            return hash.finish()
+        }
+        return KeyHash(high: hash(storeKey), low: hash(StoreKey(high: ~storeKey.low, low: storeKey.high)))
+    }
+
+    /// What makes two submits with one key the same: the work, not when it shall run.
+    private func contentHash(_ spec: TaskSpec) -> UInt64 {
+        var hash = SipHash(key: storeKey)
+        hash.combine(spec.type.bytes)
+        hash.combine(spec.rank.rawValue)
+        hash.combine(spec.payload)
+        return hash.finish()
+    }
+}

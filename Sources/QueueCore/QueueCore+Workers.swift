@@ -1,0 +1,138 @@
+import TQModel
+
+extension QueueCore {
+    /// Takes a registration or a heartbeat.
+    mutating func hear(_ spec: WorkerSpec, _ asker: Asker) {
+        do throws(TQError) {
+            _ = try hear(spec, asker.principal, isFull: true)
+            reply(.done, to: asker)
+        } catch {
+            reply(error, to: asker)
+        }
+    }
+
+    /// Notes that a worker lives, and registers it when it is unknown.
+    ///
+    /// - Parameter isFull: Whether the worker described itself; a claim only names it.
+    mutating func hear(_ spec: WorkerSpec, _ principal: Principal, isFull: Bool) throws(TQError) -> UInt32 {
+        let name = DurableIndex.WorkerName(namespace: principal.namespace, name: spec.name)
+        if let number = index.workerNumbers[name] {
+            session.heard[number] = now.monotonicMilliseconds
+            if isFull { session.workerSpecs[number] = own(spec) }
+            return number
+        }
+        guard spec.name.isValid else {
+            throw TQError(
+                .invalidArgument,
+                "'\(spec.name)' is no worker name: use 1 to \(Limits.nameBytesMax) bytes of UTF-8 without blanks, "
+                    + "control characters and '*'.")
+        }
+        guard spec.metadata.count <= Limits.errorBytesMax else {
+            throw TQError(
+                .invalidArgument,
+                "The metadata of worker '\(spec.name)' has \(spec.metadata.count) bytes, the limit is "
+                    + "\(Limits.errorBytesMax). Send less.")
+        }
+        guard index.workers.count < Limits.namesMax else {
+            throw TQError(.limitExceeded, "The broker knows \(index.workers.count) workers, its limit. Stop some.")
+        }
+        let row = WorkerRow(number: index.nextWorker, namespace: principal.namespace, spec: own(spec))
+        index.apply(row)
+        batch.registeredWorkers.append(row)
+        session.heard[row.number] = now.monotonicMilliseconds
+        if isFull { session.workerSpecs[row.number] = row.spec }
+        return row.number
+    }
+
+    /// A copy that does not keep the network buffer alive that it came in.
+    private func own(_ spec: WorkerSpec) -> WorkerSpec {
+        var copy = spec
+        copy.name = Name(bytes: Bytes(Array(spec.name.bytes)))
+        copy.metadata = Bytes(Array(spec.metadata.prefix(Limits.errorBytesMax)))
+        return copy
+    }
+
+    mutating func deregister(_ name: Name, _ asker: Asker, _ fetched: [Fetch: Fetched]) {
+        let scoped = DurableIndex.WorkerName(namespace: asker.principal.namespace, name: name)
+        guard let number = index.workerNumbers[scoped] else {
+            return reply(TQError(.workerNotFound, "Worker '\(name)' is not registered."), to: asker)
+        }
+        for place in index.leases.places(where: { $0.worker == number }) { reclaim(place, .deregistered, fetched) }
+        forget(worker: number)
+        reply(.done, to: asker)
+    }
+
+    private mutating func forget(worker number: UInt32) {
+        index.apply(removedWorker: number)
+        batch.removedWorkers.append(number)
+        session.heard[number] = nil
+        session.workerSpecs[number] = nil
+    }
+
+    /// Gives up workers that were silent too long, and takes their tasks back.
+    mutating func giveUpSilentWorkers(_ fetched: [Fetch: Fetched]) {
+        for number in silentWorkers {
+            let held = index.leases.places { $0.worker == number }
+            for place in held { reclaim(place, .lost, fetched) }
+            if let name = index.workers[number]?.spec.name {
+                notices.append(.workerLost(name, leases: UInt32(held.count)))
+            }
+            forget(worker: number)
+        }
+    }
+
+    private var silentWorkers: [UInt32] {
+        session.heard
+            .filter { $0.value + configuration.workerInactivityMilliseconds < now.monotonicMilliseconds }
+            .keys.sorted()
+    }
+
+    // MARK: What a loss needs to read
+
+    func burialReads(worker name: Name, _ namespace: UInt32) -> [Fetch] {
+        guard let number = index.workerNumbers[.init(namespace: namespace, name: name)] else { return [] }
+        return index.leases.places { $0.worker == number }.compactMap { reclaimRead($0, .deregistered) }
+    }
+
+    func burialReads(session id: SessionID) -> [Fetch] {
+        guard session.sessions[id]?.settings.endsLeasesOnClose == true else { return [] }
+        return index.leases.places { $0.session == id }.compactMap { reclaimRead($0, .lost) }
+    }
+
+    func silentWorkerReads() -> [Fetch] {
+        let silent = silentWorkers
+        guard !silent.isEmpty else { return [] }
+        return index.leases.places { silent.contains($0.worker) }.compactMap { reclaimRead($0, .lost) }
+    }
+
+    // MARK: Sessions
+
+    mutating func closeSession(_ id: SessionID, _ fetched: [Fetch: Fetched]) {
+        guard let closed = session.sessions[id] else { return }
+        for parking in closed.parked.sorted() { session.unpark(parking) }
+        session.sessions[id] = nil
+        guard closed.settings.endsLeasesOnClose else { return }
+        for place in index.leases.places(where: { $0.session == id }) { reclaim(place, .lost, fetched) }
+    }
+
+    mutating func drain() {
+        isDraining = true
+        for id in session.parked.keys.sorted() {
+            guard case .claim(let claim)? = session.parked[id], claim.stream == nil else { continue }
+            session.unpark(id)
+            let asker = Asker(session: claim.session, request: claim.request, principal: .anonymous)
+            reply(TQError(.draining, "The broker is shutting down. Claim from another one or later."), to: asker)
+        }
+    }
+
+    /// Gives recovered leases their full duration, and recovered workers their full silence, from now on.
+    mutating func beginServing() {
+        for place in index.leases.places(where: { _ in true }) {
+            index.leases.update(place) {
+                $0.deadlineMilliseconds = now.monotonicMilliseconds + UInt64($0.durationMilliseconds)
+                $0.isRecovered = true
+            }
+        }
+        for number in index.workers.keys { session.heard[number] = now.monotonicMilliseconds }
+    }
+}

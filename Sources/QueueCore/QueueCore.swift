@@ -1,0 +1,272 @@
+public import TQModel
+
+/// The queue: given a command and the time, it decides what changes, what is stored and what is answered.
+///
+/// A pure value: no I/O, no clock, no randomness of its own, no order that depends on hashing. The caller feeds it
+/// commands one after the other, takes the effects of a commit group with ``closeGroup()``, stores them as one atomic
+/// batch, and lets each answer leave when the group that it names is stored.
+public struct QueueCore: Sendable {
+    public let configuration: CoreConfiguration
+    public let epoch: UInt32
+    public internal(set) var index: DurableIndex
+    var session = SessionState()
+    let cipher: TaskIDCipher
+    let storeKey: StoreKey
+    var clock: StoreClock
+    var now: Now
+    var jitter: SplitMix64
+
+    /// The effects of the open group.
+    var batch: EffectBatch
+    /// The segment that takes the next task.
+    var openPart: OpenPart?
+    /// Bytes of results per bucket in the record that is being filled.
+    var openOutcomes: [ExpiryBucket: (part: UInt16, byteCount: Int)] = [:]
+    /// Dead letters put back lately, with the monotonic time: a stale read must not put one back twice.
+    var redriven: [TaskSequence: UInt64] = [:]
+    /// Sparse records that are being rewritten.
+    var cleaning: [(handle: UInt32, group: GroupID)] = []
+    let startMonotonicMilliseconds: UInt64
+    private var nextToken: UInt64 = 1
+    private var groupCounter: UInt64 = 1
+
+    /// Answers since the last ``takeAnswers()``.
+    var answers: [Answer] = []
+    var notices: [Notice] = []
+    public internal(set) var totals = BrokerTotals()
+    public internal(set) var isDiskLow = false
+    public internal(set) var isDraining = false
+
+    /// A payload record holds at most that many bytes, so that a claim from the middle of a backlog reads little.
+    static let segmentByteCountMax = 64 * 1024
+
+    struct OpenPart: Sendable {
+        var handle: UInt32
+        var span: Int
+    }
+
+    /// - Parameters:
+    ///   - index: What recovery found; an empty one for a new store.
+    ///   - epoch: The store's epoch of this start, raised before anything is served.
+    ///   - storeKey: The store's own key, made once.
+    ///   - now: The moment of serving: recovered leases have their full duration from here.
+    public init(
+        configuration: CoreConfiguration,
+        index: DurableIndex,
+        epoch: UInt32,
+        storeKey: StoreKey,
+        now: Now
+    ) {
+        self.configuration = configuration
+        self.index = index
+        self.epoch = epoch
+        self.storeKey = storeKey
+        self.cipher = TaskIDCipher(key: storeKey)
+        self.clock = StoreClock(milliseconds: index.storeMilliseconds)
+        self.now = now
+        self.startMonotonicMilliseconds = now.monotonicMilliseconds
+        self.jitter = SplitMix64(seed: configuration.seed)
+        let group = GroupID(epoch: epoch, counter: groupCounter)
+        self.batch = EffectBatch(group: group)
+        self.clock.advance(to: now)
+        self.index.storeMilliseconds = clock.milliseconds
+        self.index.openGroup(group)
+        beginServing()
+    }
+
+    // MARK: Deciding
+
+    /// Decides a command.
+    ///
+    /// - Parameter fetched: Stored bytes that an earlier call asked for.
+    /// - Returns: What must be fetched before the command can be decided; when this is not empty, nothing was done, and
+    ///   the caller comes again with the bytes. Something else may have happened in between: it may be asked again.
+    public mutating func decide(_ command: Command, fetched: [Fetch: Fetched] = [:], now: Now) -> [Fetch] {
+        advance(to: now)
+        let missing = reads(command).filter { fetched[$0] == nil }
+        guard missing.isEmpty else { return missing }
+        switch command {
+        case .openSession(let id, let settings):
+            session.sessions[id] = SessionState.Session(settings: settings)
+        case .closeSession(let id): closeSession(id, fetched)
+        case .request(let id, let request, let principal, let asked):
+            answer(asked, from: Asker(session: id, request: request, principal: principal), fetched)
+        case .tick: tick(fetched)
+        case .clean: clean(fetched)
+        case .damagedPayload(let lease): buryDamaged(lease)
+        case .disk(let isLow): isDiskLow = isLow
+        case .drain: drain()
+        }
+        serveWaiting()
+        return []
+    }
+
+    /// Who asks.
+    struct Asker {
+        var session: SessionID
+        var request: UInt32
+        var principal: Principal
+    }
+
+    private mutating func answer(_ request: Request, from asker: Asker, _ fetched: [Fetch: Fetched]) {
+        switch request {
+        case .submit(let specs): reply(.submitted(submit(specs, asker.principal)), to: asker)
+        case .claim(let spec): claim(spec, asker)
+        case .openStream(let stream, let spec): openStream(stream, spec, asker)
+        case .addCredit(let stream, let count): addCredit(stream, count, asker)
+        case .closeStream(let stream): closeStream(stream, asker)
+        case .complete(let items): reply(.outcomes(items.map { complete($0) }), to: asker)
+        case .fail(let items): reply(.outcomes(items.map { fail($0, fetched) }), to: asker)
+        case .release(let items): reply(.outcomes(items.map { release($0) }), to: asker)
+        case .renew(let items): reply(.outcomes(items.map { renew($0) }), to: asker)
+        case .cancel(let ids): reply(.outcomes(ids.map { cancel($0) }), to: asker)
+        case .redrive(let ids): reply(.outcomes(ids.map { redrive($0, fetched) }), to: asker)
+        case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)
+        case .deregisterWorker(let name): deregister(name, asker, fetched)
+        case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping: read(request, asker)
+        }
+    }
+
+    /// The stored bytes that a command needs; empty on the hot path.
+    private mutating func reads(_ command: Command) -> [Fetch] {
+        switch command {
+        case .request(_, _, _, .fail(let items)): items.compactMap { burialRead(of: $0) }
+        case .request(_, _, let principal, .deregisterWorker(let name)):
+            burialReads(worker: name, principal.namespace)
+        case .request(_, _, _, .redrive(let ids)):
+            ids.compactMap { id in cipher.sequence(of: id).map { .deadLetter($0) } }
+        case .closeSession(let id): burialReads(session: id)
+        case .tick: tickReads()
+        case .clean: cleanReads()
+        default: []
+        }
+    }
+
+    // MARK: Time
+
+    /// Moves both clocks; the monotonic one never goes back, whatever the caller says.
+    private mutating func advance(to now: Now) {
+        let monotonic = max(now.monotonicMilliseconds, self.now.monotonicMilliseconds)
+        self.now = Now(monotonicMilliseconds: monotonic, wallMilliseconds: now.wallMilliseconds)
+        clock.advance(to: self.now)
+        index.storeMilliseconds = clock.milliseconds
+    }
+
+    // MARK: Groups
+
+    /// Whether the open group has anything to store.
+    public var hasEffects: Bool { !batch.isEmpty }
+
+    /// About how many bytes the open group will have.
+    public var openByteCount: Int { batch.byteCount }
+
+    /// The counter of the group that an answer without effects of its own must wait for.
+    var currentGroup: UInt64 { batch.isEmpty ? groupCounter - 1 : groupCounter }
+
+    /// Ends the open group and begins the next.
+    ///
+    /// - Returns: What to store in one atomic batch; groups are stored in the order in which they are closed.
+    public mutating func closeGroup() -> EffectBatch {
+        precondition(!batch.isEmpty, "an empty group has no number on disk")
+        batch.derived = index.closeGroup()
+        batch.storeMilliseconds = clock.milliseconds
+        batch.nextSequence = index.nextSequence
+        groupCounter += 1
+        let closed = batch
+        let group = GroupID(epoch: epoch, counter: groupCounter)
+        batch = EffectBatch(group: group)
+        index.openGroup(group)
+        openPart = nil
+        openOutcomes.removeAll(keepingCapacity: true)
+        return closed
+    }
+
+    mutating func makeToken() -> LeaseToken {
+        defer { nextToken += 1 }
+        return LeaseToken(rawValue: UInt64(epoch) << 44 | nextToken)
+    }
+
+    // MARK: Recording
+
+    /// Records a transition: in the index and in the batch, nothing between the two.
+    mutating func record(_ transition: Transition) {
+        index.apply(transition)
+        batch.transitions.append(transition)
+    }
+
+    // MARK: Answering
+
+    /// Answers a request; the reply waits for every change so far, because it may reveal one.
+    mutating func reply(_ reply: Reply, to asker: Asker, missing: Answer.Missing = .nothing) {
+        answers.append(
+            Answer(
+                session: asker.session,
+                request: asker.request,
+                reply: reply,
+                missing: missing,
+                writtenThrough: currentGroup,
+                syncedThrough: currentGroup
+            ))
+    }
+
+    mutating func reply(_ error: TQError, to asker: Asker) { reply(.error(error), to: asker) }
+
+    /// The answers since the last call, in the order in which they were decided.
+    public mutating func takeAnswers() -> [Answer] {
+        defer { answers.removeAll(keepingCapacity: true) }
+        return answers
+    }
+
+    /// What operators should know since the last call.
+    public mutating func takeNotices() -> [Notice] {
+        defer { notices.removeAll() }
+        return notices
+    }
+
+    // MARK: Names
+
+    func id(of sequence: TaskSequence, _ slot: TaskSlot) -> TaskID {
+        cipher.id(of: sequence, createdMilliseconds: slot.createdMilliseconds)
+    }
+
+    /// Where to look for a task: in memory, elsewhere (it has ended), or nowhere.
+    enum Whereabouts {
+        case slot(TaskSequence, TaskSlot)
+        case ended(TaskSequence)
+        case nowhere
+    }
+
+    func find(_ id: TaskID) -> Whereabouts {
+        guard let sequence = cipher.sequence(of: id), sequence.rawValue > 0, sequence.rawValue < index.nextSequence
+        else { return .nowhere }
+        let slot = index.tasks[sequence]
+        guard slot.stateValue != 0 else { return .ended(sequence) }
+        return slot.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds ? .slot(sequence, slot) : .nowhere
+    }
+
+    /// The number of a name, given to it now if it is new.
+    mutating func number(of name: Name, _ kind: NameKind, _ namespace: UInt32) throws(TQError) -> UInt32 {
+        let known =
+            switch kind {
+            case .queue: index.queueNames.number(of: name, namespace: namespace)
+            case .type: index.typeNames.number(of: name, namespace: namespace)
+            }
+        if let known { return known }
+        let word = kind == .queue ? "queue" : "task type"
+        guard name.isValid else {
+            throw TQError(
+                .invalidArgument,
+                "'\(name)' is no \(word) name: use 1 to \(Limits.nameBytesMax) bytes of UTF-8 without blanks, "
+                    + "control characters and '*'.")
+        }
+        let count = kind == .queue ? index.queueNames.count : index.typeNames.count
+        guard count < Limits.namesMax else {
+            throw TQError(.limitExceeded, "The broker knows \(count) \(word) names, its limit. Use fewer of them.")
+        }
+        let copy = Name(bytes: Bytes(Array(name.bytes)))
+        let row = NameRow(kind: kind, number: UInt32(count + 1), namespace: namespace, name: copy)
+        index.apply(row)
+        batch.names.append(row)
+        return row.number
+    }
+}

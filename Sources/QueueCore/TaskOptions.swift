@@ -1,0 +1,41 @@
+public import TQModel
+
+/// What a task asks for beyond the defaults: the optional columns of the pending table.
+///
+/// Zero or `nil` means "not asked for". Some columns are filled by features to come; they are stored, recovered
+/// and compared from the first format on, so that none of those features changes the format.
+public struct TaskOptions: Hashable, Sendable {
+    /// Milliseconds since 1970 before which the task must not start.
+    public var startWallMilliseconds: UInt64 = 0
+    public var leaseMilliseconds: UInt32 = 0
+    public var timeoutMilliseconds: UInt32 = 0
+    public var retriesMax: UInt16?
+    public var crashesMax: UInt16?
+    public var backoffMillisecondsMin: UInt32 = 0
+    public var backoffMillisecondsMax: UInt32 = 0
+    public var retentionMilliseconds: UInt64 = 0
+    /// Milliseconds since 1970 after which the task must not start.
+    public var expiresWallMilliseconds: UInt64 = 0
+    /// An interned key of which only so many tasks run at once.
+    public var limitKey: UInt32 = 0
+    /// An interned key whose tasks run one after the other.
+    public var serialKey: UInt32 = 0
+    /// An interned key of which one task may wait or run.
+    public var uniqueKey: UInt32 = 0
+    /// An interned fair group.
+    public var fairGroup: UInt32 = 0
+    public var fairWeight: UInt16 = 0
+    /// Tasks that must end before this one starts.
+    public var dependencyCount: UInt32 = 0
+    /// An interned batch.
+    public var batch: UInt32 = 0
+    /// An interned recurring task.
+    public var schedule: UInt32 = 0
+    /// The id that the client gave, as 16 bytes.
+    public var clientID: TaskID?
+
+    public init() {}
+
+    /// Whether every option is at its default: such a task costs no column.
+    public var isEmpty: Bool { self == Self() }
+}

@@ -1,0 +1,154 @@
+import TQModel
+
+/// What the broker keeps in memory of one task: 40 bytes, the payload is on disk.
+///
+/// A slot lives as long as the segment that holds the task's row, so an ended task keeps its slot for a while.
+struct TaskSlot: Sendable {
+    var createdMilliseconds: UInt64 = 0
+    /// The segment that holds the row, as a handle of the record table.
+    var segment: UInt32 = 0
+    /// The record that holds the newest transition; 0 before the first one.
+    var transition: UInt32 = 0
+    var rank = Rank(rawValue: 0)
+    var queue: UInt32 = 0
+    var type: UInt32 = 0
+    /// In progress: the lease's place in the lease table. Ended: the bucket of the outcome.
+    var link: UInt32 = 0
+    /// Waiting or in progress: the place in the segment. Ended: the part of the outcome's record.
+    var place: UInt16 = 0
+    var attempts: UInt16 = 0
+    var crashes: UInt16 = 0
+    /// A ``TaskState``; 0 is a free slot.
+    var stateValue: UInt8 = 0
+    /// Whether the task has options in the index.
+    var hasOptions = false
+
+    var state: TaskState {
+        get { TaskState(rawValue: stateValue) ?? .blocked }
+        set { stateValue = newValue.rawValue }
+    }
+
+    /// Whether the task can still run without a redrive.
+    var isLive: Bool { stateValue != 0 && (state.isWaiting || state == .inProgress) }
+}
+
+/// The slots of all tasks, found by sequence with arithmetic.
+///
+/// Sequences are dense, so slots lie in pages of 1,024; a page of which only stragglers are left becomes a few entries
+/// of a dictionary, so that memory follows the live tasks.
+struct TaskTable: Sendable {
+    private static let pageSize: UInt64 = 1024
+    /// Below this many slots an old page is worth less than a dictionary's entries.
+    private static let sparseCount = 64
+
+    private struct Page: Sendable {
+        var slots: ContiguousArray<TaskSlot>
+        var used = 0
+    }
+
+    private var pages: ContiguousArray<Page?> = []
+    private var firstPage: UInt64 = 0
+    private var sparse: [UInt64: TaskSlot] = [:]
+    private(set) var count = 0
+
+    /// The slot of a task; one with state 0 when there is none.
+    subscript(sequence: TaskSequence) -> TaskSlot {
+        let number = sequence.rawValue
+        let page = number / Self.pageSize
+        if page >= firstPage, page - firstPage < UInt64(pages.count) {
+            let index = Int(truncatingIfNeeded: page - firstPage)
+            if let slots = pages[index]?.slots {
+                return slots[Int(truncatingIfNeeded: number % Self.pageSize)]
+            }
+        }
+        return sparse.isEmpty ? TaskSlot() : sparse[number] ?? TaskSlot()
+    }
+
+    /// Stores the slot of a task that may or may not have one.
+    mutating func set(_ sequence: TaskSequence, _ slot: TaskSlot) {
+        let number = sequence.rawValue
+        if let index = pageIndex(number) {
+            let place = Int(truncatingIfNeeded: number % Self.pageSize)
+            if pages[index]?.slots[place].stateValue == 0 {
+                pages[index]?.used += 1
+                count += 1
+            }
+            pages[index]?.slots[place] = slot
+        } else if sparse.updateValue(slot, forKey: number) == nil {
+            count += 1
+        }
+    }
+
+    /// Frees the slot of a task.
+    mutating func remove(_ sequence: TaskSequence) {
+        let number = sequence.rawValue
+        let page = number / Self.pageSize
+        guard page >= firstPage, page - firstPage < UInt64(pages.count),
+            pages[Int(page - firstPage)] != nil
+        else {
+            if sparse.removeValue(forKey: number) != nil { count -= 1 }
+            return
+        }
+        let index = Int(page - firstPage)
+        let place = Int(truncatingIfNeeded: number % Self.pageSize)
+        guard pages[index]?.slots[place].stateValue != 0 else { return }
+        pages[index]?.slots[place] = TaskSlot()
+        pages[index]?.used -= 1
+        count -= 1
+        thinOut(index)
+    }
+
+    /// Calls the body for every used slot in order of sequence; for recovery, dumps and checks, not for the hot path.
+    func forEach(_ body: (TaskSequence, TaskSlot) -> Void) {
+        var stragglers = sparse.keys.sorted()[...]
+        func visitStragglers(below number: UInt64) {
+            while let next = stragglers.first, next < number {
+                stragglers.removeFirst()
+                if let slot = sparse[next] { body(TaskSequence(next), slot) }
+            }
+        }
+        for (index, page) in pages.enumerated() {
+            guard let page else { continue }
+            let base = (firstPage + UInt64(index)) * Self.pageSize
+            visitStragglers(below: base)
+            for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 {
+                body(TaskSequence(base + UInt64(place)), slot)
+            }
+        }
+        visitStragglers(below: .max)
+    }
+
+    /// The page of a number if it is, or may become, dense: only the newest pages are made.
+    private mutating func pageIndex(_ number: UInt64) -> Int? {
+        let page = number / Self.pageSize
+        if pages.isEmpty { firstPage = page }
+        guard page >= firstPage else { return nil }
+        let index = page - firstPage
+        if index < UInt64(pages.count) {
+            return pages[Int(index)] == nil ? nil : Int(index)
+        }
+        // A gap in the sequences (other tasks ended long ago) costs eight bytes for 1,024 of them.
+        while UInt64(pages.count) < index { pages.append(nil) }
+        pages.append(Page(slots: ContiguousArray(repeating: TaskSlot(), count: Int(Self.pageSize))))
+        if pages.count >= 2 { thinOut(pages.count - 2) }
+        return Int(index)
+    }
+
+    /// Moves the stragglers of an old page into the dictionary, and forgets leading pages without slots.
+    private mutating func thinOut(_ index: Int) {
+        guard index < pages.count - 1, let page = pages[index], page.used <= Self.sparseCount else { return }
+        if page.used > 0 {
+            let base = (firstPage + UInt64(index)) * Self.pageSize
+            for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 {
+                sparse[base + UInt64(place)] = slot
+            }
+        }
+        pages[index] = nil
+        guard index == 0 else { return }
+        let empty = pages.prefix { $0 == nil }.count
+        if empty > 256 || empty * 2 > pages.count {
+            pages.removeFirst(empty)
+            firstPage += UInt64(empty)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import TQModel
+
+/// What workers say about the leases they hold, and what they are given.
+extension Completion {
+    init(from reader: inout FieldReader) throws(TQError) {
+        let lease = try reader.lease()
+        self.init(lease: lease, result: try reader.payload(of: "result of task \(lease.task)"))
+        try reader.noKnownFields()
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(lease: lease)
+        bytes.append(bytes: result)
+    }
+
+    func checkLimits() throws(TQError) {
+        guard result.count <= Limits.payloadBytesMax else {
+            throw .payloadTooLarge(result.count, of: "result of task \(lease.task)")
+        }
+    }
+}
+
+extension Failure {
+    private enum Tag {
+        static let isPermanent: UInt8 = 1
+        static let retryAfterMilliseconds: UInt8 = 2
+    }
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        let lease = try reader.lease()
+        self.init(lease: lease, error: try reader.payload(of: "error of task \(lease.task)"))
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.isPermanent: isPermanent = try reader.integer(of: field, as: UInt8.self) != 0
+            case Tag.retryAfterMilliseconds: retryAfterMilliseconds = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(lease: lease)
+        bytes.append(bytes: error)
+        bytes.append(field: Tag.isPermanent, nonZero: isPermanent ? 1 as UInt8 : 0)
+        bytes.append(field: Tag.retryAfterMilliseconds, integer: retryAfterMilliseconds)
+    }
+
+    func checkLimits() throws(TQError) {
+        guard error.count <= Limits.payloadBytesMax else {
+            throw .payloadTooLarge(error.count, of: "error of task \(lease.task)")
+        }
+    }
+}
+
+extension Release {
+    private static let delayTag: UInt8 = 1
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(lease: try reader.lease())
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Self.delayTag: delayMilliseconds = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(lease: lease)
+        bytes.append(field: Self.delayTag, nonZero: delayMilliseconds)
+    }
+}
+
+extension Renewal {
+    private static let leaseTag: UInt8 = 1
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(lease: try reader.lease())
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Self.leaseTag: leaseMilliseconds = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(lease: lease)
+        bytes.append(field: Self.leaseTag, nonZero: leaseMilliseconds)
+    }
+}
+
+extension Delivery {
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(
+            lease: try reader.lease(),
+            queue: try reader.name(),
+            type: try reader.name(),
+            payload: try reader.bytes(),
+            priority: Priority(try reader.integer()),
+            attempt: try reader.integer(),
+            retriesMax: try reader.integer(),
+            leaseMilliseconds: try reader.integer(),
+            timeoutMilliseconds: try reader.integer()
+        )
+        try reader.noKnownFields()
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(lease: lease)
+        bytes.append(name: queue)
+        bytes.append(name: type)
+        bytes.append(bytes: payload)
+        bytes.append(priority.rawValue)
+        bytes.append(integer: attempt)
+        bytes.append(integer: retriesMax)
+        bytes.append(integer: leaseMilliseconds)
+        bytes.append(integer: timeoutMilliseconds)
+    }
+}

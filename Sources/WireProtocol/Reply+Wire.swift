@@ -1,0 +1,153 @@
+public import TQModel
+
+extension Reply {
+    /// Appends the frame; appends nothing when it throws.
+    ///
+    /// - Parameter id: The request's id; 0 for a ``Reply/delivery(stream:_:)`` and for an error about the connection.
+    /// - Throws: `frameTooLarge` when the reply is over ``Limits/frameBytesMax``.
+    public func encode(id: UInt32, into bytes: inout [UInt8]) throws(TQError) {
+        try bytes.appendFrame(messageType, id: id) { bytes in writeFields(to: &bytes) }
+    }
+
+    /// Reads the frame of a reply; an error of the broker is a value here, not thrown.
+    ///
+    /// - Throws: `malformedFrame` or `unknownMessage`.
+    public static func decode(_ frame: Frame) throws(TQError) -> (id: UInt32, reply: Reply) {
+        guard let message = MessageType(rawValue: frame.type), message.isReply, message != .helloReply else {
+            throw TQError(.unknownMessage, "A frame of type \(frame.type) is no reply that this client knows.")
+        }
+        let (id, reply) = try frame.read(as: message) { (reader) throws(TQError) in
+            try Reply(message, from: &reader)
+        }
+        return (id, reply)
+    }
+
+    /// The type of this reply's frame.
+    public var messageType: MessageType {
+        switch self {
+        case .submitted: .submittedReply
+        case .claimed: .claimedReply
+        case .delivery: .deliveryReply
+        case .outcomes: .outcomesReply
+        case .status: .statusReply
+        case .result: .resultReply
+        case .statistics: .statisticsReply
+        case .queues: .queuesReply
+        case .workers: .workersReply
+        case .deadLetters: .deadLettersReply
+        case .health: .healthReply
+        case .done: .doneReply
+        case .error: .errorReply
+        }
+    }
+
+    private func writeFields(to bytes: inout [UInt8]) {
+        switch self {
+        case .submitted(let entries): bytes.append(list: entries) { $0.append(submission: $1) }
+        case .claimed(let deliveries): bytes.append(records: deliveries) { $1.write(to: &$0) }
+        case .delivery(let stream, let deliveries):
+            bytes.append(integer: stream)
+            bytes.append(records: deliveries) { $1.write(to: &$0) }
+        case .outcomes(let errors): bytes.append(list: errors) { $0.append(outcome: $1) }
+        case .status(let status): status.write(to: &bytes)
+        case .result(let result): result.write(to: &bytes)
+        case .statistics(let statistics): statistics.write(to: &bytes)
+        case .queues(let queues): bytes.append(records: queues) { $1.write(to: &$0) }
+        case .workers(let workers): bytes.append(records: workers) { $1.write(to: &$0) }
+        case .deadLetters(let page):
+            bytes.append(page.hasMore ? 1 : 0)
+            bytes.append(records: page.letters) { $1.write(to: &$0) }
+        case .health(let health): health.write(to: &bytes)
+        case .done: break
+        case .error(let error): error.write(to: &bytes)
+        }
+    }
+
+    private init(_ message: MessageType, from reader: inout FieldReader) throws(TQError) {
+        switch message {
+        case .submittedReply:
+            self = .submitted(
+                try reader.list(max: .max, itemBytesMin: 5) { (reader) throws(TQError) in try reader.submission() }
+            )
+        case .outcomesReply:
+            self = .outcomes(
+                try reader.list(max: .max, itemBytesMin: 1) { (reader) throws(TQError) in try reader.outcome() }
+            )
+        case .claimedReply: self = .claimed(try reader.deliveries())
+        case .deliveryReply: self = .delivery(stream: try reader.integer(), try reader.deliveries())
+        case .queuesReply:
+            self = .queues(
+                try reader.records(max: .max) { (reader) throws(TQError) in try QueueStatistics(from: &reader) }
+            )
+        case .workersReply:
+            self = .workers(
+                try reader.records(max: .max) { (reader) throws(TQError) in try WorkerStatus(from: &reader) }
+            )
+        case .deadLettersReply:
+            let hasMore: UInt8 = try reader.integer()
+            let letters = try reader.records(max: .max) { (reader) throws(TQError) in try DeadLetter(from: &reader) }
+            self = .deadLetters(DeadLetterPage(letters: letters, hasMore: hasMore != 0))
+        case .statusReply: self = .status(try TaskStatus(from: &reader))
+        case .resultReply: self = .result(try TaskResult(from: &reader))
+        case .statisticsReply: self = .statistics(try BrokerStatistics(from: &reader))
+        case .healthReply: self = .health(try Health(from: &reader))
+        case .errorReply: self = .error(try TQError(from: &reader))
+        default: self = .done
+        }
+        // Fields that a later version adds; the records above have read theirs.
+        try reader.noKnownFields()
+    }
+}
+
+/// How one entry of ``Reply/submitted(_:)`` or ``Reply/outcomes(_:)`` begins.
+private enum Entry {
+    static let success: UInt8 = 0
+    static let error: UInt8 = 1
+    static let duplicate: UInt8 = 2
+}
+
+extension [UInt8] {
+    fileprivate mutating func append(submission: Result<Submission, TQError>) {
+        switch submission {
+        case .success(let submission):
+            append(submission.isDuplicate ? Entry.duplicate : Entry.success)
+            append(taskID: submission.id)
+        case .failure(let error): append(outcome: error)
+        }
+    }
+
+    fileprivate mutating func append(outcome error: TQError?) {
+        guard let error else { return append(Entry.success) }
+        append(Entry.error)
+        appendRecord { error.write(to: &$0) }
+    }
+}
+
+extension FieldReader {
+    fileprivate mutating func submission() throws(TQError) -> Result<Submission, TQError> {
+        let entry: UInt8 = try integer()
+        switch entry {
+        case Entry.success: return .success(Submission(id: try taskID()))
+        case Entry.duplicate: return .success(Submission(id: try taskID(), isDuplicate: true))
+        case Entry.error: return .failure(try error())
+        default: throw malformed("an entry begins with \(entry)")
+        }
+    }
+
+    fileprivate mutating func outcome() throws(TQError) -> TQError? {
+        let entry: UInt8 = try integer()
+        switch entry {
+        case Entry.success: return nil
+        case Entry.error: return try error()
+        default: throw malformed("an entry begins with \(entry)")
+        }
+    }
+
+    fileprivate mutating func deliveries() throws(TQError) -> [Delivery] {
+        try records(max: .max) { (reader) throws(TQError) in try Delivery(from: &reader) }
+    }
+
+    private mutating func error() throws(TQError) -> TQError {
+        try record { (reader) throws(TQError) in try TQError(from: &reader) }
+    }
+}

@@ -1,0 +1,173 @@
+public import TQModel
+
+extension Request {
+    /// Appends the frame; appends nothing when it throws.
+    ///
+    /// - Throws: What the broker would answer to a request beyond ``Limits``: `payloadTooLarge`, `limitExceeded`,
+    ///   `frameTooLarge` or `invalidArgument`.
+    public func encode(id: UInt32, into bytes: inout [UInt8]) throws(TQError) {
+        try checkLimits()
+        try bytes.appendFrame(messageType, id: id) { bytes in writeFields(to: &bytes) }
+    }
+
+    /// Reads the frame of a request.
+    ///
+    /// - Throws: An error that ``TQError/Code/endsConnection``, or one that answers the request
+    ///   ``Frame/requestID`` alone.
+    public static func decode(_ frame: Frame) throws(TQError) -> (id: UInt32, request: Request) {
+        guard let message = MessageType(rawValue: frame.type), !message.isReply else {
+            throw TQError(.unknownMessage, "A frame of type \(frame.type) is no request that this broker knows.")
+        }
+        let (id, request) = try frame.read(as: message) { (reader) throws(TQError) in
+            try Request(message, from: &reader)
+        }
+        return (id, request)
+    }
+
+    /// The type of this request's frame.
+    public var messageType: MessageType {
+        switch self {
+        case .submit: .submit
+        case .claim: .claim
+        case .openStream: .openStream
+        case .addCredit: .addCredit
+        case .closeStream: .closeStream
+        case .complete: .complete
+        case .fail: .fail
+        case .release: .release
+        case .renew: .renew
+        case .cancel: .cancel
+        case .status: .status
+        case .result: .result
+        case .registerWorker: .registerWorker
+        case .heartbeat: .heartbeat
+        case .deregisterWorker: .deregisterWorker
+        case .statistics: .statistics
+        case .queues: .queues
+        case .workers: .workers
+        case .deadLetters: .deadLetters
+        case .redrive: .redrive
+        case .health: .health
+        case .ping: .ping
+        }
+    }
+
+    private func writeFields(to bytes: inout [UInt8]) {
+        switch self {
+        case .submit(let tasks): bytes.append(records: tasks) { $1.write(to: &$0) }
+        case .claim(let claim): claim.write(to: &bytes)
+        case .openStream(let stream, let claim):
+            bytes.append(integer: stream)
+            claim.write(to: &bytes)
+        case .addCredit(let stream, let count):
+            bytes.append(integer: stream)
+            bytes.append(integer: count)
+        case .closeStream(let stream): bytes.append(integer: stream)
+        case .complete(let completions): bytes.append(records: completions) { $1.write(to: &$0) }
+        case .fail(let failures): bytes.append(records: failures) { $1.write(to: &$0) }
+        case .release(let releases): bytes.append(records: releases) { $1.write(to: &$0) }
+        case .renew(let renewals): bytes.append(records: renewals) { $1.write(to: &$0) }
+        case .cancel(let ids), .redrive(let ids): bytes.append(list: ids) { $0.append(taskID: $1) }
+        case .status(let id): bytes.append(taskID: id)
+        case .result(let id, let waitMilliseconds):
+            bytes.append(taskID: id)
+            bytes.append(integer: waitMilliseconds)
+        case .registerWorker(let worker), .heartbeat(let worker): worker.write(to: &bytes)
+        case .deregisterWorker(let name): bytes.append(name: name)
+        case .deadLetters(let query): query.write(to: &bytes)
+        case .statistics, .queues, .workers, .health, .ping: break
+        }
+    }
+
+    private init(_ message: MessageType, from reader: inout FieldReader) throws(TQError) {
+        switch message {
+        case .submit:
+            self = .submit(try reader.batch { (reader) throws(TQError) in try TaskSpec(from: &reader) })
+        case .complete:
+            self = .complete(try reader.batch { (reader) throws(TQError) in try Completion(from: &reader) })
+        case .fail:
+            self = .fail(try reader.batch { (reader) throws(TQError) in try Failure(from: &reader) })
+        case .release:
+            self = .release(try reader.batch { (reader) throws(TQError) in try Release(from: &reader) })
+        case .renew:
+            self = .renew(try reader.batch { (reader) throws(TQError) in try Renewal(from: &reader) })
+        case .claim:
+            self = .claim(try ClaimSpec(from: &reader))
+            return
+        case .openStream:
+            self = .openStream(stream: try reader.integer(), try ClaimSpec(from: &reader))
+            return
+        case .registerWorker:
+            self = .registerWorker(try WorkerSpec(from: &reader))
+            return
+        case .heartbeat:
+            self = .heartbeat(try WorkerSpec(from: &reader))
+            return
+        case .deadLetters:
+            self = .deadLetters(try DeadLetterQuery(from: &reader))
+            return
+        default:
+            try self.init(withoutRecords: message, from: &reader)
+        }
+        try reader.noKnownFields()
+    }
+
+    private init(withoutRecords message: MessageType, from reader: inout FieldReader) throws(TQError) {
+        switch message {
+        case .addCredit: self = .addCredit(stream: try reader.integer(), count: try reader.integer())
+        case .closeStream: self = .closeStream(stream: try reader.integer())
+        case .cancel: self = .cancel(try reader.taskIDs())
+        case .redrive: self = .redrive(try reader.taskIDs())
+        case .status: self = .status(try reader.taskID())
+        case .result: self = .result(try reader.taskID(), waitMilliseconds: try reader.integer())
+        case .deregisterWorker: self = .deregisterWorker(try reader.name())
+        case .statistics: self = .statistics
+        case .queues: self = .queues
+        case .workers: self = .workers
+        case .health: self = .health
+        case .ping: self = .ping
+        default: throw TQError(.unknownMessage, "A \(message) frame can only be the first of a connection.")
+        }
+    }
+
+    /// Checks what the frame's own lengths cannot hold or the broker would refuse to decode.
+    private func checkLimits() throws(TQError) {
+        switch self {
+        case .submit(let tasks):
+            try checkBatch(tasks.count)
+            for task in tasks { try task.checkLimits() }
+        case .complete(let completions):
+            try checkBatch(completions.count)
+            for completion in completions { try completion.checkLimits() }
+        case .fail(let failures):
+            try checkBatch(failures.count)
+            for failure in failures { try failure.checkLimits() }
+        case .release(let releases): try checkBatch(releases.count)
+        case .renew(let renewals): try checkBatch(renewals.count)
+        case .cancel(let ids), .redrive(let ids): try checkBatch(ids.count)
+        case .claim(let claim), .openStream(_, let claim): try claim.checkLimits()
+        case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
+        case .deregisterWorker(let name): try name.checkLength()
+        case .deadLetters(let query): try query.queue?.checkLength()
+        case .addCredit, .closeStream, .status, .result, .statistics, .queues, .workers, .health, .ping: break
+        }
+    }
+
+    private func checkBatch(_ count: Int) throws(TQError) {
+        guard count <= Limits.batchCountMax else {
+            throw .tooMany(count, max: Limits.batchCountMax, in: messageType)
+        }
+    }
+}
+
+extension FieldReader {
+    fileprivate mutating func batch<Item>(
+        _ item: (inout FieldReader) throws(TQError) -> Item
+    ) throws(TQError) -> [Item] {
+        try records(max: Limits.batchCountMax, item)
+    }
+
+    fileprivate mutating func taskIDs() throws(TQError) -> [TaskID] {
+        try list(max: Limits.batchCountMax, itemBytesMin: 16) { (reader) throws(TQError) in try reader.taskID() }
+    }
+}

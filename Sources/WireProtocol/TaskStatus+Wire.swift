@@ -1,0 +1,125 @@
+import TQModel
+
+/// What a broker knows of single tasks.
+extension TaskStatus {
+    private enum Tag {
+        static let startWallMilliseconds: UInt8 = 1
+        static let endWallMilliseconds: UInt8 = 2
+        static let worker: UInt8 = 3
+        static let error: UInt8 = 4
+        static let resultBytes: UInt8 = 5
+    }
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(
+            id: try reader.taskID(),
+            queue: try reader.name(),
+            type: try reader.name(),
+            state: try reader.state(),
+            priority: Priority(try reader.integer()),
+            attempts: try reader.integer(),
+            crashes: try reader.integer(),
+            retriesMax: try reader.integer()
+        )
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.startWallMilliseconds: startWallMilliseconds = try reader.integer(of: field)
+            case Tag.endWallMilliseconds: endWallMilliseconds = try reader.integer(of: field)
+            case Tag.worker: worker = try reader.name(of: field)
+            case Tag.error: error = reader.bytes(of: field)
+            case Tag.resultBytes: resultBytes = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(taskID: id)
+        bytes.append(name: queue)
+        bytes.append(name: type)
+        bytes.append(state.rawValue)
+        bytes.append(priority.rawValue)
+        bytes.append(integer: attempts)
+        bytes.append(integer: crashes)
+        bytes.append(integer: retriesMax)
+        bytes.append(field: Tag.startWallMilliseconds, nonZero: startWallMilliseconds)
+        bytes.append(field: Tag.endWallMilliseconds, nonZero: endWallMilliseconds)
+        if let worker { bytes.append(field: Tag.worker, bytes: worker.bytes) }
+        bytes.append(field: Tag.error, nonEmpty: error)
+        bytes.append(field: Tag.resultBytes, nonZero: resultBytes)
+    }
+}
+
+extension TaskResult {
+    private static let errorTag: UInt8 = 1
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(id: try reader.taskID(), state: try reader.state(), result: try reader.bytes())
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Self.errorTag: error = reader.bytes(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(taskID: id)
+        bytes.append(state.rawValue)
+        bytes.append(bytes: result)
+        bytes.append(field: Self.errorTag, nonEmpty: error)
+    }
+}
+
+extension DeadLetter {
+    /// The status comes last, so that its optional fields end the record.
+    init(from reader: inout FieldReader) throws(TQError) {
+        let number: UInt8 = try reader.integer()
+        guard let reason = DeadLetterReason(rawValue: number) else {
+            throw reader.malformed("dead letter reason \(number) is not known")
+        }
+        let payload = try reader.bytes()
+        self.init(status: try TaskStatus(from: &reader), reason: reason, payload: payload)
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(reason.rawValue)
+        bytes.append(bytes: payload)
+        status.write(to: &bytes)
+    }
+}
+
+extension DeadLetterQuery {
+    private enum Tag {
+        static let queue: UInt8 = 1
+        static let after: UInt8 = 2
+    }
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(count: try reader.integer())
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.queue: queue = try reader.name(of: field)
+            case Tag.after: after = try reader.taskID(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(integer: count)
+        if let queue { bytes.append(field: Tag.queue, bytes: queue.bytes) }
+        if let after {
+            bytes.append(Tag.after)
+            bytes.appendRecord { $0.append(taskID: after) }
+        }
+    }
+}
+
+extension FieldReader {
+    fileprivate mutating func state() throws(TQError) -> TaskState {
+        let number: UInt8 = try integer()
+        guard let state = TaskState(rawValue: number) else { throw malformed("task state \(number) is not known") }
+        return state
+    }
+}

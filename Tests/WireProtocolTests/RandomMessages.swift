@@ -1,0 +1,222 @@
+import TQModel
+
+/// Makes values of every message, reproducibly from a seed.
+struct RandomMessages {
+    private var generator: SplitMix64
+
+    init(seed: UInt64) { self.generator = SplitMix64(seed: seed) }
+
+    mutating func request(_ kind: Int) -> Request {
+        switch kind % Self.requestKinds {
+        case 0: .submit(list { $0.task() })
+        case 1: .claim(claim())
+        case 2: .openStream(stream: number(), claim())
+        case 3: .addCredit(stream: number(), count: number())
+        case 4: .closeStream(stream: number())
+        case 5: .complete(list { Completion(lease: $0.lease(), result: $0.bytes(max: 300)) })
+        case 6: .fail(list { $0.failure() })
+        case 7: .release(list { Release(lease: $0.lease(), delayMilliseconds: $0.number()) })
+        case 8: .renew(list { Renewal(lease: $0.lease(), leaseMilliseconds: $0.number()) })
+        case 9: .cancel(list { $0.taskID() })
+        case 10: .status(taskID())
+        case 11: .result(taskID(), waitMilliseconds: number())
+        case 12: .registerWorker(worker())
+        case 13: .heartbeat(worker())
+        case 14: .deregisterWorker(name())
+        case 15: .statistics
+        case 16: .queues
+        case 17: .workers
+        case 18:
+            .deadLetters(DeadLetterQuery(queue: maybe { $0.name() }, after: maybe { $0.taskID() }, count: number()))
+        case 19: .redrive(list { $0.taskID() })
+        case 20: .health
+        default: .ping
+        }
+    }
+
+    static let requestKinds = 22
+
+    mutating func reply(_ kind: Int) -> Reply {
+        switch kind % Self.replyKinds {
+        case 0: .submitted(list { $0.submission() })
+        case 1: .claimed(list { $0.delivery() })
+        case 2: .delivery(stream: number(), list { $0.delivery() })
+        case 3: .outcomes(list { random in random.maybe { $0.error() } })
+        case 4: .status(status())
+        case 5: .result(TaskResult(id: taskID(), state: state(), result: bytes(max: 300), error: bytes(max: 50)))
+        case 6: .statistics(statistics())
+        case 7: .queues(list { QueueStatistics(name: $0.name(), counts: $0.counts()) })
+        case 8: .workers(list { WorkerStatus(spec: $0.worker(), leases: $0.number(), silentMilliseconds: $0.number()) })
+        case 9: .deadLetters(DeadLetterPage(letters: list { $0.deadLetter() }, hasMore: flag()))
+        case 10: .health(health())
+        case 11: .done
+        default: .error(error())
+        }
+    }
+
+    static let replyKinds = 13
+
+    /// Any integer; zero and the largest come often.
+    mutating func number<Number: FixedWidthInteger & UnsignedInteger>() -> Number {
+        switch generator.next() % 4 {
+        case 0: 0
+        case 1: .max
+        default: Number(truncatingIfNeeded: generator.next())
+        }
+    }
+
+    mutating func below(_ bound: Int) -> Int { Int(generator.next() % UInt64(bound)) }
+    mutating func flag() -> Bool { below(2) == 0 }
+    mutating func maybe<Value>(_ value: (inout Self) -> Value) -> Value? { flag() ? value(&self) : nil }
+    mutating func list<Item>(_ item: (inout Self) -> Item) -> [Item] { (0..<below(5)).map { _ in item(&self) } }
+
+    mutating func bytes(max: Int) -> Bytes {
+        let count = below(max + 1)
+        return Bytes((0..<count).map { _ in UInt8(truncatingIfNeeded: generator.next()) })
+    }
+
+    mutating func name() -> Name { Name(bytes: bytes(max: Limits.nameBytesMax)) }
+    mutating func taskID() -> TaskID { TaskID(high: number(), low: number()) }
+    mutating func lease() -> LeaseHandle { LeaseHandle(task: taskID(), token: LeaseToken(rawValue: number())) }
+    mutating func state() -> TaskState { TaskState.allCases[below(TaskState.allCases.count)] }
+    mutating func text() -> String { String((0..<below(20)).map { _ in flag() ? "ä" : "x" }) }
+
+    private mutating func task() -> TaskSpec {
+        let start: TaskSpec.Start =
+            switch below(3) {
+            case 0: .now
+            case 1: .after(milliseconds: number())
+            default: .at(wallMilliseconds: number())
+            }
+        return TaskSpec(
+            queue: name(),
+            type: name(),
+            payload: bytes(max: 300),
+            rank: Rank(rawValue: number()),
+            start: start,
+            leaseMilliseconds: number(),
+            timeoutMilliseconds: number(),
+            retriesMax: maybe { $0.number() },
+            crashesMax: maybe { $0.number() },
+            backoffMillisecondsMin: number(),
+            backoffMillisecondsMax: number(),
+            retentionMilliseconds: number(),
+            idempotencyKey: bytes(max: Limits.idempotencyKeyBytesMax),
+            idempotencyWindowMilliseconds: number()
+        )
+    }
+
+    private mutating func claim() -> ClaimSpec {
+        ClaimSpec(
+            queues: list { $0.name() },
+            types: list { TypePattern(bytes: $0.bytes(max: 20)) },
+            count: number(),
+            waitMilliseconds: number(),
+            worker: maybe { $0.name() },
+            leaseMilliseconds: number()
+        )
+    }
+
+    private mutating func failure() -> Failure {
+        Failure(
+            lease: lease(),
+            error: bytes(max: 100),
+            isPermanent: flag(),
+            retryAfterMilliseconds: maybe { $0.number() }
+        )
+    }
+
+    private mutating func worker() -> WorkerSpec {
+        WorkerSpec(
+            name: name(),
+            metadata: bytes(max: 100),
+            concurrency: number(),
+            running: number(),
+            cpuPermille: number(),
+            memoryBytes: number()
+        )
+    }
+
+    private mutating func submission() -> Result<Submission, TQError> {
+        flag() ? .success(Submission(id: taskID(), isDuplicate: flag())) : .failure(error())
+    }
+
+    private mutating func delivery() -> Delivery {
+        Delivery(
+            lease: lease(),
+            queue: name(),
+            type: name(),
+            payload: bytes(max: 300),
+            priority: Priority(number()),
+            attempt: number(),
+            retriesMax: number(),
+            leaseMilliseconds: number(),
+            timeoutMilliseconds: number()
+        )
+    }
+
+    private mutating func status() -> TaskStatus {
+        TaskStatus(
+            id: taskID(),
+            queue: name(),
+            type: name(),
+            state: state(),
+            priority: Priority(number()),
+            attempts: number(),
+            crashes: number(),
+            retriesMax: number(),
+            startWallMilliseconds: number(),
+            endWallMilliseconds: number(),
+            worker: maybe { $0.name() },
+            error: bytes(max: 50),
+            resultBytes: number()
+        )
+    }
+
+    private mutating func deadLetter() -> DeadLetter {
+        let reasons = DeadLetterReason.allCases
+        return DeadLetter(status: status(), reason: reasons[below(reasons.count)], payload: bytes(max: 300))
+    }
+
+    private mutating func counts() -> TaskCounts {
+        var counts = TaskCounts()
+        for state in TaskState.allCases { counts[state] = number() }
+        return counts
+    }
+
+    private mutating func statistics() -> BrokerStatistics {
+        var totals = BrokerTotals()
+        totals.submitted = number()
+        totals.claimed = number()
+        totals.completed = number()
+        totals.failed = number()
+        totals.retried = number()
+        totals.deadLettered = number()
+        totals.cancelled = number()
+        totals.expired = number()
+        totals.lapsed = number()
+        return BrokerStatistics(
+            counts: counts(),
+            totals: totals,
+            queues: number(),
+            workers: number(),
+            connections: number(),
+            uptimeMilliseconds: number(),
+            syncIntervalMilliseconds: number()
+        )
+    }
+
+    private mutating func health() -> Health {
+        let all = Health.Status.allCases
+        return Health(
+            status: all[below(all.count)],
+            reason: text(),
+            syncIntervalMilliseconds: number(),
+            version: text()
+        )
+    }
+
+    private mutating func error() -> TQError {
+        TQError(TQError.Code(rawValue: number()), text(), retryAfterMilliseconds: maybe { $0.number() })
+    }
+}
