@@ -39,6 +39,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Broker", targets: ["Broker"]),
+        .library(name: "QueueCore", targets: ["TQModel", "QueueCore", "WireProtocol"]),
         .library(name: "TQClient", targets: ["TQClient"]),
         .library(name: "TQWorker", targets: ["TQWorker"]),
         .executable(name: "tq-broker", targets: ["tq-broker"]),
