@@ -3,11 +3,15 @@
 import PackageDescription
 
 /// Every Swift target is compiled with the same rules; see docs/architecture.md for what each target may import.
-let settings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-]
+///
+/// Warnings are errors for those who work on the code (tools/check, tools/test), not for those who only build it: their
+/// compiler may be newer and warn about more.
+let settings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ] + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -80,7 +84,7 @@ let package = Package(
         library("Simulation", ["TQModel", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
 
         // Commands.
-        library("CommandLineSupport", ["TQModel", argumentParser]),
+        library("CommandLineSupport", ["TQModel", "Telemetry", argumentParser, logging]),
         executable(
             "tq-broker",
             ["TQModel", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
@@ -115,10 +119,11 @@ let package = Package(
         tests("TQClientTests", ["TQClient", "TQModel", "WireProtocol", "FakeBroker", nioCore, nioPosix]),
         tests("TQWorkerTests", ["TQWorker", "TQClient", "TQModel", "FakeBroker"]),
         tests("BrokerConfigTests", ["BrokerConfig", "TQModel"]),
+        tests("TelemetryTests", ["Telemetry", logging]),
         tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
-        tests("CommandTests", ["CommandLineSupport", "TQModel", subprocess]),
+        tests("CommandTests", ["CommandLineSupport", "TQModel", argumentParser, subprocess]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx2b
