@@ -111,6 +111,14 @@ let package = Package(
         tests("QueueCoreTests", ["QueueCore", "TQModel"]),
         tests("StorageTests", ["Storage", "QueueCore", "ByteStore", "TQModel"]),
         tests("WireProtocolTests", ["WireProtocol", "TQModel"]),
+        .target(
+            name: "FakeBroker",
+            dependencies: ["TQModel", "WireProtocol", nioCore, nioPosix],
+            path: "Tests/FakeBroker",
+            swiftSettings: settings
+        ),
+        tests("TQClientTests", ["TQClient", "TQModel", "WireProtocol", "FakeBroker", nioCore, nioPosix]),
+        tests("TQWorkerTests", ["TQWorker", "TQClient", "TQModel", "FakeBroker"]),
         tests("BrokerConfigTests", ["BrokerConfig", "TQModel"]),
         tests("TelemetryTests", ["Telemetry", logging]),
         tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),

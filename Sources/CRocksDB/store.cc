@@ -4,7 +4,11 @@
 
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
+#include <sys/stat.h>
 
+#include <filesystem>
+
+#include "info_log.h"
 #include "options.h"
 
 
@@ -65,7 +69,9 @@ static rocksdb::Status open(tq_store &store, const char *path, const tq_options 
     descriptors.emplace_back(families[i].name, tq::familyOptions(options, families[i].cold, tables));
   }
   rocksdb::DB *db = nullptr;
-  const auto settings = tq::databaseOptions(options);
+  auto settings = tq::databaseOptions(options);
+  if (options.create_if_missing) mkdir(path, 0755);  // the log is opened before the engine makes its directory
+  settings.info_log = options.read_only ? tq::noInfoLog() : tq::infoLog(path);
   const auto status = options.read_only
                           ? rocksdb::DB::OpenForReadOnly(settings, path, descriptors, &store.families, &db)
                           : rocksdb::DB::Open(settings, path, descriptors, &store.families, &db);
@@ -74,9 +80,23 @@ static rocksdb::Status open(tq_store &store, const char *path, const tq_options 
   return status;
 }
 
+// Without its file CURRENT the engine takes a directory for empty, and starts afresh over what is there.
+static tq_status checkPresence(const std::filesystem::path &path, bool create) {
+  std::error_code error;
+  if (std::filesystem::exists(path / "CURRENT", error)) return {TQ_OK, nullptr};
+  for (const auto &entry : std::filesystem::directory_iterator(path, error)) {
+    const auto kind = entry.path().extension();
+    if ((kind != ".sst" && kind != ".log") || entry.file_size(error) == 0) continue;
+    const std::string text = "the file CURRENT is missing, but " + entry.path().string() + " is there";
+    return tq::failure(TQ_CORRUPTION, text.c_str());
+  }
+  return create ? tq_status{TQ_OK, nullptr} : tq::failure(TQ_NOT_FOUND, "there is no file CURRENT");
+}
+
 tq_status tq_store_open(const char *path, const tq_options *options, const tq_family *families, size_t family_count,
                         tq_store **result) {
   return tq::guarded([&]() -> tq_status {
+    if (const auto presence = checkPresence(path, options->create_if_missing); presence.code != TQ_OK) return presence;
     auto store = std::make_unique<tq_store>();
     const auto status = open(*store, path, *options, families, family_count);
     if (!status.ok()) return tq::report(status);

@@ -105,7 +105,7 @@ public struct StoreReader: Sendable {
 
     /// The payload at a place, checked to be that task's; `nil` when the segment is gone.
     public func payload(_ place: PayloadPlace, of sequence: TaskSequence) throws(StorageError) -> Bytes? {
-        if let payload = cache?.segment(place.segment)?.payload(place.place) { return payload }
+        if let payload = cachedPayload(place) { return payload }
         guard let bytes = try store.get(.payload, KeyLayout.segment(place.segment)) else { return nil }
         let bodies = try bytes.withRaw { value throws(StorageError) in try PayloadRecord.read(value) }
         guard bodies.indices.contains(Int(place.place)) else { return nil }
@@ -118,6 +118,11 @@ public struct StoreReader: Sendable {
             cache?.insertRead(place.segment, PayloadCache.Segment(bytes: bytes, payloads: bodies.map(\.payload)))
         }
         return bytes[body.payload]
+    }
+
+    /// The payload at a place, if it is in memory.
+    public func cachedPayload(_ place: PayloadPlace) -> Bytes? {
+        cache?.segment(place.segment)?.payload(place.place)
     }
 
     /// The task that an id of this store names.

@@ -7,13 +7,13 @@ public enum Reply: Hashable, Sendable {
     case delivery(stream: UInt32, [Delivery])
     /// One entry per item of the request, in its order; `nil` is success.
     case outcomes([TQError?])
-    case status(TaskStatus)
-    case result(TaskResult)
-    case statistics(BrokerStatistics)
+    indirect case status(TaskStatus)
+    indirect case result(TaskResult)
+    indirect case statistics(BrokerStatistics)
     case queues([QueueStatistics])
     case workers([WorkerStatus])
     case deadLetters(DeadLetterPage)
-    case health(Health)
+    indirect case health(Health)
     case done
     case error(TQError)
 }

@@ -1,0 +1,38 @@
+import Synchronization
+import TQModel
+
+/// Where the replies of a session go.
+protocol SessionSink: AnyObject, Sendable {
+    /// Takes replies in their order; any thread may call, one at a time for one sink.
+    func deliver(_ replies: [(request: UInt32, reply: Reply)])
+
+    /// Ends the session: the broker's state was rebuilt, and it does not know it any more.
+    func disconnect()
+}
+
+/// The sessions that are open, by number.
+final class SessionTable: Sendable {
+    private struct State {
+        var sinks: [UInt64: any SessionSink] = [:]
+        var next: UInt64 = 1
+    }
+
+    private let state = Mutex(State())
+
+    func add(_ sink: any SessionSink) -> UInt64 {
+        state.withLock { state in
+            defer { state.next += 1 }
+            state.sinks[state.next] = sink
+            return state.next
+        }
+    }
+
+    func remove(_ session: UInt64) { state.withLock { $0.sinks[session] = nil } }
+
+    subscript(session: UInt64) -> (any SessionSink)? { state.withLock { $0.sinks[session] } }
+
+    /// All sinks, in the order in which the sessions were opened.
+    var all: [any SessionSink] {
+        state.withLock { state in state.sinks.keys.sorted().compactMap { state.sinks[$0] } }
+    }
+}
