@@ -129,8 +129,9 @@ final class Session: @unchecked Sendable {
         for call in box.calls { call.wait(from: now) }
         waiting.append(contentsOf: box.calls)
         if isClosed { return failWaiting(because: TQError(.connectionFailed, "The client was closed.")) }
-        sendGrants(box.grants)
+        // First what was done, then the credit for more.
         sendWaiting()
+        sendGrants(box.grants)
     }
 
     private func sendWaiting() {
