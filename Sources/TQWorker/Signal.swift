@@ -22,7 +22,9 @@ final class Signal: Sendable {
 
     func wait() async { _ = await wait(atMost: nil) }
 
-    /// Whether it was sent within that time; `nil` waits for ever. Cancellation does not end the wait.
+    /// Whether it was sent within that time; `nil` waits for ever.
+    ///
+    /// Cancellation does not end the wait.
     func wait(atMost limit: Duration?) async -> Bool {
         let number = state.withLock { state in
             state.nextWaiter += 1
