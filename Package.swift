@@ -94,7 +94,7 @@ let package = Package(
             "tq-worker",
             ["TQModel", "TQClient", "TQWorker", "Telemetry", "CommandLineSupport", argumentParser, logging, subprocess]
         ),
-        executable("tq-admin", ["TQModel", "TQClient", "CommandLineSupport", argumentParser]),
+        executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
         executable(
             "tq-bench",
