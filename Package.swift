@@ -88,7 +88,7 @@ let package = Package(
         library("CommandLineSupport", ["TQModel", "Telemetry", argumentParser, logging]),
         executable(
             "tq-broker",
-            ["TQModel", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
+            ["TQModel", "QueueCore", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
         ),
         executable(
             "tq-worker",
