@@ -39,6 +39,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Broker", targets: ["Broker"]),
+        .library(name: "QueueCore", targets: ["TQModel", "QueueCore", "WireProtocol"]),
         .library(name: "TQClient", targets: ["TQClient"]),
         .library(name: "TQWorker", targets: ["TQWorker"]),
         .executable(name: "tq-broker", targets: ["tq-broker"]),
@@ -93,7 +94,7 @@ let package = Package(
             "tq-worker",
             ["TQModel", "TQClient", "TQWorker", "Telemetry", "CommandLineSupport", argumentParser, logging, subprocess]
         ),
-        executable("tq-admin", ["TQModel", "TQClient", "CommandLineSupport", argumentParser]),
+        executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
         executable(
             "tq-bench",
