@@ -73,7 +73,12 @@ public struct Checker {
     }
 
     /// Adds a violation that the current event shows.
-    mutating func report(_ invariant: Invariant, _ task: TaskID?, _ earlier: [Int], _ sentence: @autoclosure () -> String) {
+    mutating func report(
+        _ invariant: Invariant,
+        _ task: TaskID?,
+        _ earlier: [Int],
+        _ sentence: @autoclosure () -> String
+    ) {
         violationCount += 1
         guard violations.count < rules.violationsMax else { return }
         let events = earlier.filter { $0 >= 0 && $0 < position } + [position]
@@ -136,6 +141,11 @@ extension Checker {
 
     /// A reply that does not belong to its call.
     mutating func reportMismatch(_ operation: OpenOperation) {
-        report(.history, nil, [operation.invoked], "Operation \(operation.number) has the outcome of another kind of call")
+        report(
+            .history,
+            nil,
+            [operation.invoked],
+            "Operation \(operation.number) has the outcome of another kind of call"
+        )
     }
 }

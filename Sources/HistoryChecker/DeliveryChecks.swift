@@ -18,7 +18,12 @@ extension Checker {
         guard let slot = slot(of: delivery.lease.task, payload: delivery.payload) else { return }
         checkPayload(slot, delivery.payload)
         if let spec = tasks[slot].spec, !queues.contains(spec.queue) {
-            report(.bytes, tasks[slot].id, [tasks[slot].submitInvoked, operation.invoked], "It came from a queue that is not its own")
+            report(
+                .bytes,
+                tasks[slot].id,
+                [tasks[slot].submitInvoked, operation.invoked],
+                "It came from a queue that is not its own"
+            )
         }
         let isRedriven = checkAfterEnd(slot, delivery, operation)
         checkStartTime(slot, delivery)
@@ -72,14 +77,14 @@ extension Checker {
         let slack = rules.slackMilliseconds
         if let start = record.spec?.notBeforeWallMilliseconds, start > 0 {
             let latest = wallPeaks.latest(since: record.submitInvoked)
-            if latest + slack < start {
+            if latest.later(by: slack) < start {
                 let sentence = "Delivered \(start - latest) ms before its start time"
                 report(.startTime, record.id, [record.submitInvoked], sentence)
             }
         }
         if let pause = record.pause, delivery.lease.token > pause.token,
-            now.monotonicMilliseconds + slack < pause.until.monotonicMilliseconds,
-            wallPeaks.latest(since: pause.invoked) + slack < pause.until.wallMilliseconds
+            now.monotonicMilliseconds.later(by: slack) < pause.until.monotonicMilliseconds,
+            wallPeaks.latest(since: pause.invoked).later(by: slack) < pause.until.wallMilliseconds
         {
             let early = pause.until.monotonicMilliseconds - now.monotonicMilliseconds
             report(.startTime, record.id, [pause.invoked], "Delivered \(early) ms before its pause was over")
@@ -158,7 +163,8 @@ extension Checker {
         for gap in gaps where gap.missing > 0 {
             // Only the n-th lost claim needs a look: were it invoked too late, so were those after it.
             guard lost.count < gap.missing || lost[gap.missing - 1] >= gap.returned else { continue }
-            let sentence = "\(gap.missing) attempts were counted that no claim can have begun, before token \(gap.below)"
+            let sentence =
+                "\(gap.missing) attempts were counted that no claim can have begun, before token \(gap.below)"
             report(.attempts, gap.task, [gap.returned], sentence)
         }
         gaps = []
@@ -174,6 +180,6 @@ extension LeaseRecord {
         self.claimReturned = returned
         self.returnedMilliseconds = now.monotonicMilliseconds
         self.durationMilliseconds = UInt64(delivery.leaseMilliseconds)
-        self.earliestLapse = operation.time.monotonicMilliseconds + durationMilliseconds
+        self.earliestLapse = operation.time.monotonicMilliseconds.later(by: durationMilliseconds)
     }
 }

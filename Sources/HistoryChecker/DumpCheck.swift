@@ -22,7 +22,12 @@ extension Checker {
         self.dump?.recount[row.queue, default: TaskCounts()][row.state] += 1
         guard let slot = slot(of: row.id, payload: row.payload) else { return }
         if let earlier = tasks[slot].row, earlier.dump == dumps {
-            report(.oneLease, row.id, [dump.began], "It is in the dump twice, as \(earlier.task.state.name) and \(row.state.name)")
+            report(
+                .oneLease,
+                row.id,
+                [dump.began],
+                "It is in the dump twice, as \(earlier.task.state.name) and \(row.state.name)"
+            )
         }
         if let payload = row.payload { checkPayload(slot, payload) }
         checkProperties(slot, row)
@@ -68,7 +73,8 @@ extension Checker {
 
     /// Whether somebody can have the token of a row in progress.
     private mutating func checkToken(_ slot: Int, _ row: StoredTask, since began: Int) {
-        guard row.state == .inProgress, let token = row.token, let lease = tasks[slot].lease, token != lease.token else {
+        guard row.state == .inProgress, let token = row.token, let lease = tasks[slot].lease, token != lease.token
+        else {
             return
         }
         if token < lease.token, !isUndoable(lease) {
@@ -133,7 +139,7 @@ extension Checker {
 
     private func isScheduled(_ record: TaskRecord) -> Bool {
         guard let start = record.spec?.notBeforeWallMilliseconds, start > 0 else { return false }
-        return start + rules.slackMilliseconds >= now.wallMilliseconds
+        return start.later(by: rules.slackMilliseconds) >= now.wallMilliseconds
     }
 }
 

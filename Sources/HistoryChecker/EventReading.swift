@@ -1,4 +1,4 @@
-public import TQModel
+import TQModel
 
 extension Event {
     /// The events of a file of lines; what follows the last newline was torn off in the middle and is left out.

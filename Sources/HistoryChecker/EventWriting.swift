@@ -1,4 +1,4 @@
-public import TQModel
+import TQModel
 
 extension Event {
     /// Appends the event as one line: fields with tabs between them, a newline at the end.

@@ -9,7 +9,7 @@ extension Checker {
         if rules.leasesSurviveRestart {
             lapse = stops.extend(lapse: lapse, by: lease.durationMilliseconds, from: lease.claimReturned)
         }
-        return monotonicMilliseconds + rules.slackMilliseconds < lapse
+        return monotonicMilliseconds.later(by: rules.slackMilliseconds) < lapse
     }
 
     /// Whether a power cut can have undone the claim.
@@ -168,7 +168,9 @@ extension Checker {
 
     /// Whether a failure of the newest delivery certainly used up the task's attempts.
     private func isLastAttempt(_ slot: Int) -> Bool {
-        guard let spec = tasks[slot].spec, let lease = tasks[slot].lease, tasks[slot].redrives == 0 else { return false }
+        guard let spec = tasks[slot].spec, let lease = tasks[slot].lease, tasks[slot].redrives == 0 else {
+            return false
+        }
         return !rules.crashesExtendAttempts && lease.attempt > Int(spec.retriesMax)
     }
 
@@ -179,8 +181,8 @@ extension Checker {
         _ milliseconds: UInt64
     ) {
         let until = Now(
-            monotonicMilliseconds: operation.time.monotonicMilliseconds + milliseconds,
-            wallMilliseconds: operation.time.wallMilliseconds + milliseconds
+            monotonicMilliseconds: operation.time.monotonicMilliseconds.later(by: milliseconds),
+            wallMilliseconds: operation.time.wallMilliseconds.later(by: milliseconds)
         )
         tasks[slot].pause = Pause(token: handle.token, invoked: operation.invoked, until: until)
     }
@@ -209,11 +211,11 @@ extension LeaseRecord {
     /// A renewal that may be decided from now on may make the lease end earlier.
     mutating func shorten(_ now: Now, to milliseconds: UInt32) {
         let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
-        earliestLapse = min(earliestLapse, now.monotonicMilliseconds + duration)
+        earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
     }
 
     mutating func renew(from time: Now, for milliseconds: UInt32) {
         if milliseconds != 0 { durationMilliseconds = UInt64(milliseconds) }
-        earliestLapse = time.monotonicMilliseconds + durationMilliseconds
+        earliestLapse = time.monotonicMilliseconds.later(by: durationMilliseconds)
     }
 }

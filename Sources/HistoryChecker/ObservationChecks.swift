@@ -60,7 +60,8 @@ extension Checker {
 
     private func mayHaveExpired(_ record: TaskRecord) -> Bool {
         guard let retention = rules.retentionMilliseconds, let touched = record.firstTouched else { return false }
-        return mayBeOver(record) && now.monotonicMilliseconds + rules.slackMilliseconds >= touched + retention
+        return mayBeOver(record)
+            && now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= touched.later(by: retention)
     }
 
     /// Whether it can have ended, as far as is known.

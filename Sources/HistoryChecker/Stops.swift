@@ -17,7 +17,7 @@ struct Stops {
         var extended = lapse
         for stop in stops[firstIndex(after: position)...] {
             guard stop.monotonicMilliseconds < extended else { break }
-            extended = max(extended, stop.monotonicMilliseconds + duration)
+            extended = max(extended, stop.monotonicMilliseconds.later(by: duration))
         }
         return extended
     }

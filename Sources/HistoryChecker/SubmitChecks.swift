@@ -48,13 +48,17 @@ extension Checker {
     ) -> Int {
         guard let record = submits.keys[name] else { return operation.invoked }
         let mayBeForgotten = rules.idempotencyWindowMilliseconds.map {
-            now.monotonicMilliseconds + rules.slackMilliseconds >= record.firstMilliseconds + $0
+            now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= record.firstMilliseconds.later(by: $0)
         }
         let here = position
         if let first = record.id, first != id {
             if !isDuplicate, mayBeForgotten == true {
                 submits.updateKey(name) { key in
-                    key = .init(submits: 1, firstInvoked: operation.invoked, firstMilliseconds: operation.time.monotonicMilliseconds)
+                    key = .init(
+                        submits: 1,
+                        firstInvoked: operation.invoked,
+                        firstMilliseconds: operation.time.monotonicMilliseconds
+                    )
                     (key.id, key.createdReturned) = (id, here)
                 }
                 return operation.invoked
@@ -63,7 +67,12 @@ extension Checker {
         } else if isDuplicate, record.submits <= 1 {
             report(.once, id, [operation.invoked], "The only submit with its idempotency key was called a duplicate")
         } else if !isDuplicate, let created = record.createdReturned {
-            report(.once, id, [created, operation.invoked], "Two submits with one idempotency key were both called new")
+            report(
+                .once,
+                id,
+                [created, operation.invoked],
+                "Two submits with one idempotency key were both called new"
+            )
         }
         submits.updateKey(name) { key in
             if key.id == nil { key.id = id }
