@@ -180,6 +180,7 @@ extension LeaseRecord {
         self.claimReturned = returned
         self.returnedMilliseconds = now.monotonicMilliseconds
         self.durationMilliseconds = UInt64(delivery.leaseMilliseconds)
+        self.restartMilliseconds = durationMilliseconds
         self.earliestLapse = operation.time.monotonicMilliseconds.later(by: durationMilliseconds)
     }
 }

@@ -7,7 +7,7 @@ extension Checker {
         guard sessionEnds[lease.client, default: -1] < lease.claimInvoked else { return false }
         var lapse = lease.earliestLapse
         if rules.leasesSurviveRestart {
-            lapse = stops.extend(lapse: lapse, by: lease.durationMilliseconds, from: lease.claimReturned)
+            lapse = stops.extend(lapse: lapse, by: lease.restartMilliseconds, from: lease.claimReturned)
         }
         return monotonicMilliseconds.later(by: rules.slackMilliseconds) < lapse
     }
@@ -211,11 +211,12 @@ extension LeaseRecord {
     /// A renewal that may be decided from now on may make the lease end earlier.
     mutating func shorten(_ now: Now, to milliseconds: UInt32) {
         let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        restartMilliseconds = min(restartMilliseconds, duration)
         earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
     }
 
     mutating func renew(from time: Now, for milliseconds: UInt32) {
-        if milliseconds != 0 { durationMilliseconds = UInt64(milliseconds) }
-        earliestLapse = time.monotonicMilliseconds.later(by: durationMilliseconds)
+        let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        earliestLapse = time.monotonicMilliseconds.later(by: duration)
     }
 }

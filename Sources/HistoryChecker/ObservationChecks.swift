@@ -59,9 +59,12 @@ extension Checker {
     }
 
     private func mayHaveExpired(_ record: TaskRecord) -> Bool {
-        guard let retention = rules.retentionMilliseconds, let touched = record.firstTouched else { return false }
-        return mayBeOver(record)
-            && now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= touched.later(by: retention)
+        guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }
+        // A lost claim may have made it a dead letter before any call touched it that is known.
+        let isEndKnown = record.end.map { $0.token != nil || $0.state.isFinal } ?? false
+        let earliest = isEndKnown || lostClaimsMax == 0 ? record.firstTouched : record.submitMilliseconds
+        guard let earliest else { return false }
+        return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest.later(by: retention)
     }
 
     /// Whether it can have ended, as far as is known.

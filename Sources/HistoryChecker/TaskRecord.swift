@@ -9,6 +9,8 @@ struct TaskRecord {
     var payload: Digest?
     /// Where the first submit that can have made it was invoked.
     var submitInvoked: Int
+    /// When that was, on the monotonic clock.
+    let submitMilliseconds: UInt64
     /// Where a reply first told of it: from there on it must exist.
     var known: Int
     /// Whether a submit that made it was acknowledged; the others are matched by payload (``PossibleSubmits``).
@@ -16,7 +18,7 @@ struct TaskRecord {
 
     /// The delivery with the highest token.
     var lease: LeaseRecord?
-    /// The invocation of the call that touched it first, on the monotonic clock: it cannot have ended before.
+    /// When the first call was invoked that is known to have touched it, on the monotonic clock.
     var firstTouched: UInt64?
 
     /// Completions that were not refused.
@@ -35,8 +37,9 @@ struct TaskRecord {
     /// The row in the dump with that number.
     var row: (dump: Int, task: StoredTask)?
 
-    init(id: TaskID, submitInvoked: Int, known: Int) {
+    init(id: TaskID, submitInvoked: Int, submitMilliseconds: UInt64, known: Int) {
         self.id = id
+        self.submitMilliseconds = submitMilliseconds
         self.submitInvoked = submitInvoked
         self.known = known
     }
@@ -66,7 +69,10 @@ struct LeaseRecord {
     let claimReturned: Int
     /// When the claim returned, on the monotonic clock.
     let returnedMilliseconds: UInt64
-    var durationMilliseconds: UInt64
+    /// As the delivery said.
+    let durationMilliseconds: UInt64
+    /// What a restart may start again: the duration of the shortest renewal, if that is shorter.
+    var restartMilliseconds: UInt64
     /// The lease cannot lapse before, on the monotonic clock, unless a restart makes it longer.
     var earliestLapse: UInt64
 
