@@ -137,7 +137,7 @@ extension Checker {
         }
         if let gap {
             gaps[gap].missing -= 1
-        } else if !isUndone {
+        } else if !isUndone, record.redrives == 0 {
             let sentence = "The delivery with token \(lease.token) did not count as an attempt"
             report(.attempts, record.id, [lease.claimInvoked, newest.claimReturned], sentence)
         }
@@ -178,6 +178,7 @@ extension LeaseRecord {
         self.client = operation.client
         self.claimInvoked = operation.invoked
         self.claimReturned = returned
+        self.clockSet = returned
         self.returnedMilliseconds = now.monotonicMilliseconds
         self.durationMilliseconds = UInt64(delivery.leaseMilliseconds)
         self.restartMilliseconds = durationMilliseconds

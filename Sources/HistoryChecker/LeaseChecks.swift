@@ -5,10 +5,9 @@ extension Checker {
     func isCertainlyValid(_ lease: LeaseRecord, of record: TaskRecord, at monotonicMilliseconds: UInt64) -> Bool {
         guard lease.endings == 0, record.cancels == 0, record.end == nil, !isUndoable(lease) else { return false }
         guard sessionEnds[lease.client, default: -1] < lease.claimInvoked else { return false }
-        var lapse = lease.earliestLapse
-        if rules.leasesSurviveRestart {
-            lapse = stops.extend(lapse: lapse, by: lease.restartMilliseconds, from: lease.claimReturned)
-        }
+        guard rules.leasesSurviveRestart || !stops.isStopped(since: lease.clockSet) else { return false }
+        let restart = lease.restartMilliseconds
+        let lapse = stops.lapse(lease.earliestLapse, setAt: lease.clockSet, restarting: restart)
         return monotonicMilliseconds.later(by: rules.slackMilliseconds) < lapse
     }
 
@@ -104,7 +103,7 @@ extension Checker {
         case .renew(_, let milliseconds):
             if isNewest {
                 checkNotEnded(slot, handle, operation)
-                tasks[slot].lease?.renew(from: operation.time, for: milliseconds)
+                tasks[slot].lease?.renew(from: operation.time, for: milliseconds, at: position)
             }
         default: break
         }
@@ -215,7 +214,8 @@ extension LeaseRecord {
         earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
     }
 
-    mutating func renew(from time: Now, for milliseconds: UInt32) {
+    mutating func renew(from time: Now, for milliseconds: UInt32, at position: Int) {
+        clockSet = position
         let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
         earliestLapse = time.monotonicMilliseconds.later(by: duration)
     }

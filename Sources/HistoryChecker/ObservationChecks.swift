@@ -32,6 +32,7 @@ extension Checker {
         guard let slot = tasks.slot(of: id) else { return }
         switch outcome {
         case .done:
+            tasks[slot].redrivesDone = (tasks[slot].redrivesDone.count + 1, position)
             guard let end = tasks[slot].end else { return }
             if end.state == .deadLetter {
                 tasks[slot].end = nil
@@ -105,7 +106,8 @@ extension Checker {
         case .scheduled, .blocked, .pending, .failed: checkNotLeased(observation, slot, since: invoked)
         case .cancelled: break
         }
-        if tasks[slot].end == nil, observation.state.isFinal || observation.state == .deadLetter {
+        let isStillDead = observation.state == .deadLetter && tasks[slot].isNotRedriven(since: invoked)
+        if tasks[slot].end == nil, observation.state.isFinal || isStillDead {
             tasks[slot].end = TaskEnd(state: observation.state, token: nil, known: position)
         }
     }

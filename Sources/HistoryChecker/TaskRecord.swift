@@ -44,6 +44,14 @@ struct TaskRecord {
         self.known = known
     }
 
+    /// The redrives that were acknowledged, and where the last one was.
+    var redrivesDone = (count: 0, returned: -1)
+
+    /// Whether no redrive can have been decided since that event.
+    func isNotRedriven(since position: Int) -> Bool {
+        redrives <= redrivesDone.count && redrivesDone.returned < position
+    }
+
     var canBeRedriven: Bool { redrives > redrivesUsed }
 
     /// The highest attempt that the task may have; `nil` while its submit is not known.
@@ -73,6 +81,8 @@ struct LeaseRecord {
     let durationMilliseconds: UInt64
     /// What a restart may start again: the duration of the shortest renewal, if that is shorter.
     var restartMilliseconds: UInt64
+    /// Where the claim or the last renewal returned.
+    var clockSet: Int
     /// The lease cannot lapse before, on the monotonic clock, unless a restart makes it longer.
     var earliestLapse: UInt64
 

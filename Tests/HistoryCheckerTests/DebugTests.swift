@@ -7,7 +7,7 @@ struct DebugTests {
         for seed in UInt64(0)..<150 {
             let rehearsal = Rehearsal(seed: seed, steps: 1_000)
             guard let first = rehearsal.checker.violations.first, let id = first.task else { continue }
-            let kind = String(first.sentence.prefix(14))
+            let kind = String(first.sentence.prefix(60).filter { !$0.isNumber })
             guard seen.insert(kind).inserted else { continue }
             print("SEED", seed, first)
             var numbers: Set<OperationNumber> = []

@@ -6,7 +6,7 @@ import Testing
 struct RehearsalTests {
     @Test func correctHistoriesBreakNothing() {
         var events = 0
-        for seed in UInt64(0)..<150 {
+        for seed in UInt64(0)..<3000 {
             let rehearsal = Rehearsal(seed: seed, steps: 1_000, keepsEvents: false)
             events += rehearsal.checker.eventCount
             let first = rehearsal.checker.violations.first
