@@ -102,7 +102,9 @@ extension Checker {
         case .cancelled where tasks[slot].cancels == 0:
             report(.endStays, tasks[slot].id, [invoked], "It is cancelled, but nobody cancelled it")
         case .deadLetter: checkDeath(observation, slot, since: invoked)
-        case .inProgress: checkHolder(slot, since: invoked)
+        case .inProgress:
+            checkHolder(slot, since: invoked)
+            noteDurable(observation, slot, since: invoked)
         case .scheduled, .blocked, .pending, .failed: checkNotLeased(observation, slot, since: invoked)
         case .cancelled: break
         }
@@ -115,9 +117,10 @@ extension Checker {
     private mutating func checkAttempts(_ observation: Observation, _ slot: Int, since invoked: Int) {
         guard let attempts = observation.attempts.map(Int.init) else { return }
         let record = tasks[slot]
-        let begun = attemptsBegun(record)
         // A delivery that returned meanwhile may have been decided after the observation.
-        let lowest = (record.lease?.claimReturned ?? -1) < invoked ? begun.lowerBound : 0
+        guard (record.lease?.claimReturned ?? -1) < invoked else { return }
+        let begun = attemptsBegun(record, since: invoked)
+        let lowest = record.canBeRedriven ? 0 : begun.lowerBound
         guard attempts < lowest || attempts > begun.upperBound + lostClaimsMax else { return }
         let known = lowest == begun.upperBound ? "\(lowest)" : "\(lowest) to \(begun.upperBound)"
         let sentence = "It counts \(attempts) attempts, deliveries make it \(known)"
@@ -156,6 +159,12 @@ extension Checker {
         guard let ended = lease.ended, ended.returned < invoked else { return }
         let sentence = "It is in progress, but the lease ended with a \(ended.by.rawValue)"
         report(.endStays, record.id, [ended.returned, invoked], sentence)
+    }
+
+    /// A reply that tells of a claim proves that no power cut undoes it.
+    private mutating func noteDurable(_ observation: Observation, _ slot: Int, since invoked: Int) {
+        guard let lease = tasks[slot].lease, lease.claimReturned < invoked, lease.endings == 0 else { return }
+        if observation.attempts.map(Int.init) == lease.attempt { tasks[slot].lease?.isDurable = true }
     }
 
     private mutating func checkNotLeased(_ observation: Observation, _ slot: Int, since invoked: Int) {

@@ -4,10 +4,10 @@ import Testing
 struct DebugTests {
     @Test func debug() {
         var seen: Set<String> = []
-        for seed in UInt64(0)..<150 {
+        for seed in UInt64(0)..<3000 {
             let rehearsal = Rehearsal(seed: seed, steps: 1_000)
             guard let first = rehearsal.checker.violations.first, let id = first.task else { continue }
-            let kind = String(first.sentence.prefix(60).filter { !$0.isNumber })
+            let kind = String(first.sentence.prefix(30).filter { $0.isLetter })
             guard seen.insert(kind).inserted else { continue }
             print("SEED", seed, first)
             var numbers: Set<OperationNumber> = []

@@ -216,6 +216,9 @@ extension Rehearsal {
     /// A worker does all that is left; then nothing may be.
     private mutating func drain() {
         settle()
+        record(.clock)
+        now.wallMilliseconds += 1_000_000
+        record(.clock)
         leases = []
         var emptyRounds = 0
         while emptyRounds < 20, checker.violations.isEmpty {
@@ -227,7 +230,7 @@ extension Rehearsal {
                 finish(client: 1)
             }
             leases = []
-            // Longer in all than any lease, pause or start time.
+            // Longer in all than any lease or pause.
             wait(emptyRounds > 0 ? 150 : 1)
         }
         settle()
