@@ -164,6 +164,8 @@ extension Checker {
     /// A reply that tells of a claim proves that no power cut undoes it.
     private mutating func noteDurable(_ observation: Observation, _ slot: Int, since invoked: Int) {
         guard let lease = tasks[slot].lease, lease.claimReturned < invoked, lease.endings == 0 else { return }
+        // After a power cut it may be another claim's lease, with the same attempt.
+        guard !isUndoable(lease) || lostClaimsMax == 0 else { return }
         if observation.attempts.map(Int.init) == lease.attempt { tasks[slot].lease?.isDurable = true }
     }
 

@@ -93,7 +93,9 @@ extension ReferenceQueue {
             state[task.id] = task
         }
         if makes(.countersForgottenAtRestart) { state.counters = state.counters.mapValues { _ in TaskCounts() } }
-        if makes(.counterOffByOneAtRestart) { for queue in state.counters.keys { state.counters[queue]?.pending &+= 1 } }
+        if makes(.counterOffByOneAtRestart) {
+            for queue in state.counters.keys { state.counters[queue]?.pending &+= 1 }
+        }
         write()
         syncAll()
     }

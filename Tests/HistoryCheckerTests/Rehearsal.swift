@@ -1,8 +1,10 @@
 import HistoryChecker
 import TQModel
 
-/// Plays clients against the reference queue, at random from a seed: concurrent calls, lost requests and replies,
-/// repeated submits, stale workers, pauses, restarts and power cuts. What the clients see is the history.
+/// Plays clients against the reference queue, at random from a seed; what they see is the history.
+///
+/// There are concurrent calls, lost requests and replies, repeated submits, stale workers, pauses, restarts, power cuts
+/// and steps of the wall clock.
 struct Rehearsal {
     private(set) var events: [Event] = []
     private(set) var checker: Checker
@@ -166,12 +168,28 @@ extension Rehearsal {
 
 extension Rehearsal {
     private mutating func restart(_ stop: Event.Stop) {
+        replyAtTheLastMoment()
         record(.stopped(stop))
         strays = []
         for client in underWay.keys.sorted() { forget(client: client) }
         queue.restart(stop, at: now, &random)
         if below(2) == 0 { wait(UInt64(below(50))) }
         record(.serving)
+    }
+
+    /// What a client hears just before the broker goes must be true after it.
+    private mutating func replyAtTheLastMoment() {
+        let reader = Self.clients + 1
+        switch below(3) {
+        case 0:
+            guard let client = underWay.keys.sorted().randomElement(using: &random) else { return }
+            finish(client: client)
+        case 1:
+            guard let id = ids.suffix(20).randomElement(using: &random) else { return }
+            invoke(.status(id), client: reader)
+            finish(client: reader)
+        default: break
+        }
     }
 
     /// Waits for every reply, so that nothing is under way.
