@@ -26,7 +26,7 @@ extension Checker {
             tasks[slot].completions.append(PossibleCompletion(operation: operation.number, result: result))
         case .fail(_, true, _): tasks[slot].permanentFailures += 1
         case .renew(_, let milliseconds):
-            if isNewest { tasks[slot].lease?.shorten(now, to: milliseconds) }
+            if isNewest { tasks[slot].lease?.beginRenewal(now, for: milliseconds) }
             return
         default: break
         }
@@ -60,7 +60,9 @@ extension Checker {
         switch operation.call {
         case .complete: tasks[slot].completions.removeAll { $0.operation == operation.number }
         case .fail(_, true, _): tasks[slot].permanentFailures -= 1
-        case .renew: return
+        case .renew:
+            if tasks[slot].lease?.token == handle.token { tasks[slot].lease?.renewals -= 1 }
+            return
         default: break
         }
         if tasks[slot].lease?.token == handle.token { tasks[slot].lease?.count(operation.call, by: -1) }
@@ -103,7 +105,7 @@ extension Checker {
         case .renew(_, let milliseconds):
             if isNewest {
                 checkNotEnded(slot, handle, operation)
-                tasks[slot].lease?.renew(from: operation.time, for: milliseconds, at: position)
+                tasks[slot].lease?.endRenewal(operation, for: milliseconds, at: position)
             }
         default: break
         }
@@ -208,15 +210,19 @@ extension LeaseRecord {
     }
 
     /// A renewal that may be decided from now on may make the lease end earlier.
-    mutating func shorten(_ now: Now, to milliseconds: UInt32) {
+    mutating func beginRenewal(_ now: Now, for milliseconds: UInt32) {
+        renewals += 1
         let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
         restartMilliseconds = min(restartMilliseconds, duration)
         earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
     }
 
-    mutating func renew(from time: Now, for milliseconds: UInt32, at position: Int) {
-        clockSet = position
+    /// The last of several renewals decides, and nobody knows which that was when they overlapped.
+    mutating func endRenewal(_ operation: OpenOperation, for milliseconds: UInt32, at position: Int) {
+        renewals -= 1
+        defer { clockSet = position }
+        guard renewals == 0, clockSet < operation.invoked else { return }
         let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
-        earliestLapse = time.monotonicMilliseconds.later(by: duration)
+        earliestLapse = operation.time.monotonicMilliseconds.later(by: duration)
     }
 }

@@ -86,6 +86,8 @@ struct LeaseRecord {
     /// The lease cannot lapse before, on the monotonic clock, unless a restart makes it longer.
     var earliestLapse: UInt64
 
+    /// Renewals under way or lost.
+    var renewals = 0
     /// Completions, failures and releases with its token that were not refused.
     var endings = 0
     /// The releases among them.

@@ -180,13 +180,16 @@ extension Rehearsal {
     /// What a client hears just before the broker goes must be true after it.
     private mutating func replyAtTheLastMoment() {
         let reader = Self.clients + 1
-        switch below(3) {
+        switch below(4) {
         case 0:
             guard let client = underWay.keys.sorted().randomElement(using: &random) else { return }
             finish(client: client)
         case 1:
             guard let id = ids.suffix(20).randomElement(using: &random) else { return }
             invoke(.status(id), client: reader)
+            finish(client: reader)
+        case 2:
+            invoke(.claim(queues: [1, 2]), client: reader)
             finish(client: reader)
         default: break
         }
