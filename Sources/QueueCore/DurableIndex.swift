@@ -129,7 +129,7 @@ public struct DurableIndex: Sendable {
         if transition.operation == .carry, !isRecovering {
             if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
         } else {
-            leave(slot, sequence)
+            leave(&slot, sequence)
             slot.attempts = transition.attempts
             slot.crashes = transition.crashes
             slot.rank = transition.rank ?? slot.rank
@@ -143,10 +143,22 @@ public struct DurableIndex: Sendable {
         if wasLive, !slot.isLive { release(slot.segment) }
     }
 
-    private mutating func leave(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    private mutating func leave(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
         guard slot.isLive else { return }
         queues[Int(slot.queue)].counts[slot.state] -= 1
-        if slot.state == .inProgress { leases.remove(slot.link) }
+        switch slot.state {
+        case .inProgress: leases.remove(slot.link)
+        case .scheduled, .failed: dropStart(&slot, sequence)
+        default: break
+        }
+    }
+
+    /// Forgets a start time that has passed: a restart does not bring it back either.
+    private mutating func dropStart(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
+        options[sequence]?.startWallMilliseconds = 0
+        guard options[sequence]?.isEmpty ?? true else { return }
+        options[sequence] = nil
+        slot.hasOptions = false
     }
 
     /// Enters the state that a transition states.
@@ -201,8 +213,9 @@ public struct DurableIndex: Sendable {
     }
 
     /// Makes room for a newer row of the same task: a redrive, or an older row met in recovery.
-    private mutating func forget(_ slot: TaskSlot, _ sequence: TaskSequence) {
-        leave(slot, sequence)
+    private mutating func forget(_ old: TaskSlot, _ sequence: TaskSequence) {
+        var slot = old
+        leave(&slot, sequence)
         end(slot, sequence)
         carriedOutcomes[sequence] = nil
         if slot.isLive { release(slot.segment) }
