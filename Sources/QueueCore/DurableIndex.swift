@@ -23,8 +23,9 @@ public struct DurableIndex: Sendable {
     /// By queue number; number 0 is none.
     var queues: ContiguousArray<QueueState> = [QueueState()]
     var counters: [CounterKey: UInt64] = [:]
-    /// Outcomes up to this bucket are gone.
+    /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
     var expiredThrough = ExpiryBucket(rawValue: 0)
+    private var expiringThrough = ExpiryBucket(rawValue: 0)
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]
 
@@ -58,10 +59,27 @@ public struct DurableIndex: Sendable {
         openSegments.removeAll(keepingCapacity: true)
         if openTransitions != 0, records.removeEntry(openTransitions) { buryRecord(openTransitions) }
         openTransitions = 0
+        dropExpiredLocations()
+        // Rows and transitions come in another order in a replay; what follows from them must not.
+        derived.deadSegments.sort()
+        derived.deadTransitions.sort()
+        derived.locators.sort { $0.key < $1.key }
         derived.counters = touchedCounters.sorted().map { CounterRow(key: $0, value: counters[$0] ?? 0) }
         touchedCounters.removeAll(keepingCapacity: true)
         defer { derived = EffectBatch.Derived() }
         return derived
+    }
+
+    /// Takes outcomes that expire with this group out of the locators that it writes.
+    private mutating func dropExpiredLocations() {
+        guard expiringThrough > expiredThrough else { return }
+        expiredThrough = expiringThrough
+        for place in derived.locators.indices {
+            derived.locators[place].locations = derived.locators[place].locations.map { location in
+                location.flatMap { $0.bucket > expiredThrough ? $0 : nil }
+            }
+        }
+        derived.locators.removeAll { $0.bucket == nil }
     }
 
     /// Makes a segment of the open group; it is held until the group closes, however its tasks end.
@@ -122,6 +140,8 @@ public struct DurableIndex: Sendable {
     private mutating func apply(_ transition: Transition, record handle: UInt32) {
         let sequence = transition.sequence
         var slot = tasks[sequence]
+        // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
+        guard slot.stateValue != 0 else { return }
         let wasLive = slot.isLive
         records.addEntry(handle, sequence)
         let oldRecord = slot.transition
@@ -331,7 +351,7 @@ public struct DurableIndex: Sendable {
     }
 
     mutating func apply(expiredOutcomes bucket: ExpiryBucket) {
-        expiredThrough = max(expiredThrough, bucket)
+        expiringThrough = max(expiringThrough, bucket)
         for key in counters.keys.sorted() {
             guard case .outcomes(bucket, let queue, let state) = key, let value = counters[key] else { continue }
             queues[Int(queue)].counts[state] -= value
@@ -438,6 +458,7 @@ public struct DurableIndex: Sendable {
             guard slot.stateValue != 0, records[slot.segment].group <= group else { continue }
             apply(row, record: handle)
         }
+        records.setCount(handle, UInt32(rows.count))
         release(handle)
     }
 
