@@ -35,8 +35,8 @@ public struct DurableIndex: Sendable {
     private var openSegments: [UInt32] = []
     private var touchedCounters: Set<CounterKey> = []
     private var derived = EffectBatch.Derived()
-    /// Queues that got a pending task since somebody looked.
-    var readyQueues: [UInt32] = []
+    /// Queues that got a pending task since somebody looked, each once.
+    private var readyQueues: [UInt32] = []
     /// Whether records are being read back: the order of pending tasks is made at the end.
     private var isRecovering = false
 
@@ -248,7 +248,18 @@ public struct DurableIndex: Sendable {
         let queue = slot.queue
         queues[Int(queue)].push(
             .init(rank: slot.rank, sequence: sequence), type: slot.type, tasks: tasks, queue: queue)
-        if readyQueues.last != queue { readyQueues.append(queue) }
+        if !queues[Int(queue)].isAnnounced {
+            queues[Int(queue)].isAnnounced = true
+            readyQueues.append(queue)
+        }
+    }
+
+    /// Queues that got a pending task since the last call, in the order in which they did.
+    mutating func takeReadyQueues() -> [UInt32] {
+        guard !readyQueues.isEmpty else { return [] }
+        defer { readyQueues = [] }
+        for queue in readyQueues { queues[Int(queue)].isAnnounced = false }
+        return readyQueues
     }
 
     private mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
@@ -404,7 +415,7 @@ public struct DurableIndex: Sendable {
         batch.expiredKeys.forEach { apply(expiredKeys: $0) }
         nextSequence = max(nextSequence, batch.nextSequence)
         storeMilliseconds = batch.storeMilliseconds
-        readyQueues.removeAll()
+        _ = takeReadyQueues()
         return closeGroup()
     }
 
@@ -448,14 +459,15 @@ public struct DurableIndex: Sendable {
         release(handle)
     }
 
-    /// Takes a group's transitions; those of tasks whose row is gone or newer are skipped.
+    /// Takes a group's transitions: the last one of each task, unless its row is gone or newer.
     public mutating func recover(transitions rows: [Transition], group: GroupID) {
         let record = StoredRecord(
             group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
         let handle = records.insert(record)
-        for row in rows {
+        for row in rows.reversed() {
             let slot = tasks[row.sequence]
-            guard slot.stateValue != 0, records[slot.segment].group <= group else { continue }
+            // One before the last may be of the task's life before a redrive in the same group.
+            guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else { continue }
             apply(row, record: handle)
         }
         records.setCount(handle, UInt32(rows.count))
@@ -475,10 +487,11 @@ public struct DurableIndex: Sendable {
             default: break
             }
         }
-        readyQueues.removeAll()
+        _ = takeReadyQueues()
         records.findSparse()
-        let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? UInt32(clamping: storeMilliseconds / 60_000)
-        expiredThrough = ExpiryBucket(rawValue: max(oldest, 1) - 1)
+        // Buckets up to now of which nothing is counted; later ones may still be filled.
+        let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? .max
+        expiredThrough = ExpiryBucket(rawValue: min(max(oldest, 1) - 1, UInt32(clamping: storeMilliseconds / 60_000)))
         touchedCounters.removeAll()
         defer { derived = EffectBatch.Derived() }
         return derived
