@@ -118,6 +118,7 @@ public struct DurableIndex: Sendable {
         }
         slot = TaskSlot()
         slot.createdMilliseconds = row.createdMilliseconds
+        slot.setPayloadByteCount(row.bodyByteCount)
         slot.segment = handle
         slot.place = place
         slot.rank = row.rank
