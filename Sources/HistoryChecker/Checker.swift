@@ -54,7 +54,7 @@ public struct Checker {
         case .invoked(let number, let call): invoked(number, call, by: event.client)
         case .returned(let number, let outcome): returned(number, outcome)
         case .stopped(let stop): stops.record(stop, at: position, now)
-        case .serving: break
+        case .serving, .clock: break
         case .sessionEnded: sessionEnds[event.client] = position
         case .orderBegan: order = OrderCheck(began: position)
         case .orderEnded: order = nil

@@ -82,7 +82,8 @@ extension Checker {
                 report(.startTime, record.id, [record.submitInvoked], sentence)
             }
         }
-        if let pause = record.pause, delivery.lease.token > pause.token,
+        // A redriven task need not wait.
+        if let pause = record.pause, record.redrives == 0, delivery.lease.token > pause.token,
             now.monotonicMilliseconds.later(by: slack) < pause.until.monotonicMilliseconds,
             wallPeaks.latest(since: pause.invoked).later(by: slack) < pause.until.wallMilliseconds
         {
@@ -106,7 +107,10 @@ extension Checker {
             report(.oneLease, record.id, [previous.claimReturned, lease.claimInvoked], sentence)
         }
         let before = attemptsBegun(record)
-        if lease.attempt <= before.lowerBound {
+        if before.count > 1 { tasks[slot].isCountUncertain = true }
+        if isRedriven || (lease.attempt <= before.lowerBound && record.canBeRedriven) {
+            tasks[slot].redrivesUsed += 1
+        } else if lease.attempt <= before.lowerBound {
             let sentence = "Attempt \(lease.attempt) came after attempt \(record.lease?.attempt ?? 0)"
             report(.attempts, record.id, [record.lease?.claimReturned ?? -1, lease.claimInvoked], sentence)
         } else if lease.attempt > before.upperBound + 1 {
@@ -119,8 +123,6 @@ extension Checker {
             )
             gaps.append(gap)
         }
-        let isRestarted = record.canBeRedriven && lease.attempt <= record.lease?.attempt ?? 0
-        if isRedriven || isRestarted { tasks[slot].redrivesUsed += 1 }
         tasks[slot].lease = lease
     }
 
@@ -137,18 +139,17 @@ extension Checker {
         }
         if let gap {
             gaps[gap].missing -= 1
-        } else if !isUndone {
+        } else if !isUndone, record.redrives == 0, !record.isCountUncertain {
             let sentence = "The delivery with token \(lease.token) did not count as an attempt"
             report(.attempts, record.id, [lease.claimInvoked, newest.claimReturned], sentence)
         }
     }
 
-    /// The attempts that the broker can have counted so far, but for claims that were lost.
-    func attemptsBegun(_ record: TaskRecord) -> ClosedRange<Int> {
+    /// The attempts that the broker can have counted at that event or later, but for lost claims and redrives.
+    func attemptsBegun(_ record: TaskRecord, since position: Int = .max) -> ClosedRange<Int> {
         guard let lease = record.lease else { return 0...0 }
-        let isReleased = lease.ended?.by == .release
+        let isReleased = lease.ended.map { $0.by == .release && $0.returned < position } ?? false
         let highest = isReleased ? lease.attempt - 1 : lease.attempt
-        if record.canBeRedriven { return 0...max(0, highest) }
         let isMaybeLower = isReleased || lease.releases > 0 || isUndoable(lease)
         let lowest = isMaybeLower ? lease.attempt - 1 : lease.attempt
         return max(0, lowest)...max(0, highest)
@@ -178,8 +179,10 @@ extension LeaseRecord {
         self.client = operation.client
         self.claimInvoked = operation.invoked
         self.claimReturned = returned
+        self.clockSet = returned
         self.returnedMilliseconds = now.monotonicMilliseconds
         self.durationMilliseconds = UInt64(delivery.leaseMilliseconds)
+        self.restartMilliseconds = durationMilliseconds
         self.earliestLapse = operation.time.monotonicMilliseconds.later(by: durationMilliseconds)
     }
 }

@@ -25,6 +25,8 @@ public struct Event: Hashable, Sendable {
         /// The broker is gone from here to the next `serving`.
         case stopped(Stop)
         case serving
+        /// Nothing but the time: recorded before and after every step of the wall clock.
+        case clock
         /// From here on the broker may take back what this client holds: it closed its connection or fell silent.
         case sessionEnded
         /// Until `orderEnded` one client claims, and nothing else makes a task claimable: none is submitted, given
@@ -35,6 +37,7 @@ public struct Event: Hashable, Sendable {
         case drained
         /// The rows that follow, up to `dumpEnded`, are the whole store at one moment; nothing is decided meanwhile.
         ///
+        /// Like every reply, a dump must not tell of what a power cut could still undo.
         /// `mustEqualPrevious` says that nothing happened since the dump before, but for stops and recoveries.
         case dumpBegan(mustEqualPrevious: Bool)
         case dumped(StoredTask)

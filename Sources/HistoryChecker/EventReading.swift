@@ -28,6 +28,7 @@ extension Event.Kind {
         case "returned": self = .returned(try line.number(), try Outcome(&line))
         case "stopped": self = .stopped(try Event.Stop(&line))
         case "serving": self = .serving
+        case "clock": self = .clock
         case "sessionEnded": self = .sessionEnded
         case "orderBegan": self = .orderBegan
         case "orderEnded": self = .orderEnded

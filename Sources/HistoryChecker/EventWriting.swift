@@ -30,6 +30,7 @@ extension Event {
             line.word("stopped")
             line.word(stop.name)
         case .serving: line.word("serving")
+        case .clock: line.word("clock")
         case .sessionEnded: line.word("sessionEnded")
         case .orderBegan: line.word("orderBegan")
         case .orderEnded: line.word("orderEnded")

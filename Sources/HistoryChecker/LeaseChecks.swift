@@ -5,10 +5,9 @@ extension Checker {
     func isCertainlyValid(_ lease: LeaseRecord, of record: TaskRecord, at monotonicMilliseconds: UInt64) -> Bool {
         guard lease.endings == 0, record.cancels == 0, record.end == nil, !isUndoable(lease) else { return false }
         guard sessionEnds[lease.client, default: -1] < lease.claimInvoked else { return false }
-        var lapse = lease.earliestLapse
-        if rules.leasesSurviveRestart {
-            lapse = stops.extend(lapse: lapse, by: lease.durationMilliseconds, from: lease.claimReturned)
-        }
+        guard rules.leasesSurviveRestart || !stops.isStopped(since: lease.clockSet) else { return false }
+        let restart = lease.restartMilliseconds
+        let lapse = stops.lapse(lease.earliestLapse, setAt: lease.clockSet, restarting: restart)
         return monotonicMilliseconds.later(by: rules.slackMilliseconds) < lapse
     }
 
@@ -27,7 +26,7 @@ extension Checker {
             tasks[slot].completions.append(PossibleCompletion(operation: operation.number, result: result))
         case .fail(_, true, _): tasks[slot].permanentFailures += 1
         case .renew(_, let milliseconds):
-            if isNewest { tasks[slot].lease?.shorten(now, to: milliseconds) }
+            if isNewest { tasks[slot].lease?.beginRenewal(now, for: milliseconds) }
             return
         default: break
         }
@@ -61,7 +60,9 @@ extension Checker {
         switch operation.call {
         case .complete: tasks[slot].completions.removeAll { $0.operation == operation.number }
         case .fail(_, true, _): tasks[slot].permanentFailures -= 1
-        case .renew: return
+        case .renew:
+            if tasks[slot].lease?.token == handle.token { tasks[slot].lease?.renewals -= 1 }
+            return
         default: break
         }
         if tasks[slot].lease?.token == handle.token { tasks[slot].lease?.count(operation.call, by: -1) }
@@ -104,7 +105,7 @@ extension Checker {
         case .renew(_, let milliseconds):
             if isNewest {
                 checkNotEnded(slot, handle, operation)
-                tasks[slot].lease?.renew(from: operation.time, for: milliseconds)
+                tasks[slot].lease?.endRenewal(operation, for: milliseconds, at: position)
             }
         default: break
         }
@@ -209,13 +210,19 @@ extension LeaseRecord {
     }
 
     /// A renewal that may be decided from now on may make the lease end earlier.
-    mutating func shorten(_ now: Now, to milliseconds: UInt32) {
+    mutating func beginRenewal(_ now: Now, for milliseconds: UInt32) {
+        renewals += 1
         let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        restartMilliseconds = min(restartMilliseconds, duration)
         earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
     }
 
-    mutating func renew(from time: Now, for milliseconds: UInt32) {
-        if milliseconds != 0 { durationMilliseconds = UInt64(milliseconds) }
-        earliestLapse = time.monotonicMilliseconds.later(by: durationMilliseconds)
+    /// The last of several renewals decides, and nobody knows which that was when they overlapped.
+    mutating func endRenewal(_ operation: OpenOperation, for milliseconds: UInt32, at position: Int) {
+        renewals -= 1
+        defer { clockSet = position }
+        guard renewals == 0, clockSet < operation.invoked else { return }
+        let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        earliestLapse = operation.time.monotonicMilliseconds.later(by: duration)
     }
 }

@@ -32,6 +32,7 @@ extension Checker {
         guard let slot = tasks.slot(of: id) else { return }
         switch outcome {
         case .done:
+            tasks[slot].redrivesDone = (tasks[slot].redrivesDone.count + 1, position)
             guard let end = tasks[slot].end else { return }
             if end.state == .deadLetter {
                 tasks[slot].end = nil
@@ -59,9 +60,12 @@ extension Checker {
     }
 
     private func mayHaveExpired(_ record: TaskRecord) -> Bool {
-        guard let retention = rules.retentionMilliseconds, let touched = record.firstTouched else { return false }
-        return mayBeOver(record)
-            && now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= touched.later(by: retention)
+        guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }
+        // A lost claim may have made it a dead letter before any call touched it that is known.
+        let isEndKnown = record.end.map { $0.token != nil || $0.state.isFinal } ?? false
+        let earliest = isEndKnown || lostClaimsMax == 0 ? record.firstTouched : record.submitMilliseconds
+        guard let earliest else { return false }
+        return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest.later(by: retention)
     }
 
     /// Whether it can have ended, as far as is known.
@@ -98,11 +102,14 @@ extension Checker {
         case .cancelled where tasks[slot].cancels == 0:
             report(.endStays, tasks[slot].id, [invoked], "It is cancelled, but nobody cancelled it")
         case .deadLetter: checkDeath(observation, slot, since: invoked)
-        case .inProgress: checkHolder(slot, since: invoked)
+        case .inProgress:
+            checkHolder(slot, since: invoked)
+            noteDurable(observation, slot, since: invoked)
         case .scheduled, .blocked, .pending, .failed: checkNotLeased(observation, slot, since: invoked)
         case .cancelled: break
         }
-        if tasks[slot].end == nil, observation.state.isFinal || observation.state == .deadLetter {
+        let isStillDead = observation.state == .deadLetter && tasks[slot].isNotRedriven(since: invoked)
+        if tasks[slot].end == nil, observation.state.isFinal || isStillDead {
             tasks[slot].end = TaskEnd(state: observation.state, token: nil, known: position)
         }
     }
@@ -110,9 +117,10 @@ extension Checker {
     private mutating func checkAttempts(_ observation: Observation, _ slot: Int, since invoked: Int) {
         guard let attempts = observation.attempts.map(Int.init) else { return }
         let record = tasks[slot]
-        let begun = attemptsBegun(record)
         // A delivery that returned meanwhile may have been decided after the observation.
-        let lowest = (record.lease?.claimReturned ?? -1) < invoked ? begun.lowerBound : 0
+        guard (record.lease?.claimReturned ?? -1) < invoked else { return }
+        let begun = attemptsBegun(record, since: invoked)
+        let lowest = record.canBeRedriven ? 0 : begun.lowerBound
         guard attempts < lowest || attempts > begun.upperBound + lostClaimsMax else { return }
         let known = lowest == begun.upperBound ? "\(lowest)" : "\(lowest) to \(begun.upperBound)"
         let sentence = "It counts \(attempts) attempts, deliveries make it \(known)"
@@ -151,6 +159,14 @@ extension Checker {
         guard let ended = lease.ended, ended.returned < invoked else { return }
         let sentence = "It is in progress, but the lease ended with a \(ended.by.rawValue)"
         report(.endStays, record.id, [ended.returned, invoked], sentence)
+    }
+
+    /// A reply that tells of a claim proves that no power cut undoes it.
+    private mutating func noteDurable(_ observation: Observation, _ slot: Int, since invoked: Int) {
+        guard let lease = tasks[slot].lease, lease.claimReturned < invoked, lease.endings == 0 else { return }
+        // After a power cut it may be another claim's lease, with the same attempt.
+        guard !isUndoable(lease) || lostClaimsMax == 0 else { return }
+        if observation.attempts.map(Int.init) == lease.attempt { tasks[slot].lease?.isDurable = true }
     }
 
     private mutating func checkNotLeased(_ observation: Observation, _ slot: Int, since invoked: Int) {

@@ -11,15 +11,17 @@ struct Stops {
         if stop == .powerCut { lastPowerCut = position }
     }
 
-    /// When a lease that is to lapse then lapses at the earliest, as every restart gives it its full duration again.
-    func extend(lapse: UInt64, by duration: UInt64, from position: Int) -> UInt64 {
-        guard let last = stops.last, last.position > position else { return lapse }
-        var extended = lapse
+    func isStopped(since position: Int) -> Bool { (stops.last?.position ?? -1) > position }
+
+    /// When a lease lapses at the earliest whose clock was set there, to lapse then, and which every restart sets again.
+    func lapse(_ lapse: UInt64, setAt position: Int, restarting duration: UInt64) -> UInt64 {
+        guard isStopped(since: position) else { return lapse }
+        var earliest = lapse
         for stop in stops[firstIndex(after: position)...] {
-            guard stop.monotonicMilliseconds < extended else { break }
-            extended = max(extended, stop.monotonicMilliseconds.later(by: duration))
+            guard stop.monotonicMilliseconds < earliest else { break }
+            earliest = stop.monotonicMilliseconds.later(by: duration)
         }
-        return extended
+        return earliest
     }
 
     private func firstIndex(after position: Int) -> Int {

@@ -18,14 +18,19 @@ extension Checker {
         _ operation: OpenOperation
     ) {
         submits.resolve(submit)
-        var invoked = operation.invoked
+        var first = (position: operation.invoked, milliseconds: operation.time.monotonicMilliseconds)
         if let name = SubmitLedger.KeyName(submit) {
-            invoked = checkKey(name, id, isDuplicate: isDuplicate, operation)
+            first = checkKey(name, id, isDuplicate: isDuplicate, operation)
         } else if isDuplicate {
             report(.once, id, [operation.invoked], "A submit without idempotency key was called a duplicate")
         }
         guard let slot = tasks.slot(of: id) else {
-            var record = TaskRecord(id: id, submitInvoked: invoked, known: position)
+            var record = TaskRecord(
+                id: id,
+                submitInvoked: first.position,
+                submitMilliseconds: first.milliseconds,
+                known: position
+            )
             record.spec = submit
             record.payload = submit.payload
             record.isSubmitAcknowledged = true
@@ -35,7 +40,7 @@ extension Checker {
         checkSameTask(slot, submit, operation)
         if !tasks[slot].isSubmitAcknowledged, let seen = tasks[slot].payload { submits.unmatch(seen) }
         tasks[slot].isSubmitAcknowledged = true
-        tasks[slot].submitInvoked = min(tasks[slot].submitInvoked, invoked)
+        tasks[slot].submitInvoked = min(tasks[slot].submitInvoked, first.position)
         if tasks[slot].spec == nil { tasks[slot].spec = submit }
     }
 
@@ -45,8 +50,9 @@ extension Checker {
         _ id: TaskID,
         isDuplicate: Bool,
         _ operation: OpenOperation
-    ) -> Int {
-        guard let record = submits.keys[name] else { return operation.invoked }
+    ) -> (position: Int, milliseconds: UInt64) {
+        let own = (operation.invoked, operation.time.monotonicMilliseconds)
+        guard let record = submits.keys[name] else { return own }
         let mayBeForgotten = rules.idempotencyWindowMilliseconds.map {
             now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= record.firstMilliseconds.later(by: $0)
         }
@@ -61,7 +67,7 @@ extension Checker {
                     )
                     (key.id, key.createdReturned) = (id, here)
                 }
-                return operation.invoked
+                return own
             }
             report(.once, id, [record.firstInvoked, operation.invoked], "Its idempotency key had given task \(first)")
         } else if isDuplicate, record.submits <= 1 {
@@ -78,7 +84,7 @@ extension Checker {
             if key.id == nil { key.id = id }
             if !isDuplicate { key.createdReturned = here }
         }
-        return record.firstInvoked
+        return (record.firstInvoked, record.firstMilliseconds)
     }
 
     /// Checks that an id which is known already belongs to this submit.
@@ -97,14 +103,19 @@ extension Checker {
     /// The slot of a task that a reply or a dump tells of; `nil`, and a violation, when no submit can have made it.
     mutating func slot(of id: TaskID, payload: Digest?) -> Int? {
         if let slot = tasks.slot(of: id) { return slot }
-        var record = TaskRecord(id: id, submitInvoked: 0, known: position)
+        var record = TaskRecord(id: id, submitInvoked: 0, submitMilliseconds: 0, known: position)
         if let payload {
             guard let match = submits.match(payload) else {
                 report(.once, id, [], "No submit can have made this task, with payload \(payload)")
                 return nil
             }
+            record = TaskRecord(
+                id: id,
+                submitInvoked: match.invoked,
+                submitMilliseconds: match.milliseconds,
+                known: position
+            )
             record.spec = match.spec
-            record.submitInvoked = match.invoked
             record.payload = payload
         } else if submits.unmatched <= 0 {
             report(.once, id, [], "No submit can have made this task")

@@ -23,7 +23,7 @@ struct SubmitLedger {
     }
 
     mutating func invoke(_ submit: SubmitCall, at position: Int, _ now: Now) {
-        possible[submit.payload, default: PossibleSubmits(spec: submit, invoked: position)].add(submit)
+        possible[submit.payload, default: PossibleSubmits(spec: submit, invoked: position, now)].add(submit)
         unmatched += 1
         guard let name = KeyName(submit) else { return }
         let fresh = KeyRecord(firstInvoked: position, firstMilliseconds: now.monotonicMilliseconds)
@@ -83,14 +83,17 @@ extension SubmitLedger.KeyName {
 struct PossibleSubmits {
     /// What they all submit; `nil` when they differ.
     private(set) var spec: SubmitCall?
+    /// The first of them.
     let invoked: Int
+    let milliseconds: UInt64
     var count = 0
     /// Tasks that were seen and must be theirs.
     var matched = 0
 
-    init(spec: SubmitCall, invoked: Int) {
+    init(spec: SubmitCall, invoked: Int, _ now: Now) {
         self.spec = spec
         self.invoked = invoked
+        self.milliseconds = now.monotonicMilliseconds
     }
 
     mutating func add(_ submit: SubmitCall) {

@@ -9,6 +9,8 @@ struct TaskRecord {
     var payload: Digest?
     /// Where the first submit that can have made it was invoked.
     var submitInvoked: Int
+    /// When that was, on the monotonic clock.
+    let submitMilliseconds: UInt64
     /// Where a reply first told of it: from there on it must exist.
     var known: Int
     /// Whether a submit that made it was acknowledged; the others are matched by payload (``PossibleSubmits``).
@@ -16,7 +18,9 @@ struct TaskRecord {
 
     /// The delivery with the highest token.
     var lease: LeaseRecord?
-    /// The invocation of the call that touched it first, on the monotonic clock: it cannot have ended before.
+    /// Whether a power cut or a lost release left it open if one of its deliveries counts.
+    var isCountUncertain = false
+    /// When the first call was invoked that is known to have touched it, on the monotonic clock.
     var firstTouched: UInt64?
 
     /// Completions that were not refused.
@@ -35,10 +39,19 @@ struct TaskRecord {
     /// The row in the dump with that number.
     var row: (dump: Int, task: StoredTask)?
 
-    init(id: TaskID, submitInvoked: Int, known: Int) {
+    init(id: TaskID, submitInvoked: Int, submitMilliseconds: UInt64, known: Int) {
         self.id = id
+        self.submitMilliseconds = submitMilliseconds
         self.submitInvoked = submitInvoked
         self.known = known
+    }
+
+    /// The redrives that were acknowledged, and where the last one was.
+    var redrivesDone = (count: 0, returned: -1)
+
+    /// Whether no redrive can have been decided since that event.
+    func isNotRedriven(since position: Int) -> Bool {
+        redrives <= redrivesDone.count && redrivesDone.returned < position
     }
 
     var canBeRedriven: Bool { redrives > redrivesUsed }
@@ -66,10 +79,17 @@ struct LeaseRecord {
     let claimReturned: Int
     /// When the claim returned, on the monotonic clock.
     let returnedMilliseconds: UInt64
-    var durationMilliseconds: UInt64
+    /// As the delivery said.
+    let durationMilliseconds: UInt64
+    /// What a restart may start again: the duration of the shortest renewal, if that is shorter.
+    var restartMilliseconds: UInt64
+    /// Where the claim or the last renewal returned.
+    var clockSet: Int
     /// The lease cannot lapse before, on the monotonic clock, unless a restart makes it longer.
     var earliestLapse: UInt64
 
+    /// Renewals under way or lost.
+    var renewals = 0
     /// Completions, failures and releases with its token that were not refused.
     var endings = 0
     /// The releases among them.

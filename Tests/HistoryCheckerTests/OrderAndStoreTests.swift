@@ -182,7 +182,7 @@ struct OrderAndStoreTests {
             Script.broken { script in
                 script.call(.submit(spec), .submitted(task(1), isDuplicate: false))
                 script.stepWallClock(by: step)
-                script.record(.serving)
+                script.record(.clock)
                 script.stepWallClock(by: -step)
                 script.wait(milliseconds)
                 script.claim(1, token: 1)
