@@ -40,6 +40,10 @@ final class Session: @unchecked Sendable {
         self.backoff = Backoff(first: options.reconnectDelayMin, longest: options.reconnectDelayMax)
     }
 
+    deinit {
+        if let connection { eventLoop.execute { connection.close() } }
+    }
+
     // MARK: From any thread
 
     /// Sends the request when there is a connection and waits for its reply.
@@ -134,13 +138,12 @@ final class Session: @unchecked Sendable {
     }
 
     private func sendWaiting() {
-        guard let connection else {
-            if !waiting.isEmpty { connectAgain() }
-            return
-        }
+        waiting.removeAll(where: giveUpIfAbandoned)
+        guard !waiting.isEmpty else { return }
+        guard let connection else { return connectAgain() }
         let calls = waiting
         waiting = []
-        connection.send(calls.filter { !giveUpIfAbandoned($0) })
+        connection.send(calls)
     }
 
     private func sendGrants(_ grants: [(stream: UInt32, count: UInt32)]) {
@@ -245,7 +248,7 @@ final class Session: @unchecked Sendable {
         guard offset < addresses.count else { return completion(.failure(Self.summary(failures))) }
         let index = (firstAddress + offset) % addresses.count
         let address = addresses[index]
-        let hello = Hello(clientName: String(options.clientName.prefix(60)), settings: options.settings)
+        let hello = Hello(clientName: options.clientName, settings: options.settings)
         let connection = Connection(address: address, hello: hello, options: options, eventLoop: eventLoop)
         open(connection, at: address).whenComplete { result in
             switch result {
