@@ -231,16 +231,22 @@ extension QueueCore {
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
     mutating func redrive(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
         guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else { return notFound(id) }
-        guard !index.tasks[sequence].isLive, redriven[sequence] == nil,
+        guard !index.tasks[sequence].isLive,
             case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
-            row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds
+            row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
+            redriven[sequence].map({ $0.token < row.token }) ?? true,
+            row.task.queue > 0, row.task.queue < index.queues.count
         else { return TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be put back.") }
         if row.reason == .payloadDamaged {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
         }
         let removed = RemovedDeadLetter(sequence: sequence, queue: row.task.queue)
         store(row.task, payload: payload, isMoved: true)
-        redriven[sequence] = now.monotonicMilliseconds
+        // The last word on the task in this group, which may have carried its burial along.
+        record(
+            Transition(
+                sequence: sequence, operation: .stage, state: .pending, attempts: 0, crashes: 0, token: row.token))
+        redriven[sequence] = (token: row.token, monotonicMilliseconds: now.monotonicMilliseconds)
         index.apply(removed)
         batch.removedDeadLetters.append(removed)
         return nil

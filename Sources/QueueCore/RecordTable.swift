@@ -61,6 +61,9 @@ struct RecordTable: Sendable {
         }
     }
 
+    /// Says how many entries a record was written with, where not all were counted.
+    mutating func setCount(_ handle: UInt32, _ count: UInt32) { records[Int(handle)].count = count }
+
     /// Counts one needed entry less, and says whether that was the last one.
     mutating func removeEntry(_ handle: UInt32) -> Bool {
         let index = Int(handle)

@@ -32,7 +32,6 @@ final class Session: @unchecked Sendable {
     private var streams: [UInt32: DeliveryStream] = [:]
     private var backoff: Backoff
     private var firstAddress = 0
-    private var helloReply: HelloReply?
 
     init(addresses: [BrokerAddress], options: ClientOptions) {
         self.addresses = addresses
@@ -129,8 +128,9 @@ final class Session: @unchecked Sendable {
         for call in box.calls { call.wait(from: now) }
         waiting.append(contentsOf: box.calls)
         if isClosed { return failWaiting(because: TQError(.connectionFailed, "The client was closed.")) }
-        sendGrants(box.grants)
+        // First what was done, then the credit for more.
         sendWaiting()
+        sendGrants(box.grants)
     }
 
     private func sendWaiting() {
@@ -232,7 +232,7 @@ final class Session: @unchecked Sendable {
         isConnecting = true
         attempt(0, failures: []) { result in
             self.isConnecting = false
-            completion(result)
+            completion(result.map { self.connected($0.connection, $0.reply) })
         }
     }
 
@@ -240,7 +240,7 @@ final class Session: @unchecked Sendable {
     private func attempt(
         _ offset: Int,
         failures: [TQError],
-        _ completion: @escaping @Sendable (Result<Void, TQError>) -> Void
+        _ completion: @escaping @Sendable (Result<(connection: Connection, reply: HelloReply), TQError>) -> Void
     ) {
         guard offset < addresses.count else { return completion(.failure(Self.summary(failures))) }
         let index = (firstAddress + offset) % addresses.count
@@ -251,8 +251,7 @@ final class Session: @unchecked Sendable {
             switch result {
             case .success(let reply):
                 self.firstAddress = index
-                self.connected(connection, reply)
-                completion(.success(()))
+                completion(.success((connection, reply)))
             case .failure(let error):
                 let failure =
                     error as? TQError
@@ -283,7 +282,6 @@ final class Session: @unchecked Sendable {
         guard !isClosed else { return connection.close() }
         options.logger.debug("connected", metadata: ["broker_version": "\(reply.brokerVersion)"])
         self.connection = connection
-        helloReply = reply
         backoff.reset()
         connection.onDelivery = { [weak self] in self?.deliver($0, $1) }
         connection.onAnswer = { [weak self] in self?.answer($0, $1) }

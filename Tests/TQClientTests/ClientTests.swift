@@ -203,7 +203,7 @@ struct ClientTests {
             if taken.count == 3 {
                 let credit = await broker.next { if case .addCredit(_, 1...) = $0 { true } else { false } }
                 #expect(credit != nil)
-                broker.closeConnections()
+                await broker.closeConnections()
             }
             if taken.count == 4 { break }
         }
