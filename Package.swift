@@ -124,7 +124,10 @@ let package = Package(
         tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
-        tests("CommandTests", ["CommandLineSupport", "TQModel", argumentParser, subprocess]),
+        tests(
+            "CommandTests",
+            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-worker", argumentParser]
+        ),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx2b

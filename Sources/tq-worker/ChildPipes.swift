@@ -27,9 +27,12 @@ struct ChildPipes {
 
     var isOutputTooLarge: Bool { output.count > Limits.payloadBytesMax }
 
+    /// What is kept of standard error, with room for the words before it.
+    private static let errorTailMax = Limits.errorBytesMax - 128
+
     /// The last bytes of standard error, from the beginning of a character.
     var errorTail: Bytes {
-        let tail = errors.suffix(Limits.errorBytesMax)
+        let tail = errors.suffix(Self.errorTailMax)
         return tail.count == errors.count ? tail : tail.drop { $0 & 0xc0 == 0x80 }
     }
 

@@ -21,7 +21,9 @@ struct Demo: AsyncParsableCommand {
         try await worker.run { worker in
             worker.register("sleep", raw: Self.sleep)
             worker.register("echo") { payload, _ in payload }
-            worker.register("fail") { payload, _ in throw DemoFailure(description: String(decoding: payload, as: UTF8.self)) }
+            worker.register("fail") { payload, _ in
+                throw DemoFailure(description: String(decoding: payload, as: UTF8.self))
+            }
         }
     }
 

@@ -44,7 +44,10 @@ struct Exec: AsyncParsableCommand {
 extension TaskContext {
     /// What a program learns of its task.
     fileprivate var variables: [String: String] {
-        ["TQ_TASK_ID": "\(id)", "TQ_TASK_TYPE": "\(type)", "TQ_TASK_QUEUE": "\(queue)", "TQ_TASK_ATTEMPT": "\(attempt)"]
+        [
+            "TQ_TASK_ID": "\(id)", "TQ_TASK_TYPE": "\(type)", "TQ_TASK_QUEUE": "\(queue)",
+            "TQ_TASK_ATTEMPT": "\(attempt)",
+        ]
     }
 }
 

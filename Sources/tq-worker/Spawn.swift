@@ -52,7 +52,7 @@ private func spawnInTurn(arguments: [String], environment: [String]) throws(Spaw
     let result = withAttributes { attributes in
         withCStrings(arguments) { arguments in
             withCStrings(environment) { environment in
-                posix_spawnp(&id, arguments[0], &actions, &attributes, arguments, environment)
+                arguments[0].map { posix_spawnp(&id, $0, &actions, &attributes, arguments, environment) } ?? ENOMEM
             }
         }
     }

@@ -3,6 +3,7 @@ import BrokerConfig
 import CommandLineSupport
 import Glibc
 import Logging
+import TQClient
 import TQModel
 import TQWorker
 import Telemetry
@@ -31,7 +32,10 @@ struct ConnectionOptions: ParsableArguments {
 
 /// What every kind of worker can be told.
 struct WorkOptions: ParsableArguments {
-    @Option(name: [.short, .long], help: "The queue to take tasks from; several are served by priority. (default: default)")
+    @Option(
+        name: [.short, .long],
+        help: "The queue to take tasks from; several are served by priority. (default: default)"
+    )
     var queue: [String] = []
     @Option(help: "How many tasks run at once. (default: 4)")
     var concurrency: Int?
@@ -61,7 +65,8 @@ struct WorkerProcess {
         options.lease = work.lease.map { .milliseconds($0.milliseconds) }
         options.heartbeatInterval = .milliseconds(settings.worker.heartbeatIntervalMilliseconds)
         options.shutdownGrace = .milliseconds(
-            work.grace?.milliseconds ?? UInt64(settings.worker.gracefulShutdownTimeoutMilliseconds))
+            work.grace?.milliseconds ?? UInt64(settings.worker.gracefulShutdownTimeoutMilliseconds)
+        )
         options.metadata = "tq-worker \(tqVersion) \(kind)"
         options.client.clientName = "tq-worker/\(tqVersion)"
         options.logger = Logger(label: "tq-worker")
