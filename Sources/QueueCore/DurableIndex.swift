@@ -162,6 +162,7 @@ public struct DurableIndex: Sendable {
         if slot.state == .pending, !isRecovering, transition.operation != .carry { pushReady(slot, sequence) }
         if oldRecord != 0 { release(oldRecord) }
         if wasLive, !slot.isLive { release(slot.segment) }
+        if !wasLive, slot.isLive { records.retainEntry(slot.segment) }
     }
 
     private mutating func leave(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
@@ -204,7 +205,7 @@ public struct DurableIndex: Sendable {
         case .pending, .blocked:
             queues[Int(slot.queue)].counts[slot.state] += 1
         case .completed, .cancelled:
-            end(slot, sequence)
+            dropOptions(slot, sequence)
             slot.link = transition.bucket.rawValue
             slot.place = transition.outcomePart
             if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
@@ -214,7 +215,7 @@ public struct DurableIndex: Sendable {
             }
             queues[Int(slot.queue)].counts[slot.state] += isRecovering ? 0 : 1
         case .deadLetter:
-            end(slot, sequence)
+            // Its options stay as long as its row does: a redrive needs them again.
             if !isRecovering {
                 count(.deadLetters(queue: slot.queue), by: 1)
                 queues[Int(slot.queue)].counts.deadLetter += 1
@@ -229,7 +230,7 @@ public struct DurableIndex: Sendable {
     }
 
     /// Drops what only a task needs that can still run.
-    private mutating func end(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    private mutating func dropOptions(_ slot: TaskSlot, _ sequence: TaskSequence) {
         if slot.hasOptions { options[sequence] = nil }
     }
 
@@ -237,7 +238,7 @@ public struct DurableIndex: Sendable {
     private mutating func forget(_ old: TaskSlot, _ sequence: TaskSequence) {
         var slot = old
         leave(&slot, sequence)
-        end(slot, sequence)
+        dropOptions(slot, sequence)
         carriedOutcomes[sequence] = nil
         if slot.isLive { release(slot.segment) }
         if slot.transition != 0 { release(slot.transition) }
@@ -284,9 +285,9 @@ public struct DurableIndex: Sendable {
 
     // MARK: Records
 
-    /// Releases one entry of a record.
+    /// Releases one entry of a record; the last one buries it, but not before recovery has taken all there is.
     private mutating func release(_ handle: UInt32) {
-        if records.removeEntry(handle) { buryRecord(handle) }
+        if records.removeEntry(handle), !isRecovering { buryRecord(handle) }
     }
 
     private mutating func buryRecord(_ handle: UInt32) {
@@ -316,6 +317,7 @@ public struct DurableIndex: Sendable {
         let slot = tasks[sequence]
         guard slot.stateValue != 0, slot.segment == segment else { return nil }
         let location = outcomeLocation(slot, sequence)
+        dropOptions(slot, sequence)
         tasks.remove(sequence)
         carriedOutcomes[sequence] = nil
         release(slot.transition)
@@ -489,6 +491,7 @@ public struct DurableIndex: Sendable {
             }
         }
         _ = takeReadyQueues()
+        for handle in records.dead { buryRecord(handle) }
         records.findSparse()
         // Buckets up to now of which nothing is counted; later ones may still be filled.
         let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? .max

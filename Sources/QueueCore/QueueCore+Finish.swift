@@ -241,7 +241,8 @@ extension QueueCore {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
         }
         let removed = RemovedDeadLetter(sequence: sequence, queue: row.task.queue)
-        store(row.task, payload: payload, isMoved: true)
+        // A row is stored once at a time: another one would come back at the next start when this one is gone.
+        if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
         // The last word on the task in this group, which may have carried its burial along.
         record(
             Transition(
