@@ -10,69 +10,53 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
-#include <mutex>
 
-namespace {
+static constexpr size_t kBytesMax = 1 << 20;
 
-class InfoLog : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-
-  explicit InfoLog(const std::string &directory) : path_(directory + "/LOG") { roll(); }
-
-  ~InfoLog() override {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-
-  void Logv(const char *format, va_list arguments) override {
-    char line[4096];
-    size_t length = stamp(line, sizeof line);
-    const int wanted = vsnprintf(line + length, sizeof line - length - 1, format, arguments);
-    length = std::min(length + size_t(std::max(wanted, 0)), sizeof line - 2);
-    if (length == 0 || line[length - 1] != '\n') line[length++] = '\n';
-
-    const std::lock_guard lock(mutex_);
-    if (written_ > kBytesMax) roll();
-    const ssize_t count = write(descriptor_, line, length);
-    if (count > 0) written_ += size_t(count);
-  }
-
- private:
-  static constexpr size_t kBytesMax = 1 << 20;
-
-  static size_t stamp(char *line, size_t capacity) {
-    timeval now{};
-    gettimeofday(&now, nullptr);
-    tm parts{};
-    gmtime_r(&now.tv_sec, &parts);
-    const size_t length = strftime(line, capacity, "%Y-%m-%dT%H:%M:%S", &parts);
-    return length + size_t(snprintf(line + length, capacity - length, ".%06ldZ ", long(now.tv_usec)));
-  }
-
-  void roll() {
-    if (descriptor_ >= 0) close(descriptor_);
-    rename(path_.c_str(), (path_ + ".old").c_str());
-    descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
-    written_ = 0;
-  }
-
-  const std::string path_;
-  std::mutex mutex_;
-  int descriptor_ = -1;
-  size_t written_ = 0;
-};
-
-class NoInfoLog : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char *, va_list) override {}
-};
-
-}  // namespace
-
-std::shared_ptr<rocksdb::Logger> tq::infoLog(const std::string &directory) {
-  return std::make_shared<InfoLog>(directory);
+static size_t stamp(char *line, size_t capacity) {
+  timeval now{};
+  gettimeofday(&now, nullptr);
+  tm parts{};
+  gmtime_r(&now.tv_sec, &parts);
+  const size_t length = strftime(line, capacity, "%Y-%m-%dT%H:%M:%S", &parts);
+  return length + size_t(snprintf(line + length, capacity - length, ".%06ldZ ", long(now.tv_usec)));
 }
 
-std::shared_ptr<rocksdb::Logger> tq::noInfoLog() { return std::make_shared<NoInfoLog>(); }
+tq::InfoLog::InfoLog(const std::string &directory, bool writes) : path_(directory + "/LOG"), writes_(writes) { roll(); }
+
+tq::InfoLog::~InfoLog() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+void tq::InfoLog::roll() {
+  if (!writes_) return;
+  if (descriptor_ >= 0) close(descriptor_);
+  rename(path_.c_str(), (path_ + ".old").c_str());
+  descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+  written_ = 0;
+}
+
+void tq::InfoLog::Logv(const char *format, va_list arguments) {
+  char line[4096];
+  const size_t start = stamp(line, sizeof line);
+  const int wanted = vsnprintf(line + start, sizeof line - start - 1, format, arguments);
+  size_t length = std::min(start + size_t(std::max(wanted, 0)), sizeof line - 2);
+
+  const std::lock_guard lock(mutex_);
+  if (std::strstr(line + start, ": dropping ") != nullptr) {
+    const char *source = std::strstr(line + start, "] ");
+    damage_ = source != nullptr ? source + 2 : line + start;
+  }
+  if (!writes_) return;
+  if (line[length - 1] != '\n') line[length++] = '\n';
+  if (written_ > kBytesMax) roll();
+  const ssize_t count = write(descriptor_, line, length);
+  if (count > 0) written_ += size_t(count);
+}
+
+std::string tq::InfoLog::damage() {
+  const std::lock_guard lock(mutex_);
+  return damage_;
+}

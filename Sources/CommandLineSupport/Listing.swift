@@ -13,7 +13,7 @@ public enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable 
 }
 
 /// One column of a listing: a title and a text for people, a name and a value for programs.
-public struct Column<Row> {
+public struct Column<Row>: Sendable {
     /// Where the texts of a column stand.
     public enum Alignment: Sendable {
         case left
@@ -23,16 +23,16 @@ public struct Column<Row> {
     let title: String
     let name: String
     let alignment: Alignment
-    let text: (Row) -> String
-    let json: (Row) -> JSONValue
+    let text: @Sendable (Row) -> String
+    let json: @Sendable (Row) -> JSONValue
 
     /// Creates a column whose text differs from its value.
     public init(
         _ title: String,
         _ name: String,
         _ alignment: Alignment = .left,
-        json: @escaping (Row) -> JSONValue,
-        text: @escaping (Row) -> String
+        json: @escaping @Sendable (Row) -> JSONValue,
+        text: @escaping @Sendable (Row) -> String
     ) {
         self.title = title
         self.name = name
@@ -42,18 +42,18 @@ public struct Column<Row> {
     }
 
     /// Creates a column of texts.
-    public init(_ title: String, _ name: String, _ text: @escaping (Row) -> String) {
+    public init(_ title: String, _ name: String, _ text: @escaping @Sendable (Row) -> String) {
         self.init(title, name, json: { .string(text($0)) }, text: text)
     }
 
     /// Creates a column of counts.
-    public init(_ title: String, _ name: String, count: @escaping (Row) -> UInt64) {
+    public init(_ title: String, _ name: String, count: @escaping @Sendable (Row) -> UInt64) {
         self.init(title, name, .right, json: { .unsigned(count($0)) }, text: { "\(count($0))" })
     }
 }
 
 /// What a command shows of its rows, in every output format.
-public struct Listing<Row> {
+public struct Listing<Row>: Sendable {
     private let columns: [Column<Row>]
 
     /// Creates a listing.

@@ -39,9 +39,10 @@ extension DurableIndex {
         var copy = self
         return (0..<queues.count).map { number in
             var order: [TaskSequence] = []
+            var seen: Set<TaskSequence> = []
             while let entry = copy.queues[number].first(type: nil, tasks: copy.tasks, queue: UInt32(number)) {
                 copy.queues[number].removeFirst(entry, type: nil)
-                order.append(entry.sequence)
+                if seen.insert(entry.sequence).inserted { order.append(entry.sequence) }
             }
             return order
         }

@@ -23,8 +23,9 @@ public struct DurableIndex: Sendable {
     /// By queue number; number 0 is none.
     var queues: ContiguousArray<QueueState> = [QueueState()]
     var counters: [CounterKey: UInt64] = [:]
-    /// Outcomes up to this bucket are gone.
+    /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
     var expiredThrough = ExpiryBucket(rawValue: 0)
+    private var expiringThrough = ExpiryBucket(rawValue: 0)
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]
 
@@ -34,8 +35,8 @@ public struct DurableIndex: Sendable {
     private var openSegments: [UInt32] = []
     private var touchedCounters: Set<CounterKey> = []
     private var derived = EffectBatch.Derived()
-    /// Queues that got a pending task since somebody looked.
-    var readyQueues: [UInt32] = []
+    /// Queues that got a pending task since somebody looked, each once.
+    private var readyQueues: [UInt32] = []
     /// Whether records are being read back: the order of pending tasks is made at the end.
     private var isRecovering = false
 
@@ -58,10 +59,27 @@ public struct DurableIndex: Sendable {
         openSegments.removeAll(keepingCapacity: true)
         if openTransitions != 0, records.removeEntry(openTransitions) { buryRecord(openTransitions) }
         openTransitions = 0
+        dropExpiredLocations()
+        // Rows and transitions come in another order in a replay; what follows from them must not.
+        derived.deadSegments.sort()
+        derived.deadTransitions.sort()
+        derived.locators.sort { $0.key < $1.key }
         derived.counters = touchedCounters.sorted().map { CounterRow(key: $0, value: counters[$0] ?? 0) }
         touchedCounters.removeAll(keepingCapacity: true)
         defer { derived = EffectBatch.Derived() }
         return derived
+    }
+
+    /// Takes outcomes that expire with this group out of the locators that it writes.
+    private mutating func dropExpiredLocations() {
+        guard expiringThrough > expiredThrough else { return }
+        expiredThrough = expiringThrough
+        for place in derived.locators.indices {
+            derived.locators[place].locations = derived.locators[place].locations.map { location in
+                location.flatMap { $0.bucket > expiredThrough ? $0 : nil }
+            }
+        }
+        derived.locators.removeAll { $0.bucket == nil }
     }
 
     /// Makes a segment of the open group; it is held until the group closes, however its tasks end.
@@ -100,6 +118,7 @@ public struct DurableIndex: Sendable {
         }
         slot = TaskSlot()
         slot.createdMilliseconds = row.createdMilliseconds
+        slot.setPayloadByteCount(row.bodyByteCount)
         slot.segment = handle
         slot.place = place
         slot.rank = row.rank
@@ -122,6 +141,8 @@ public struct DurableIndex: Sendable {
     private mutating func apply(_ transition: Transition, record handle: UInt32) {
         let sequence = transition.sequence
         var slot = tasks[sequence]
+        // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
+        guard slot.stateValue != 0 else { return }
         let wasLive = slot.isLive
         records.addEntry(handle, sequence)
         let oldRecord = slot.transition
@@ -129,7 +150,7 @@ public struct DurableIndex: Sendable {
         if transition.operation == .carry, !isRecovering {
             if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
         } else {
-            leave(slot, sequence)
+            leave(&slot, sequence)
             slot.attempts = transition.attempts
             slot.crashes = transition.crashes
             slot.rank = transition.rank ?? slot.rank
@@ -141,12 +162,25 @@ public struct DurableIndex: Sendable {
         if slot.state == .pending, !isRecovering, transition.operation != .carry { pushReady(slot, sequence) }
         if oldRecord != 0 { release(oldRecord) }
         if wasLive, !slot.isLive { release(slot.segment) }
+        if !wasLive, slot.isLive { records.retainEntry(slot.segment) }
     }
 
-    private mutating func leave(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    private mutating func leave(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
         guard slot.isLive else { return }
         queues[Int(slot.queue)].counts[slot.state] -= 1
-        if slot.state == .inProgress { leases.remove(slot.link) }
+        switch slot.state {
+        case .inProgress: leases.remove(slot.link)
+        case .scheduled, .failed: dropStart(&slot, sequence)
+        default: break
+        }
+    }
+
+    /// Forgets a start time that has passed: a restart does not bring it back either.
+    private mutating func dropStart(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
+        options[sequence]?.startWallMilliseconds = 0
+        guard options[sequence]?.isEmpty ?? true else { return }
+        options[sequence] = nil
+        slot.hasOptions = false
     }
 
     /// Enters the state that a transition states.
@@ -171,7 +205,7 @@ public struct DurableIndex: Sendable {
         case .pending, .blocked:
             queues[Int(slot.queue)].counts[slot.state] += 1
         case .completed, .cancelled:
-            end(slot, sequence)
+            dropOptions(slot, sequence)
             slot.link = transition.bucket.rawValue
             slot.place = transition.outcomePart
             if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
@@ -181,7 +215,7 @@ public struct DurableIndex: Sendable {
             }
             queues[Int(slot.queue)].counts[slot.state] += isRecovering ? 0 : 1
         case .deadLetter:
-            end(slot, sequence)
+            // Its options stay as long as its row does: a redrive needs them again.
             if !isRecovering {
                 count(.deadLetters(queue: slot.queue), by: 1)
                 queues[Int(slot.queue)].counts.deadLetter += 1
@@ -196,14 +230,15 @@ public struct DurableIndex: Sendable {
     }
 
     /// Drops what only a task needs that can still run.
-    private mutating func end(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    private mutating func dropOptions(_ slot: TaskSlot, _ sequence: TaskSequence) {
         if slot.hasOptions { options[sequence] = nil }
     }
 
     /// Makes room for a newer row of the same task: a redrive, or an older row met in recovery.
-    private mutating func forget(_ slot: TaskSlot, _ sequence: TaskSequence) {
-        leave(slot, sequence)
-        end(slot, sequence)
+    private mutating func forget(_ old: TaskSlot, _ sequence: TaskSequence) {
+        var slot = old
+        leave(&slot, sequence)
+        dropOptions(slot, sequence)
         carriedOutcomes[sequence] = nil
         if slot.isLive { release(slot.segment) }
         if slot.transition != 0 { release(slot.transition) }
@@ -215,7 +250,18 @@ public struct DurableIndex: Sendable {
         let queue = slot.queue
         queues[Int(queue)].push(
             .init(rank: slot.rank, sequence: sequence), type: slot.type, tasks: tasks, queue: queue)
-        if readyQueues.last != queue { readyQueues.append(queue) }
+        if !queues[Int(queue)].isAnnounced {
+            queues[Int(queue)].isAnnounced = true
+            readyQueues.append(queue)
+        }
+    }
+
+    /// Queues that got a pending task since the last call, in the order in which they did.
+    mutating func takeReadyQueues() -> [UInt32] {
+        guard !readyQueues.isEmpty else { return [] }
+        defer { readyQueues = [] }
+        for queue in readyQueues { queues[Int(queue)].isAnnounced = false }
+        return readyQueues
     }
 
     private mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
@@ -239,9 +285,9 @@ public struct DurableIndex: Sendable {
 
     // MARK: Records
 
-    /// Releases one entry of a record.
+    /// Releases one entry of a record; the last one buries it, but not before recovery has taken all there is.
     private mutating func release(_ handle: UInt32) {
-        if records.removeEntry(handle) { buryRecord(handle) }
+        if records.removeEntry(handle), !isRecovering { buryRecord(handle) }
     }
 
     private mutating func buryRecord(_ handle: UInt32) {
@@ -271,6 +317,7 @@ public struct DurableIndex: Sendable {
         let slot = tasks[sequence]
         guard slot.stateValue != 0, slot.segment == segment else { return nil }
         let location = outcomeLocation(slot, sequence)
+        dropOptions(slot, sequence)
         tasks.remove(sequence)
         carriedOutcomes[sequence] = nil
         release(slot.transition)
@@ -305,7 +352,9 @@ public struct DurableIndex: Sendable {
 
     mutating func apply(removedWorker number: UInt32) {
         guard let row = workers.removeValue(forKey: number) else { return }
-        workerNumbers[WorkerName(namespace: row.namespace, name: row.spec.name)] = nil
+        let name = WorkerName(namespace: row.namespace, name: row.spec.name)
+        // A replay takes a group's removals last: the name may belong to a newer worker already.
+        if workerNumbers[name] == number { workerNumbers[name] = nil }
     }
 
     mutating func apply(_ row: KeyRow) { keys.insert(row) }
@@ -318,7 +367,7 @@ public struct DurableIndex: Sendable {
     }
 
     mutating func apply(expiredOutcomes bucket: ExpiryBucket) {
-        expiredThrough = max(expiredThrough, bucket)
+        expiringThrough = max(expiringThrough, bucket)
         for key in counters.keys.sorted() {
             guard case .outcomes(bucket, let queue, let state) = key, let value = counters[key] else { continue }
             queues[Int(queue)].counts[state] -= value
@@ -371,7 +420,7 @@ public struct DurableIndex: Sendable {
         batch.expiredKeys.forEach { apply(expiredKeys: $0) }
         nextSequence = max(nextSequence, batch.nextSequence)
         storeMilliseconds = batch.storeMilliseconds
-        readyQueues.removeAll()
+        _ = takeReadyQueues()
         return closeGroup()
     }
 
@@ -415,16 +464,18 @@ public struct DurableIndex: Sendable {
         release(handle)
     }
 
-    /// Takes a group's transitions; those of tasks whose row is gone or newer are skipped.
+    /// Takes a group's transitions: the last one of each task, unless its row is gone or newer.
     public mutating func recover(transitions rows: [Transition], group: GroupID) {
         let record = StoredRecord(
             group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
         let handle = records.insert(record)
-        for row in rows {
+        for row in rows.reversed() {
             let slot = tasks[row.sequence]
-            guard slot.stateValue != 0, records[slot.segment].group <= group else { continue }
+            // One before the last may be of the task's life before a redrive in the same group.
+            guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else { continue }
             apply(row, record: handle)
         }
+        records.setCount(handle, UInt32(rows.count))
         release(handle)
     }
 
@@ -441,10 +492,12 @@ public struct DurableIndex: Sendable {
             default: break
             }
         }
-        readyQueues.removeAll()
+        _ = takeReadyQueues()
+        for handle in records.dead { buryRecord(handle) }
         records.findSparse()
-        let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? UInt32(clamping: storeMilliseconds / 60_000)
-        expiredThrough = ExpiryBucket(rawValue: max(oldest, 1) - 1)
+        // Buckets up to now of which nothing is counted; later ones may still be filled.
+        let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? .max
+        expiredThrough = ExpiryBucket(rawValue: min(max(oldest, 1) - 1, UInt32(clamping: storeMilliseconds / 60_000)))
         touchedCounters.removeAll()
         defer { derived = EffectBatch.Derived() }
         return derived

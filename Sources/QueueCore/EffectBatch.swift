@@ -344,7 +344,7 @@ public struct ExpiredBucket: Hashable, Sendable {
 }
 
 /// The key of a locator record.
-public struct LocatorKey: Hashable, Sendable {
+public struct LocatorKey: Hashable, Comparable, Sendable {
     /// The task, or the first task of a segment.
     public var sequence: TaskSequence
     /// Whether the record covers a segment of consecutive sequences.
@@ -353,6 +353,10 @@ public struct LocatorKey: Hashable, Sendable {
     public init(sequence: TaskSequence, isSegment: Bool) {
         self.sequence = sequence
         self.isSegment = isSegment
+    }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        left.sequence == right.sequence ? !left.isSegment && right.isSegment : left.sequence < right.sequence
     }
 }
 

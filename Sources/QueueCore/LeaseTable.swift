@@ -81,7 +81,7 @@ struct LeaseTable: Sendable {
     mutating func lapsed(monotonicMilliseconds now: UInt64, limit: Int) -> [UInt32] {
         let newest = now >> Self.slotBits
         // After a long sleep every slot is looked through once, not once for each turn.
-        if newest >= Self.slotCount, cursor < newest - Self.slotCount { cursor = newest - Self.slotCount }
+        if newest >= Self.slotCount { cursor = max(cursor, newest - (Self.slotCount - 1)) }
         var found: [UInt32] = []
         scan: while cursor <= newest {
             var place = heads[Int(cursor % Self.slotCount)]

@@ -44,8 +44,8 @@ extension QueueCore {
             return reply(
                 TQError(.invalidArgument, "Stream \(stream) is not open on this connection. Open it first."), to: asker)
         }
-        claim.credit = min(claim.credit.addingReportingOverflow(count).partialValue, UInt32(Limits.claimCountMax))
-        session.parked[id] = .claim(claim)
+        claim.credit = UInt32(min(UInt64(claim.credit) + UInt64(count), UInt64(Limits.claimCountMax)))
+        session.update(id, claim)
         serve(id)
     }
 
@@ -65,7 +65,8 @@ extension QueueCore {
                 .invalidArgument,
                 "A claim names \(spec.queues.count) queues; name 1 to \(Limits.claimQueuesMax).")
         }
-        guard spec.count > 0, spec.count <= configuration.claimCountMax else {
+        // A worker that is busy everywhere opens its stream without credit.
+        guard spec.count > 0 || stream != nil, spec.count <= configuration.claimCountMax else {
             throw TQError(
                 .invalidArgument,
                 "A claim takes 1 to \(configuration.claimCountMax) tasks (broker.max_batch_claim), not \(spec.count).")
@@ -99,10 +100,8 @@ extension QueueCore {
 
     /// Gives tasks that became pending to the claims that wait for them.
     mutating func serveWaiting() {
-        guard !index.readyQueues.isEmpty else { return }
-        let ready = index.readyQueues
-        index.readyQueues.removeAll(keepingCapacity: true)
-        guard !session.waiting.isEmpty, !isDraining else { return }
+        let ready = index.takeReadyQueues()
+        guard !ready.isEmpty, !session.waiting.isEmpty, !isDraining else { return }
         for queue in ready {
             guard let waiting = session.waiting[queue] else { continue }
             // One turn serves each claim once with its fair part; a claim that got some goes behind the others.
@@ -119,16 +118,18 @@ extension QueueCore {
     /// Gives tasks to one parked claim, and says whether it got any.
     @discardableResult
     private mutating func serve(_ id: UInt64, limit: UInt32 = .max) -> Bool {
-        guard case .claim(var claim)? = session.parked[id], claim.credit > 0 else { return false }
-        let taken = take(&claim, limit: min(limit, claim.credit))
-        if taken.isEmpty {
-            session.parked[id] = .claim(claim)
-            return false
+        var left = limit
+        // A stream may get several replies: large payloads do not fit into one.
+        while left > 0, !isDraining, case .claim(var claim)? = session.parked[id], claim.credit > 0 {
+            let taken = take(&claim, limit: min(left, claim.credit))
+            claim.credit -= UInt32(taken.count)
+            left -= UInt32(taken.count)
+            session.update(id, claim)
+            if taken.isEmpty { break }
+            if claim.stream == nil { session.unpark(id) }
+            deliver(taken, to: claim)
         }
-        claim.credit -= UInt32(taken.count)
-        if claim.stream == nil { session.unpark(id) } else { session.parked[id] = .claim(claim) }
-        deliver(taken, to: claim)
-        return true
+        return left < limit
     }
 
     /// A task that was just claimed.
@@ -141,7 +142,10 @@ extension QueueCore {
 
     private mutating func take(_ claim: inout ParkedClaim, limit: UInt32) -> [Taken] {
         var taken: [Taken] = []
+        var byteCount = 0
         while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
+            byteCount += index.tasks[entry.sequence].payloadByteCountMax
+            if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.queues[Int(queue)].removeFirst(entry, type: type)
             taken.append(lease(entry.sequence, for: claim))
         }
@@ -158,7 +162,8 @@ extension QueueCore {
                 if let entry = first(queue, nil), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, nil) }
                 continue
             }
-            for type in index.queues[Int(queue)].types where claim.accepted.accepts(type, index.typeNames) {
+            let types = claim.accepted.exact(index.typeNames, index.queueNames.namespace(queue)) ?? pendingTypes(queue)
+            for type in types where claim.accepted.accepts(type, index.typeNames) {
                 if let entry = first(queue, type), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, type) }
             }
         }
@@ -167,6 +172,10 @@ extension QueueCore {
 
     private mutating func first(_ queue: UInt32, _ type: UInt32?) -> ReadyLanes.Entry? {
         index.queues[Int(queue)].first(type: type, tasks: index.tasks, queue: queue)
+    }
+
+    private mutating func pendingTypes(_ queue: UInt32) -> [UInt32] {
+        index.queues[Int(queue)].pendingTypes(tasks: index.tasks, queue: queue)
     }
 
     /// Leases one pending task.

@@ -152,10 +152,10 @@ extension QueueCore {
     private mutating func backoff(_ sequence: TaskSequence, _ slot: TaskSlot) -> UInt64 {
         let options = slot.hasOptions ? index.options[sequence] : nil
         let shortest = UInt64(nonZero(options?.backoffMillisecondsMin) ?? Defaults.backoffMillisecondsMin)
-        let longest = UInt64(nonZero(options?.backoffMillisecondsMax) ?? Defaults.backoffMillisecondsMax)
+        let longest = max(shortest, UInt64(nonZero(options?.backoffMillisecondsMax) ?? Defaults.backoffMillisecondsMax))
         let doublings = min(UInt64(max(slot.attempts, 1)) - 1, 31)
         let wait = min(shortest << doublings, longest)
-        return min(wait + jitter.next() % (wait / 4 + 1), max(longest, shortest))
+        return min(wait + jitter.next() % (wait / 4 + 1), longest)
     }
 
     private func burialReason(_ item: Failure, _ slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
@@ -231,16 +231,23 @@ extension QueueCore {
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
     mutating func redrive(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
         guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else { return notFound(id) }
-        guard !index.tasks[sequence].isLive, redriven[sequence] == nil,
+        guard !index.tasks[sequence].isLive,
             case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
-            row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds
+            row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
+            redriven[sequence].map({ $0.token < row.token }) ?? true,
+            row.task.queue > 0, row.task.queue < index.queues.count
         else { return TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be put back.") }
         if row.reason == .payloadDamaged {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
         }
         let removed = RemovedDeadLetter(sequence: sequence, queue: row.task.queue)
-        store(row.task, payload: payload, isMoved: true)
-        redriven[sequence] = now.monotonicMilliseconds
+        // A row is stored once at a time: another one would come back at the next start when this one is gone.
+        if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
+        // The last word on the task in this group, which may have carried its burial along.
+        record(
+            Transition(
+                sequence: sequence, operation: .stage, state: .pending, attempts: 0, crashes: 0, token: row.token))
+        redriven[sequence] = (token: row.token, monotonicMilliseconds: now.monotonicMilliseconds)
         index.apply(removed)
         batch.removedDeadLetters.append(removed)
         return nil
@@ -356,14 +363,8 @@ extension QueueCore {
         notices.append(.leaseLapsed(id(of: sequence, slot), worker: worker, crashes: slot.crashes))
     }
 
-    /// A lapse in the first duration after a restart is nobody's crash, and so is a good-bye.
-    private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool {
-        switch loss {
-        case .deregistered: false
-        case .lost: true
-        case .lapsed: !lease.isRecovered
-        }
-    }
+    /// A lease lost in its first duration after a restart is nobody's crash, and so is a good-bye.
+    private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool { loss != .deregistered && !lease.isRecovered }
 
     private func burialReason(afterCrash slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
         let options = slot.hasOptions ? index.options[sequence] : nil

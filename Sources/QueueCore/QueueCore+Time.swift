@@ -19,7 +19,7 @@ extension QueueCore {
         stageDueTasks()
         endTimedOutWaits()
         expire(fetched)
-        redriven = redriven.filter { $0.value + Self.redriveMemoryMilliseconds > now.monotonicMilliseconds }
+        redriven = redriven.filter { now.monotonicMilliseconds - $0.value.monotonicMilliseconds < Self.redriveMemoryMilliseconds }
     }
 
     private mutating func lapsedLeases() -> [UInt32] {

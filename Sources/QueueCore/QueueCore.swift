@@ -22,8 +22,8 @@ public struct QueueCore: Sendable {
     var openPart: OpenPart?
     /// Bytes of results per bucket in the record that is being filled.
     var openOutcomes: [ExpiryBucket: (part: UInt16, byteCount: Int)] = [:]
-    /// Dead letters put back lately, with the monotonic time: a stale read must not put one back twice.
-    var redriven: [TaskSequence: UInt64] = [:]
+    /// Dead letters put back lately, with the token of the burial: a stale read must not put one back twice.
+    var redriven: [TaskSequence: (token: LeaseToken, monotonicMilliseconds: UInt64)] = [:]
     /// Sparse records that are being rewritten.
     var cleaning: [(handle: UInt32, group: GroupID)] = []
     let startMonotonicMilliseconds: UInt64

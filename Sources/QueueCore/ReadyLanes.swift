@@ -67,10 +67,11 @@ struct ReadyLanes: Sendable {
         if lanes[index].isEmpty { mark(number, false) }
     }
 
-    /// Drops every stale entry.
+    /// Drops every stale entry, and repetitions: a task that left and came back may have left an entry behind.
     mutating func sweep(where holds: (Entry) -> Bool) {
         var fresh = ReadyLanes()
-        forEach { if holds($0) { fresh.push($0) } }
+        var seen: Set<TaskSequence> = []
+        forEach { if holds($0), seen.insert($0.sequence).inserted { fresh.push($0) } }
         self = fresh
     }
 

@@ -61,6 +61,12 @@ struct RecordTable: Sendable {
         }
     }
 
+    /// Counts an entry as needed again that was released: a redrive of a task whose row is still there.
+    mutating func retainEntry(_ handle: UInt32) { records[Int(handle)].live += 1 }
+
+    /// Says how many entries a record was written with, where not all were counted.
+    mutating func setCount(_ handle: UInt32, _ count: UInt32) { records[Int(handle)].count = count }
+
     /// Counts one needed entry less, and says whether that was the last one.
     mutating func removeEntry(_ handle: UInt32) -> Bool {
         let index = Int(handle)
@@ -114,6 +120,12 @@ struct RecordTable: Sendable {
         sparse = records.indices.dropFirst()
             .filter { records[$0].isSparse }
             .map { (UInt32($0), records[$0].group) }
+    }
+
+    /// Records without live entries that were not forgotten yet, segments first; for recovery.
+    var dead: [UInt32] {
+        let found = records.indices.filter { records[$0].group.rawValue != 0 && records[$0].live == 0 }
+        return (found.filter { records[$0].isSegment } + found.filter { !records[$0].isSegment }).map { UInt32($0) }
     }
 
     /// Live records in order of their keys, for comparisons.

@@ -5,7 +5,7 @@ struct SessionState: Sendable {
     var sessions: [SessionID: Session] = [:]
     var parked: [UInt64: Parked] = [:]
     private var nextParked: UInt64 = 1
-    /// Parked claims and streams by queue, in the order in which they are served.
+    /// Parked claims and streams with credit by queue, in the order in which they are served.
     var waiting: [UInt32: [UInt64]] = [:]
     /// Parked reads by the task whose end they wait for.
     var resultWaits: [TaskSequence: [UInt64]] = [:]
@@ -53,11 +53,9 @@ struct SessionState: Sendable {
         nextParked += 1
         parked[id] = parking
         sessions[parking.session]?.parked.insert(id)
-        if parking.deadlineMilliseconds < .max {
-            deadlines.push(Deadline(milliseconds: parking.deadlineMilliseconds, id: id))
-        }
+        if parking.deadlineMilliseconds < .max { push(Deadline(milliseconds: parking.deadlineMilliseconds, id: id)) }
         switch parking {
-        case .claim(let claim): for queue in claim.queues { waiting[queue, default: []].append(id) }
+        case .claim(let claim): joinLines(id, claim)
         case .result(_, _, _, let sequence, _): resultWaits[sequence, default: []].append(id)
         }
         return id
@@ -68,16 +66,40 @@ struct SessionState: Sendable {
         guard let parking = parked.removeValue(forKey: id) else { return nil }
         sessions[parking.session]?.parked.remove(id)
         switch parking {
-        case .claim(let claim):
-            for queue in claim.queues {
-                waiting[queue]?.removeAll { $0 == id }
-                if waiting[queue]?.isEmpty == true { waiting[queue] = nil }
-            }
+        case .claim(let claim): leaveLines(id, claim)
         case .result(_, _, _, let sequence, _):
             resultWaits[sequence]?.removeAll { $0 == id }
             if resultWaits[sequence]?.isEmpty == true { resultWaits[sequence] = nil }
         }
         return parking
+    }
+
+    /// Keeps what changed in a claim; a stream without credit stands in no line, so that nobody walks past it.
+    mutating func update(_ id: UInt64, _ claim: ParkedClaim) {
+        guard case .claim(let old)? = parked.updateValue(.claim(claim), forKey: id) else { return }
+        if old.credit > 0, claim.credit == 0 { leaveLines(id, claim) }
+        if old.credit == 0, claim.credit > 0 { joinLines(id, claim) }
+    }
+
+    private mutating func joinLines(_ id: UInt64, _ claim: ParkedClaim) {
+        for queue in claim.queues { waiting[queue, default: []].append(id) }
+    }
+
+    private mutating func leaveLines(_ id: UInt64, _ claim: ParkedClaim) {
+        for queue in claim.queues {
+            waiting[queue]?.removeAll { $0 == id }
+            if waiting[queue]?.isEmpty == true { waiting[queue] = nil }
+        }
+    }
+
+    /// Notes a deadline; those of requests that were answered in time are dropped when they are the most.
+    private mutating func push(_ deadline: Deadline) {
+        deadlines.push(deadline)
+        guard deadlines.count > parked.count * 2 + 1024 else { return }
+        deadlines = BinaryHeap()
+        for (id, parking) in parked where parking.deadlineMilliseconds < .max {
+            deadlines.push(Deadline(milliseconds: parking.deadlineMilliseconds, id: id))
+        }
     }
 
     /// Moves a stream behind the others that wait for the same queue: they are served in turn.
@@ -116,12 +138,30 @@ struct ParkedClaim: Sendable {
 /// The task types that a claim takes.
 struct AcceptedTypes: Sendable {
     private let patterns: [TypePattern]
-    private var known: [UInt32: Bool] = [:]
-
-    init(_ patterns: [TypePattern]) { self.patterns = patterns }
-
     /// Whether every type is taken.
-    var isAll: Bool { patterns.isEmpty || patterns.contains { $0.bytes.elementsEqual([UInt8(ascii: "*")]) } }
+    let isAll: Bool
+    private let isExact: Bool
+    private var known: [UInt32: Bool] = [:]
+    /// The numbers of exact names, and how many names there were when they were looked up.
+    private var exact: (numbers: [UInt32], nameCount: Int) = ([], -1)
+
+    init(_ patterns: [TypePattern]) {
+        // Copies, so that a stream does not keep the network buffer alive that its patterns came in.
+        self.patterns = patterns.map { TypePattern(bytes: Bytes(Array($0.bytes))) }
+        isAll = patterns.isEmpty || patterns.contains { $0.bytes.elementsEqual([UInt8(ascii: "*")]) }
+        isExact = !patterns.contains { $0.bytes.last == UInt8(ascii: "*") }
+    }
+
+    /// The types to look for when all are named exactly; `nil` when there is a prefix.
+    mutating func exact(_ names: NameTable, _ namespace: UInt32) -> [UInt32]? {
+        guard isExact else { return nil }
+        if exact.nameCount != names.count {
+            var names = names
+            let numbers = patterns.compactMap { names.number(of: Name(bytes: $0.bytes), namespace: namespace) }
+            exact = (numbers, names.count)
+        }
+        return exact.numbers
+    }
 
     mutating func accepts(_ type: UInt32, _ names: NameTable) -> Bool {
         if let answer = known[type] { return answer }

@@ -4,7 +4,8 @@ import TQModel
 ///
 /// A slot lives as long as the segment that holds the task's row, so an ended task keeps its slot for a while.
 struct TaskSlot: Sendable {
-    var createdMilliseconds: UInt64 = 0
+    /// 48 bits of creation time, and above them the size class of the payload.
+    private var createdAndSize: UInt64 = 0
     /// The segment that holds the row, as a handle of the record table.
     var segment: UInt32 = 0
     /// The record that holds the newest transition; 0 before the first one.
@@ -22,6 +23,21 @@ struct TaskSlot: Sendable {
     var stateValue: UInt8 = 0
     /// Whether the task has options in the index.
     var hasOptions = false
+
+    /// Milliseconds since 1970, 48 bits of them as in the task's id.
+    var createdMilliseconds: UInt64 {
+        get { createdAndSize & 0xffff_ffff_ffff }
+        set { createdAndSize = createdAndSize & ~0xffff_ffff_ffff | newValue & 0xffff_ffff_ffff }
+    }
+
+    /// A bound on the payload's bytes: less than twice as many, in steps of powers of two.
+    var payloadByteCountMax: Int { 1 << Int(createdAndSize >> 48) }
+
+    /// Notes how large the payload is.
+    mutating func setPayloadByteCount(_ count: UInt32) {
+        let sizeClass = UInt64(UInt32.bitWidth - count.leadingZeroBitCount)
+        createdAndSize = createdAndSize & 0xffff_ffff_ffff | sizeClass << 48
+    }
 
     var state: TaskState {
         get { TaskState(rawValue: stateValue) ?? .blocked }
@@ -127,28 +143,36 @@ struct TaskTable: Sendable {
         if index < UInt64(pages.count) {
             return pages[Int(index)] == nil ? nil : Int(index)
         }
-        // A gap in the sequences (other tasks ended long ago) costs eight bytes for 1,024 of them.
-        while UInt64(pages.count) < index { pages.append(nil) }
+        // A gap (other tasks ended long ago) costs 16 bytes for 1,024 sequences; before one that costs more than the
+        // tasks so far, those become stragglers.
+        if index - UInt64(pages.count) > UInt64(count) * 4 + 1024 {
+            for old in pages.indices { moveStragglers(old) }
+            pages.removeAll()
+            firstPage = page
+        }
+        while UInt64(pages.count) < page - firstPage { pages.append(nil) }
         pages.append(Page(slots: ContiguousArray(repeating: TaskSlot(), count: Int(Self.pageSize))))
         if pages.count >= 2 { thinOut(pages.count - 2) }
-        return Int(index)
+        return Int(page - firstPage)
     }
 
     /// Moves the stragglers of an old page into the dictionary, and forgets leading pages without slots.
     private mutating func thinOut(_ index: Int) {
         guard index < pages.count - 1, let page = pages[index], page.used <= Self.sparseCount else { return }
-        if page.used > 0 {
-            let base = (firstPage + UInt64(index)) * Self.pageSize
-            for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 {
-                sparse[base + UInt64(place)] = slot
-            }
-        }
-        pages[index] = nil
-        guard index == 0 else { return }
+        moveStragglers(index)
+        guard pages[0] == nil else { return }
         let empty = pages.prefix { $0 == nil }.count
         if empty > 256 || empty * 2 > pages.count {
             pages.removeFirst(empty)
             firstPage += UInt64(empty)
         }
+    }
+
+    private mutating func moveStragglers(_ index: Int) {
+        guard let page = pages[index] else { return }
+        pages[index] = nil
+        guard page.used > 0 else { return }
+        let base = (firstPage + UInt64(index)) * Self.pageSize
+        for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 { sparse[base + UInt64(place)] = slot }
     }
 }

@@ -13,8 +13,10 @@ public struct ClientOptions: Sendable {
     public var submitPatience: Duration = .seconds(30)
     /// How long a request waits for a connection before it throws; `nil` for ever.
     public var connectionPatience: Duration? = .seconds(30)
-    /// How long one address may take to connect, and then to answer the hello.
+    /// How long one address may take to connect.
     public var connectTimeout: Duration = .seconds(5)
+    /// How long it may take then to answer the hello, before it counts as no broker.
+    public var helloTimeout: Duration = .seconds(5)
     /// The wait before the first reconnect, doubled for each further one, with jitter.
     public var reconnectDelayMin: Duration = .milliseconds(50)
     /// The longest wait between two reconnects.

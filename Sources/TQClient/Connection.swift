@@ -33,7 +33,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     init(address: BrokerAddress, hello: Hello, options: ClientOptions, eventLoop: any EventLoop) {
         self.address = address
         self.hello = hello
-        self.helloTimeout = options.connectTimeout.timeAmount
+        self.helloTimeout = options.helloTimeout.timeAmount
         self.keepAlive = options.keepAlive.timeAmount
         self.ready = eventLoop.makePromise()
     }

@@ -1,3 +1,4 @@
+import NIOCore
 public import TQModel
 
 extension TQClient {
@@ -52,9 +53,25 @@ extension TQClient {
 
     // MARK: For workers
 
-    /// Sends what a worker has done, for as long as it takes to find a broker; `completion` is called on the event loop.
+    /// Ends a worker, for as long as its broker is reachable.
+    package func deregister(_ name: Name, patience: Duration) async throws(TQError) {
+        _ = try await session.call(.deregisterWorker(name), resend: .always, patience: patience)
+    }
+
+    /// Connects, trying each address once.
+    package func connect() async throws(TQError) { try await session.connect() }
+
+    /// Runs `body` on the event loop, at once or after a while.
+    package func schedule(after delay: Duration = .zero, _ body: @escaping @Sendable () -> Void) {
+        guard delay > .zero else { return session.eventLoop.execute(body) }
+        session.eventLoop.scheduleTask(in: delay.timeAmount, body)
+    }
+
+    /// Sends what a worker has to say about its leases, for as long as it takes to find a broker; `completion` is
+    /// called on the event loop.
     package func report(_ request: Request, completion: @escaping @Sendable (Result<[TQError?], TQError>) -> Void) {
-        let call = Call(request, resend: .fenced, patience: nil) { result in
+        let resend: Call.Resend = if case .renew = request { .always } else { .fenced }
+        let call = Call(request, resend: resend, patience: nil) { result in
             completion(
                 result.flatMap { reply in
                     guard case .outcomes(let errors) = reply else { return .failure(.unexpectedReply) }
@@ -62,7 +79,7 @@ extension TQClient {
                 }
             )
         }
-        session.enqueue(call)
+        session.queueUp(call)
     }
 
     /// Opens a stream that lasts over lost connections; the closures are called on the event loop.

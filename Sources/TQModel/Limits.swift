@@ -1,4 +1,4 @@
-/// The bounds of what the broker takes; docs/wire-protocol.md and docs/limits.md state the same numbers.
+/// The bounds of what the broker takes; docs/wire-protocol.md states the same numbers.
 public enum Limits {
     /// A frame's body in bytes, type byte included: 16 MiB.
     public static let frameBytesMax = 16 * 1024 * 1024

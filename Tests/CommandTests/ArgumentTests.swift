@@ -70,39 +70,4 @@ struct ArgumentTests {
     func noTimestamps(text: String) {
         #expect(TimestampArgument(argument: text) == nil)
     }
-
-    @Test(
-        "an address is a host with or without a port",
-        arguments: [
-            ("localhost", "localhost", 6379), ("10.0.0.1:7000", "10.0.0.1", 7000), ("::1", "::1", 6379),
-            ("[::1]:7000", "::1", 7000), ("[::1]", "::1", 6379),
-        ]
-    )
-    func addresses(text: String, host: String, port: Int) {
-        #expect(BrokerAddress(text) == BrokerAddress(host: host, port: port))
-    }
-
-    @Test(
-        "what is no address is refused",
-        arguments: [
-            "", ":6379", "host:", "host:0", "host:65536", "host:x", "[::1", "[::1]7000", "a b:1", "[]:1", "host:-1",
-        ]
-    )
-    func noAddresses(text: String) {
-        #expect(BrokerAddress(text) == nil)
-    }
-
-    @Test("an address is written so that it can be read again")
-    func addressText() {
-        for address in [BrokerAddress(host: "::1", port: 1), BrokerAddress(host: "broker", port: 65_535)] {
-            #expect(BrokerAddress(address.description) == address)
-        }
-    }
-
-    @Test("several addresses stand between commas, none of them empty")
-    func lists() {
-        #expect(BrokerAddressList(argument: "a:1,b")?.addresses.map(\.description) == ["a:1", "b:6379"])
-        #expect(BrokerAddressList(argument: "a:1,") == nil)
-        #expect(BrokerAddressList(argument: "") == nil)
-    }
 }

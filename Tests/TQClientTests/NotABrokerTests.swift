@@ -28,7 +28,7 @@ struct NotABrokerTests {
     func silence() async throws {
         let server = try await server { _ in }
         var options = ClientOptions()
-        options.connectTimeout = .milliseconds(50)
+        options.helloTimeout = .milliseconds(50)
         let error = await #expect(throws: TQError.self) {
             try await TQClient.connect(to: address(of: server), options: options)
         }

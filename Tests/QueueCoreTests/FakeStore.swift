@@ -1,0 +1,168 @@
+import QueueCore
+import TQModel
+
+/// A store made of closed batches: it holds exactly the records that a real one would hold, and reads them back.
+struct FakeStore {
+    struct StoredTask {
+        var row: TaskRow
+        var payload: Bytes
+    }
+
+    struct StoredTransition {
+        var transition: Transition
+        var error: Bytes
+    }
+
+    struct StoredOutcome {
+        var row: OutcomeRow
+        var result: Bytes
+    }
+
+    struct StoredLetter {
+        var row: DeadLetterRow
+        var error: Bytes
+        var payload: Bytes
+    }
+
+    private(set) var storeMilliseconds: UInt64 = 0
+    private(set) var nextSequence: UInt64 = 1
+    private(set) var names: [NameRow] = []
+    private(set) var workers: [UInt32: WorkerRow] = [:]
+    private(set) var segments: [SegmentKey: [StoredTask]] = [:]
+    private(set) var transitions: [GroupID: [StoredTransition]] = [:]
+    private(set) var outcomes: [OutcomeLocation: [StoredOutcome]] = [:]
+    private(set) var letters: [TaskSequence: StoredLetter] = [:]
+    private(set) var locators: [LocatorKey: Locator] = [:]
+    private(set) var keys: [ExpiryBucket: [KeyHash: KeyRow]] = [:]
+    private(set) var counters: [CounterKey: UInt64] = [:]
+    /// Sentences about what a store must never be asked for.
+    private(set) var faults: [String] = []
+    private var written: Set<GroupID> = []
+
+    // MARK: Writing
+
+    mutating func write(_ batch: EffectBatch) {
+        if !written.insert(batch.group).inserted { faults.append("group \(batch.group) was written twice") }
+        storeMilliseconds = batch.storeMilliseconds
+        nextSequence = batch.nextSequence
+        names += batch.names
+        for row in batch.registeredWorkers { workers[row.number] = row }
+        for number in batch.removedWorkers { workers[number] = nil }
+        putTasks(batch)
+        putEnds(batch)
+        for row in batch.keys { keys[row.bucket, default: [:]][row.key] = row }
+        for bucket in batch.expiredKeys { keys[bucket] = nil }
+        delete(batch.derived)
+        expire(batch)
+    }
+
+    private mutating func putTasks(_ batch: EffectBatch) {
+        for span in batch.segments {
+            var body = span.firstBody
+            segments[span.key] = batch.tasks[span.firstTask..<span.firstTask + span.taskCount].map { row in
+                defer { body += Int(row.bodyByteCount) }
+                return StoredTask(row: row, payload: batch.bodies[body..<body + Int(row.bodyByteCount)])
+            }
+            if body != span.firstBody + span.bodyByteCount { faults.append("segment \(span.key) has other bodies") }
+        }
+        if !batch.transitions.isEmpty {
+            transitions[batch.group] = batch.transitions.map {
+                StoredTransition(transition: $0, error: batch.texts[$0.error.range])
+            }
+        }
+    }
+
+    private mutating func putEnds(_ batch: EffectBatch) {
+        for row in batch.outcomes {
+            let location = OutcomeLocation(bucket: row.bucket, group: batch.group, part: row.part)
+            outcomes[location, default: []].append(StoredOutcome(row: row, result: batch.results[row.result.range]))
+        }
+        for row in batch.deadLetters {
+            letters[row.task.sequence] = StoredLetter(
+                row: row,
+                error: batch.texts[row.error.range],
+                payload: batch.texts[row.payload.range]
+            )
+        }
+        for removed in batch.removedDeadLetters where letters.removeValue(forKey: removed.sequence) == nil {
+            faults.append("dead letter \(removed.sequence) was removed and not there")
+        }
+    }
+
+    private mutating func delete(_ derived: EffectBatch.Derived) {
+        for key in derived.deadSegments where segments.removeValue(forKey: key) == nil {
+            faults.append("segment \(key) was deleted and not there")
+        }
+        for group in derived.deadTransitions where transitions.removeValue(forKey: group) == nil {
+            faults.append("transitions of \(group) were deleted and not there")
+        }
+        for locator in derived.locators { locators[locator.key] = locator }
+        for row in derived.counters { counters[row.key] = row.value == 0 ? nil : row.value }
+    }
+
+    private mutating func expire(_ batch: EffectBatch) {
+        for expired in batch.expiredOutcomes {
+            outcomes = outcomes.filter { $0.key.bucket != expired.bucket }
+            for key in expired.locators { locators[key] = nil }
+        }
+    }
+
+    // MARK: Reading
+
+    func read(_ fetch: Fetch) -> Fetched {
+        switch fetch {
+        case .task(let key, let place):
+            guard let tasks = segments[key], tasks.indices.contains(Int(place)) else { return .missing }
+            return .task(tasks[Int(place)].row, payload: tasks[Int(place)].payload)
+        case .segment(let key):
+            return segments[key].map { .segment($0.map { ($0.row, $0.payload) }) } ?? .missing
+        case .transitions(let group):
+            return transitions[group].map { .transitions($0.map { ($0.transition, $0.error) }) } ?? .missing
+        case .deadLetter(let sequence):
+            return letters[sequence].map { .deadLetter($0.row, error: $0.error, payload: $0.payload) } ?? .missing
+        case .locators(let bucket):
+            return .locators(locators.values.filter { $0.bucket == bucket }.map(\.key))
+        }
+    }
+
+    func payload(_ place: PayloadPlace) -> Bytes? {
+        guard case .task(_, let payload) = read(.task(place.segment, place: place.place)) else { return nil }
+        return payload
+    }
+
+    /// The outcome of a task, found as a status of an ended task is found.
+    func outcome(_ sequence: TaskSequence, _ ended: Ended) -> StoredOutcome? {
+        let location: OutcomeLocation? =
+            switch ended {
+            case .outcome(let known): known
+            case .deadLetter: nil
+            case .anywhere: locate(sequence)
+            }
+        return location.flatMap { outcomes[$0] }?.first { $0.row.sequence == sequence }
+    }
+
+    private func locate(_ sequence: TaskSequence) -> OutcomeLocation? {
+        if let own = locators[LocatorKey(sequence: sequence, isSegment: false)] { return own.locations.first ?? nil }
+        let covering = locators.values.first {
+            $0.key.isSegment && $0.key.sequence <= sequence
+                && sequence.rawValue < $0.key.sequence.rawValue + UInt64($0.locations.count)
+        }
+        return covering.flatMap { $0.locations[Int(sequence.rawValue - $0.key.sequence.rawValue)] }
+    }
+
+    /// An index that is fed with the records that are left, as a broker does when it starts.
+    func recover() throws -> (index: DurableIndex, derived: EffectBatch.Derived) {
+        var index = DurableIndex()
+        index.beginRecovery(storeMilliseconds: storeMilliseconds, nextSequence: nextSequence)
+        names.forEach { index.recover($0) }
+        workers.values.sorted { $0.number < $1.number }.forEach { index.recover($0) }
+        for bucket in keys.keys.sorted() { keys[bucket]?.values.forEach { index.recover($0) } }
+        for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }
+        for key in segments.keys.sorted() { try index.recover(segment: key, rows: segments[key]?.map(\.row) ?? []) }
+        for group in transitions.keys.sorted() {
+            index.recover(transitions: transitions[group]?.map(\.transition) ?? [], group: group)
+        }
+        let derived = index.endRecovery()
+        return (index: index, derived: derived)
+    }
+}
