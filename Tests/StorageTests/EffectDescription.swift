@@ -34,7 +34,7 @@ extension EffectBatch {
             (row.error, row.payload) = (Span(), Span())
             lines.append("\(row) \(hex(texts[letter.error.range])) \(hex(texts[letter.payload.range]))")
         }
-        lines += removedDeadLetters.map { "\($0)" }
+        lines += redrivenDeadLetters.map { "redriven \($0)" }
         lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
         lines += expiredOutcomes.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }
         return lines + ["\(derived)"]

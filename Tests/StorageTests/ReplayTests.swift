@@ -35,24 +35,26 @@ import Testing
         }
     }
 
-    @Test(arguments: 1...8)
+    @Test(arguments: 1...6)
     func theIndexIsTheSameLiveReplayedAndRecovered(_ seed: UInt64) throws {
         let follower = Follower()
         let broker = try TestBroker(InMemoryStorage(), onBatch: { follower.take($0) })
         var workload = Workload(seed: seed)
-        for step in 0..<1500 {
+        for step in 0..<900 {
             try workload.step(broker)
-            if step % 150 == 149 {
+            if step % 300 == 299 {
                 try broker.commit()
                 try compare(broker, follower, "seed \(seed), step \(step)")
             }
-            if step % 400 == 399 {
+            if step % 350 == 349 {
                 try broker.restart()
             }
         }
-        let written = broker.committed.map(\.facts)
-        let decoded = follower.state.withLock(\.decoded).map(\.facts)
-        #expect(decoded == written, "seed \(seed)")
+        let decoded = follower.state.withLock(\.decoded)
+        #expect(decoded.count == broker.committed.count, "seed \(seed)")
+        for (read, written) in zip(decoded, broker.committed) {
+            try #require(difference(written.facts, read.facts) == [], "seed \(seed), group \(written.group)")
+        }
     }
 
     private func compare(_ broker: TestBroker, _ follower: Follower, _ place: Comment) throws {
@@ -62,8 +64,9 @@ import Testing
         #expect(follower.state.withLock(\.problems) == [], place)
         #expect(difference(live.canonicalDump, replayed.canonicalDump) == [], place)
         #expect(difference(live.canonicalDump, recovered.canonicalDump) == [], place)
-        #expect(live.pendingOrder == recovered.pendingOrder, place)
-        #expect(live.pendingOrder == replayed.pendingOrder, place)
+        let order = live.pendingOrder
+        #expect(order == recovered.pendingOrder, place)
+        #expect(order == replayed.pendingOrder, place)
     }
 
     private func difference(_ left: [String], _ right: [String]) -> [String] {
