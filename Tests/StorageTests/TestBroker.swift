@@ -243,6 +243,31 @@ final class TestBroker {
         return page.letters
     }
 
+    /// Lets time pass, minute by minute, and everything that time does.
+    func pass(minutes: Int) throws {
+        for _ in 0..<minutes {
+            advance(milliseconds: 60_000)
+            try run(.tick)
+            try commit()
+        }
+    }
+
+    /// The error of a reply, or of its first item that has one.
+    static func failure(_ reply: Reply) -> TQError? {
+        switch reply {
+        case .error(let error): error
+        case .outcomes(let outcomes): outcomes.lazy.compactMap { $0 }.first
+        default: nil
+        }
+    }
+
+    /// Writes the open group, but leaves it to the mercy of the power supply.
+    func commitWithoutSync() throws {
+        syncsGroups = false
+        defer { syncsGroups = true }
+        try commit()
+    }
+
     /// Lets groups pass, so that sparse records become old enough to be cleaned up.
     func passGroups(_ count: Int, queue: Name = "filler") throws {
         for _ in 0..<count {
