@@ -3,6 +3,7 @@ import CommandLineSupport
 import Glibc
 import NIOCore
 import NIOPosix
+import TQClient
 import TQModel
 
 /// Measures a broker.
@@ -62,7 +63,7 @@ struct BenchCommand: AsyncParsableCommand {
             return try MeasuredBroker(
                 dataParent: dataParent, settings: ["broker.queue_depth_threshold=100000000"] + settings)
         }
-        guard let address = BrokerAddress(brokerAddr) else {
+        guard let address = try BrokerAddress.list(brokerAddr).first else {
             throw CommandFailure(.usage, "'\(brokerAddr)' is no address: write HOST:PORT.")
         }
         return MeasuredBroker(address, pid: brokerPid)
