@@ -352,7 +352,9 @@ public struct DurableIndex: Sendable {
 
     mutating func apply(removedWorker number: UInt32) {
         guard let row = workers.removeValue(forKey: number) else { return }
-        workerNumbers[WorkerName(namespace: row.namespace, name: row.spec.name)] = nil
+        let name = WorkerName(namespace: row.namespace, name: row.spec.name)
+        // A replay takes a group's removals last: the name may belong to a newer worker already.
+        if workerNumbers[name] == number { workerNumbers[name] = nil }
     }
 
     mutating func apply(_ row: KeyRow) { keys.insert(row) }

@@ -65,7 +65,8 @@ extension QueueCore {
                 .invalidArgument,
                 "A claim names \(spec.queues.count) queues; name 1 to \(Limits.claimQueuesMax).")
         }
-        guard spec.count > 0, spec.count <= configuration.claimCountMax else {
+        // A worker that is busy everywhere opens its stream without credit.
+        guard spec.count > 0 || stream != nil, spec.count <= configuration.claimCountMax else {
             throw TQError(
                 .invalidArgument,
                 "A claim takes 1 to \(configuration.claimCountMax) tasks (broker.max_batch_claim), not \(spec.count).")
@@ -144,7 +145,7 @@ extension QueueCore {
         var byteCount = 0
         while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
             byteCount += index.tasks[entry.sequence].payloadByteCountMax
-            if !taken.isEmpty, byteCount > Limits.deliveryBytesMax { break }
+            if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.queues[Int(queue)].removeFirst(entry, type: type)
             taken.append(lease(entry.sequence, for: claim))
         }

@@ -152,10 +152,10 @@ extension QueueCore {
     private mutating func backoff(_ sequence: TaskSequence, _ slot: TaskSlot) -> UInt64 {
         let options = slot.hasOptions ? index.options[sequence] : nil
         let shortest = UInt64(nonZero(options?.backoffMillisecondsMin) ?? Defaults.backoffMillisecondsMin)
-        let longest = UInt64(nonZero(options?.backoffMillisecondsMax) ?? Defaults.backoffMillisecondsMax)
+        let longest = max(shortest, UInt64(nonZero(options?.backoffMillisecondsMax) ?? Defaults.backoffMillisecondsMax))
         let doublings = min(UInt64(max(slot.attempts, 1)) - 1, 31)
         let wait = min(shortest << doublings, longest)
-        return min(wait + jitter.next() % (wait / 4 + 1), max(longest, shortest))
+        return min(wait + jitter.next() % (wait / 4 + 1), longest)
     }
 
     private func burialReason(_ item: Failure, _ slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
@@ -363,14 +363,8 @@ extension QueueCore {
         notices.append(.leaseLapsed(id(of: sequence, slot), worker: worker, crashes: slot.crashes))
     }
 
-    /// A lapse in the first duration after a restart is nobody's crash, and so is a good-bye.
-    private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool {
-        switch loss {
-        case .deregistered: false
-        case .lost: true
-        case .lapsed: !lease.isRecovered
-        }
-    }
+    /// A lease lost in its first duration after a restart is nobody's crash, and so is a good-bye.
+    private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool { loss != .deregistered && !lease.isRecovered }
 
     private func burialReason(afterCrash slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
         let options = slot.hasOptions ? index.options[sequence] : nil

@@ -83,7 +83,7 @@ extension QueueCore {
 
     private var silentWorkers: [UInt32] {
         session.heard
-            .filter { $0.value + configuration.workerInactivityMilliseconds < now.monotonicMilliseconds }
+            .filter { now.monotonicMilliseconds - $0.value > configuration.workerInactivityMilliseconds }
             .keys.sorted()
     }
 
@@ -100,7 +100,7 @@ extension QueueCore {
     }
 
     func silentWorkerReads() -> [Fetch] {
-        let silent = silentWorkers
+        let silent = Set(silentWorkers)
         guard !silent.isEmpty else { return [] }
         return index.leases.places { silent.contains($0.worker) }.compactMap { reclaimRead($0, .lost) }
     }

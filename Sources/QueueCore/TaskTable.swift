@@ -143,28 +143,36 @@ struct TaskTable: Sendable {
         if index < UInt64(pages.count) {
             return pages[Int(index)] == nil ? nil : Int(index)
         }
-        // A gap in the sequences (other tasks ended long ago) costs eight bytes for 1,024 of them.
-        while UInt64(pages.count) < index { pages.append(nil) }
+        // A gap (other tasks ended long ago) costs 16 bytes for 1,024 sequences; before one that costs more than the
+        // tasks so far, those become stragglers.
+        if index - UInt64(pages.count) > UInt64(count) * 4 + 1024 {
+            for old in pages.indices { moveStragglers(old) }
+            pages.removeAll()
+            firstPage = page
+        }
+        while UInt64(pages.count) < page - firstPage { pages.append(nil) }
         pages.append(Page(slots: ContiguousArray(repeating: TaskSlot(), count: Int(Self.pageSize))))
         if pages.count >= 2 { thinOut(pages.count - 2) }
-        return Int(index)
+        return Int(page - firstPage)
     }
 
     /// Moves the stragglers of an old page into the dictionary, and forgets leading pages without slots.
     private mutating func thinOut(_ index: Int) {
         guard index < pages.count - 1, let page = pages[index], page.used <= Self.sparseCount else { return }
-        if page.used > 0 {
-            let base = (firstPage + UInt64(index)) * Self.pageSize
-            for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 {
-                sparse[base + UInt64(place)] = slot
-            }
-        }
-        pages[index] = nil
-        guard index == 0 else { return }
+        moveStragglers(index)
+        guard pages[0] == nil else { return }
         let empty = pages.prefix { $0 == nil }.count
         if empty > 256 || empty * 2 > pages.count {
             pages.removeFirst(empty)
             firstPage += UInt64(empty)
         }
+    }
+
+    private mutating func moveStragglers(_ index: Int) {
+        guard let page = pages[index] else { return }
+        pages[index] = nil
+        guard page.used > 0 else { return }
+        let base = (firstPage + UInt64(index)) * Self.pageSize
+        for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 { sparse[base + UInt64(place)] = slot }
     }
 }

@@ -64,7 +64,7 @@ struct BenchCommand: AsyncParsableCommand {
                 dataParent: dataParent, settings: ["broker.queue_depth_threshold=100000000"] + settings)
         }
         guard let address = try BrokerAddress.list(brokerAddr).first else {
-            throw CommandFailure(.usage, "'\(brokerAddr)' is no address: write HOST:PORT.")
+            throw CommandFailure(.usage, "--broker-addr is empty: write HOST:PORT.")
         }
         return MeasuredBroker(address, pid: brokerPid)
     }

@@ -35,8 +35,8 @@ struct RandomRun {
             step()
             observe()
             if below(3) == 0 { core.settle() }
-            if below(40) == 0 { try check(number) }
-            if below(120) == 0 { try restart() }
+            if below(200) == 0 { try check(number) }
+            if below(150) == 0 { try restart() }
         }
         try check(commands)
         finish()
