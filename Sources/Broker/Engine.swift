@@ -38,13 +38,23 @@ final class Engine: Sendable {
         var syncWanted: UInt64 = 0
         /// Why nothing is changed until the store is rebuilt.
         var failure: String?
+        /// The first session that the core knows; older ones ended with the core before it.
+        var firstSession: SessionID = 0
+        var isDraining = false
         /// Whether the mark or the interval of the weaker mode is due.
         var isTimeDue = false
+        /// Commands whose bytes could not be read, for the next tick.
+        var putOff: [Command] = []
         var isCommitterIdle = false
         var isStopping = false
         var hasStopped = false
 
         var hasWork: Bool { core.hasEffects || syncWanted > synced || isTimeDue }
+
+        mutating func takePutOff() -> [Command] {
+            defer { putOff = [] }
+            return putOff
+        }
     }
 
     init(_ settings: BrokerSettings, files: StoreFiles, logger: Logger) {
@@ -100,6 +110,8 @@ final class Engine: Sendable {
         let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.failure != nil }) {
             state -> [Answer] in
             if let failure = state.failure { return commands.compactMap { Self.refuse($0, failure, settings) } }
+            // A burst belongs to one session.
+            if let session = commands.first?.session, session < state.firstSession { return [] }
             for command in commands {
                 if !state.core.decide(command, now: now).isEmpty {
                     needing.append(command)
@@ -120,18 +132,42 @@ final class Engine: Sendable {
                 if let failure = state.failure {
                     return ([], [Self.refuse(command, failure, settings)].compactMap { $0 })
                 }
+                if let session = command.session, session < state.firstSession { return ([], []) }
                 let missing = state.core.decide(command, fetched: fetched, now: now)
                 return (missing, collect(&state))
             }
             release(ready)
             if missing.isEmpty { return }
+            awaitStored(missing)
             do throws(StorageError) {
                 let reader = reader.withLock { $0 }
                 fetched.merge(try reader.fetch(missing)) { $1 }
             } catch {
-                logger.error("the store cannot be read", metadata: ["error": "\(error)"])
-                for fetch in missing { fetched[fetch] = .damaged(error.description) }
+                return putOff(command, because: error)
             }
+        }
+    }
+
+    /// Waits until the groups that hold the bytes are in the store: a task that was stored or moved just now is not.
+    private func awaitStored(_ fetches: [Fetch]) {
+        let groups = fetches.compactMap(\.group)
+        monitor.withLock(when: { state in
+            state.failure != nil || state.hasStopped
+                || groups.allSatisfy { $0.epoch != state.core.epoch || $0.counter <= state.written }
+        }) { _ in }
+    }
+
+    /// What cannot be read may be intact: a request is refused, the end of a session is tried again with the next tick.
+    private func putOff(_ command: Command, because error: StorageError) {
+        logger.error("the store cannot be read", metadata: ["error": "\(error)"])
+        switch command {
+        case .request(let session, let id, _, _):
+            let refusal = TQError(
+                .readOnly, "Nothing was done, because the store cannot be read: \(error). Try again.",
+                retryAfterMilliseconds: 1000)
+            sessions[session]?.deliver([(id, .error(refusal))])
+        case .closeSession: monitor.withLock { $0.putOff.append(command) }
+        default: break
         }
     }
 
@@ -230,7 +266,7 @@ final class Engine: Sendable {
             do throws(StorageError) {
                 try commit(turn, &times)
             } catch {
-                rebuild(after: error)
+                guard rebuild(after: error) else { break }
             }
         }
         monitor.withLock { $0.hasStopped = true }
@@ -339,6 +375,7 @@ final class Engine: Sendable {
         reads.submit { [self] in
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
+            for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
             if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
             if settings.syncIntervalMilliseconds > 0 { makeTimeDue() }
         }
@@ -372,7 +409,9 @@ final class Engine: Sendable {
 
     /// After a failed write or sync nothing is guessed: everybody who waits is told that the outcome is unknown, and the
     /// store is opened and recovered anew until that works.
-    private func rebuild(after error: StorageError) {
+    ///
+    /// - Returns: `false` when the broker is stopped before it works.
+    private func rebuild(after error: StorageError) -> Bool {
         logger.critical("a write failed: nothing is changed until the store is rebuilt", metadata: ["error": "\(error)"])
         let (held, files) = monitor.withLock { state -> ([Answer], StoreFiles) in
             state.failure = error.description
@@ -380,45 +419,58 @@ final class Engine: Sendable {
             return (state.held, state.files)
         }
         monitor.wakeAll()
-        for answer in held {
-            let unknown = TQError(
-                .outcomeUnknown,
-                "The broker could not store this (\(error.description)): it may have happened or not. "
-                    + "Repeat it with the same idempotency key.",
-                retryAfterMilliseconds: 1000)
-            sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
-        }
+        for answer in held { answerUnknown(answer, error) }
         files.close()
-        while true {
+        while !monitor.withLock({ $0.isStopping }) {
             sleep(1)
-            if monitor.withLock({ $0.isStopping }) { return }
             do throws(StorageError) {
-                let files = try StoreFiles(settings)
-                monitor.withLock { state in
-                    state.core = Self.makeCore(settings, files)
-                    state.files = files
-                    state.held = []
-                    (state.written, state.synced, state.syncWanted) = (0, 0, 0)
-                    state.failure = nil
-                }
-                reader.withLock { $0 = files.reader }
-                // The new core knows no session; clients connect again and go on.
-                for sink in sessions.all { sink.disconnect() }
+                serve(try StoreFiles(settings))
                 logger.notice("the store was rebuilt: serving again")
-                return
+                return true
             } catch {
                 logger.error("the store cannot be rebuilt yet", metadata: ["error": "\(error)"])
             }
         }
+        return false
+    }
+
+    private func answerUnknown(_ answer: Answer, _ error: StorageError) {
+        // Nobody asked for a delivery: its stream ends with the connection.
+        if case .delivery = answer.reply { return }
+        let unknown = TQError(
+            .outcomeUnknown,
+            "The broker could not store this (\(error.description)): it may have happened or not. "
+                + "Repeat it with the same idempotency key.",
+            retryAfterMilliseconds: 1000)
+        sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
+    }
+
+    /// Goes on with a rebuilt store; its core knows no session, so that clients connect again.
+    private func serve(_ files: StoreFiles) {
+        reader.withLock { $0 = files.reader }
+        let ended = monitor.withLock { state in
+            state.core = Self.makeCore(settings, files)
+            if state.isDraining { _ = state.core.decide(.drain, now: BrokerClock.now()) }
+            state.files = files
+            (state.written, state.synced, state.syncWanted) = (0, 0, 0)
+            state.failure = nil
+            let (ended, next) = sessions.removeAll()
+            state.firstSession = next
+            return ended
+        }
+        for sink in ended { sink.disconnect() }
     }
 
     // MARK: Stopping
 
     /// Refuses new work; what runs may end.
-    func drain() { perform([.drain]) }
+    func drain() {
+        monitor.withLock { $0.isDraining = true }
+        perform([.drain])
+    }
 
-    /// Whether no worker holds a task.
-    var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 } }
+    /// Whether no worker holds a task and nobody waits for the disk.
+    var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 && $0.held.isEmpty } }
 
     /// Commits what is decided, notes how far that is, and closes the store.
     func stop() {
@@ -434,6 +486,27 @@ final class Engine: Sendable {
                 logger.error("the last sync failed", metadata: ["error": "\(error)"])
             }
             state.files.close()
+        }
+    }
+}
+
+extension Command {
+    /// Whose command it is; `nil` for the broker's own.
+    fileprivate var session: SessionID? {
+        switch self {
+        case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
+        case .tick, .clean, .damagedPayload, .disk, .drain: nil
+        }
+    }
+}
+
+extension Fetch {
+    /// The group that stored it, where that matters: what is read soon after it was decided.
+    fileprivate var group: GroupID? {
+        switch self {
+        case .task(let segment, _), .segment(let segment): segment.group
+        case .transitions(let group): group
+        case .deadLetter, .locators: nil
         }
     }
 }

@@ -31,8 +31,13 @@ final class SessionTable: Sendable {
 
     subscript(session: UInt64) -> (any SessionSink)? { state.withLock { $0.sinks[session] } }
 
-    /// All sinks, in the order in which the sessions were opened.
-    var all: [any SessionSink] {
-        state.withLock { state in state.sinks.keys.sorted().compactMap { state.sinks[$0] } }
+    /// Forgets all sessions.
+    ///
+    /// - Returns: Their sinks, in the order in which they were opened, and the number that the next session gets.
+    func removeAll() -> (sinks: [any SessionSink], next: UInt64) {
+        state.withLock { state in
+            defer { state.sinks = [:] }
+            return (state.sinks.keys.sorted().compactMap { state.sinks[$0] }, state.next)
+        }
     }
 }
