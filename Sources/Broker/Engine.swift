@@ -21,6 +21,8 @@ final class Engine: Sendable {
     private let reader: Mutex<StoreReader>
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
     private let reads = WorkThread()
+    /// Answers that wait, without their payloads, until their sessions have read more.
+    private let postponed = Mutex<[SessionID: [Answer]]>([:])
 
     /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
     private static let openByteCountMax = 8 << 20
@@ -88,6 +90,7 @@ final class Engine: Sendable {
 
     func closeSession(_ id: SessionID) {
         sessions.remove(id)
+        postponed.withLock { $0[id] = nil }
         perform([.closeSession(id)])
     }
 
@@ -345,10 +348,14 @@ final class Engine: Sendable {
         var lacking: [Answer] = []
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers {
-            if let reply = completion.cachedReply(to: answer) {
-                replies.append(reply, to: answer)
-            } else {
-                lacking.append(answer)
+            if case .nothing = answer.missing {
+                replies.append(answer.reply, to: answer)
+            } else if !postpones(answer) {
+                if let reply = completion.cachedReply(to: answer) {
+                    replies.append(reply, to: answer)
+                } else {
+                    lacking.append(answer)
+                }
             }
         }
         replies.deliver(to: sessions)
@@ -356,14 +363,44 @@ final class Engine: Sendable {
     }
 
     private func complete(_ answers: [Answer]) {
-        var replies = SessionReplies()
         let completion = AnswerCompletion(reader.withLock { $0 })
-        for answer in answers {
+        for answer in answers where !postpones(answer) {
             let (reply, damaged) = completion.reply(to: answer)
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
-            replies.append(reply, to: answer)
+            giveCreditBack(for: answer, reply)
+            if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
+            // One by one, so that a session is seen to be congested before the next bytes are read for it.
+            sessions[answer.session]?.deliver([(answer.request, reply)])
         }
-        replies.deliver(to: sessions)
+    }
+
+    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
+    private func giveCreditBack(for answer: Answer, _ reply: Reply) {
+        guard case .payloads(let places) = answer.missing, case .delivery(let stream, let deliveries) = reply,
+            places.count > deliveries.count
+        else { return }
+        let count = UInt32(places.count - deliveries.count)
+        logger.warning("tasks were not delivered: damaged, ended meanwhile, or not readable", metadata: ["tasks": "\(count)"])
+        // No client uses request 0, so nobody is told when the stream is closed by now.
+        performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
+    }
+
+    // MARK: Slow readers
+
+    /// Keeps an answer without its payloads while its session is congested, and drops it when the session has ended.
+    private func postpones(_ answer: Answer) -> Bool {
+        guard let sink = sessions[answer.session] else { return true }
+        guard sink.isCongested else { return false }
+        postponed.withLock { $0[answer.session, default: []].append(answer) }
+        // It may have caught up, or ended, since it was asked.
+        if !sink.isCongested || sessions[answer.session] == nil { resume(answer.session) }
+        return true
+    }
+
+    /// Goes on with a session that has read what it was sent.
+    func resume(_ session: SessionID) {
+        guard let answers = postponed.withLock({ $0.removeValue(forKey: session) }) else { return }
+        reads.submit { [self] in complete(answers) }
     }
 
     // MARK: Time

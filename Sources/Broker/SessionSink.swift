@@ -6,6 +6,11 @@ protocol SessionSink: AnyObject, Sendable {
     /// Takes replies in their order; any thread may call, one at a time for one sink.
     func deliver(_ replies: [(request: UInt32, reply: Reply)])
 
+    /// Whether the peer reads more slowly than it is answered: what it asks for is not read from the store meanwhile.
+    ///
+    /// A sink that was congested tells the engine when it no longer is (``Engine/resume(_:)``).
+    var isCongested: Bool { get }
+
     /// Ends the session: the broker's state was rebuilt, and it does not know it any more.
     func disconnect()
 }
