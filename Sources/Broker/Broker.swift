@@ -43,10 +43,15 @@ public final class Broker: Sendable {
             throw StartError(listening: settings, error)
         }
         let loop = group.next()
-        let timers = [
+        var timers = [
             loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(50)) { _ in engine.tick() },
             loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(1)) { _ in engine.watchDisk() },
         ]
+        if settings.compactIntervalMilliseconds > 0 {
+            let interval = TimeAmount.milliseconds(settings.compactIntervalMilliseconds)
+            timers.append(
+                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.compact() })
+        }
         running.withLock { $0 = Running(lock: lock, engine: engine, listener: listener, timers: timers) }
         logger.info(
             "broker ready",

@@ -17,10 +17,13 @@ final class Engine: Sendable {
     private let sessions = SessionTable()
     private let monitor: Monitor<State>
     private let isTickWaiting = Atomic(false)
+    private let isCompacting = Atomic(false)
     /// Reads the present store.
     private let reader: Mutex<StoreReader>
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
     private let reads = WorkThread()
+    /// Answers that wait, without their payloads, until their sessions have read more.
+    private let postponed = Mutex<[SessionID: [Answer]]>([:])
 
     /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
     private static let openByteCountMax = 8 << 20
@@ -38,13 +41,23 @@ final class Engine: Sendable {
         var syncWanted: UInt64 = 0
         /// Why nothing is changed until the store is rebuilt.
         var failure: String?
+        /// The first session that the core knows; older ones ended with the core before it.
+        var firstSession: SessionID = 0
+        var isDraining = false
         /// Whether the mark or the interval of the weaker mode is due.
         var isTimeDue = false
+        /// Commands whose bytes could not be read, for the next tick.
+        var putOff: [Command] = []
         var isCommitterIdle = false
         var isStopping = false
         var hasStopped = false
 
         var hasWork: Bool { core.hasEffects || syncWanted > synced || isTimeDue }
+
+        mutating func takePutOff() -> [Command] {
+            defer { putOff = [] }
+            return putOff
+        }
     }
 
     init(_ settings: BrokerSettings, files: StoreFiles, logger: Logger) {
@@ -78,6 +91,7 @@ final class Engine: Sendable {
 
     func closeSession(_ id: SessionID) {
         sessions.remove(id)
+        postponed.withLock { $0[id] = nil }
         perform([.closeSession(id)])
     }
 
@@ -100,6 +114,8 @@ final class Engine: Sendable {
         let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.failure != nil }) {
             state -> [Answer] in
             if let failure = state.failure { return commands.compactMap { Self.refuse($0, failure, settings) } }
+            // A burst belongs to one session.
+            if let session = commands.first?.session, session < state.firstSession { return [] }
             for command in commands {
                 if !state.core.decide(command, now: now).isEmpty {
                     needing.append(command)
@@ -120,18 +136,42 @@ final class Engine: Sendable {
                 if let failure = state.failure {
                     return ([], [Self.refuse(command, failure, settings)].compactMap { $0 })
                 }
+                if let session = command.session, session < state.firstSession { return ([], []) }
                 let missing = state.core.decide(command, fetched: fetched, now: now)
                 return (missing, collect(&state))
             }
             release(ready)
             if missing.isEmpty { return }
+            awaitStored(missing)
             do throws(StorageError) {
                 let reader = reader.withLock { $0 }
                 fetched.merge(try reader.fetch(missing)) { $1 }
             } catch {
-                logger.error("the store cannot be read", metadata: ["error": "\(error)"])
-                for fetch in missing { fetched[fetch] = .damaged(error.description) }
+                return putOff(command, because: error)
             }
+        }
+    }
+
+    /// Waits until the groups that hold the bytes are in the store: a task that was stored or moved just now is not.
+    private func awaitStored(_ fetches: [Fetch]) {
+        let groups = fetches.compactMap(\.group)
+        monitor.withLock(when: { state in
+            state.failure != nil || state.hasStopped
+                || groups.allSatisfy { $0.epoch != state.core.epoch || $0.counter <= state.written }
+        }) { _ in }
+    }
+
+    /// What cannot be read may be intact: a request is refused, the end of a session is tried again with the next tick.
+    private func putOff(_ command: Command, because error: StorageError) {
+        logger.error("the store cannot be read", metadata: ["error": "\(error)"])
+        switch command {
+        case .request(let session, let id, _, _):
+            let refusal = TQError(
+                .readOnly, "Nothing was done, because the store cannot be read: \(error). Try again.",
+                retryAfterMilliseconds: 1000)
+            sessions[session]?.deliver([(id, .error(refusal))])
+        case .closeSession: monitor.withLock { $0.putOff.append(command) }
+        default: break
         }
     }
 
@@ -230,7 +270,7 @@ final class Engine: Sendable {
             do throws(StorageError) {
                 try commit(turn, &times)
             } catch {
-                rebuild(after: error)
+                guard rebuild(after: error) else { break }
             }
         }
         monitor.withLock { $0.hasStopped = true }
@@ -309,10 +349,14 @@ final class Engine: Sendable {
         var lacking: [Answer] = []
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers {
-            if let reply = completion.cachedReply(to: answer) {
-                replies.append(reply, to: answer)
-            } else {
-                lacking.append(answer)
+            if case .nothing = answer.missing {
+                replies.append(answer.reply, to: answer)
+            } else if !postpones(answer) {
+                if let reply = completion.cachedReply(to: answer) {
+                    replies.append(reply, to: answer)
+                } else {
+                    lacking.append(answer)
+                }
             }
         }
         replies.deliver(to: sessions)
@@ -320,14 +364,44 @@ final class Engine: Sendable {
     }
 
     private func complete(_ answers: [Answer]) {
-        var replies = SessionReplies()
         let completion = AnswerCompletion(reader.withLock { $0 })
-        for answer in answers {
+        for answer in answers where !postpones(answer) {
             let (reply, damaged) = completion.reply(to: answer)
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
-            replies.append(reply, to: answer)
+            giveCreditBack(for: answer, reply)
+            if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
+            // One by one, so that a session is seen to be congested before the next bytes are read for it.
+            sessions[answer.session]?.deliver([(answer.request, reply)])
         }
-        replies.deliver(to: sessions)
+    }
+
+    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
+    private func giveCreditBack(for answer: Answer, _ reply: Reply) {
+        guard case .payloads(let places) = answer.missing, case .delivery(let stream, let deliveries) = reply,
+            places.count > deliveries.count
+        else { return }
+        let count = UInt32(places.count - deliveries.count)
+        logger.warning("tasks were not delivered: damaged, ended meanwhile, or not readable", metadata: ["tasks": "\(count)"])
+        // No client uses request 0, so nobody is told when the stream is closed by now.
+        performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
+    }
+
+    // MARK: Slow readers
+
+    /// Keeps an answer without its payloads while its session is congested, and drops it when the session has ended.
+    private func postpones(_ answer: Answer) -> Bool {
+        guard let sink = sessions[answer.session] else { return true }
+        guard sink.isCongested else { return false }
+        postponed.withLock { $0[answer.session, default: []].append(answer) }
+        // It may have caught up, or ended, since it was asked.
+        if !sink.isCongested || sessions[answer.session] == nil { resume(answer.session) }
+        return true
+    }
+
+    /// Goes on with a session that has read what it was sent.
+    func resume(_ session: SessionID) {
+        guard let answers = postponed.withLock({ $0.removeValue(forKey: session) }) else { return }
+        reads.submit { [self] in complete(answers) }
     }
 
     // MARK: Time
@@ -339,6 +413,7 @@ final class Engine: Sendable {
         reads.submit { [self] in
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
+            for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
             if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
             if settings.syncIntervalMilliseconds > 0 { makeTimeDue() }
         }
@@ -368,11 +443,29 @@ final class Engine: Sendable {
         perform([.disk(isLow: isLow)])
     }
 
+    /// Gives the disk space of expired outcomes back, on a thread of its own; call it about once an hour.
+    func compact() {
+        guard isCompacting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        WorkThread.start { [self] in
+            defer { isCompacting.store(false, ordering: .relaxed) }
+            let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
+            do throws(StorageError) {
+                try files.reclaimExpired(through: bucket)
+            } catch where error.kind != .closed {
+                logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
+            } catch {
+                // The broker stopped or rebuilds: the next turn does it.
+            }
+        }
+    }
+
     // MARK: Failure
 
     /// After a failed write or sync nothing is guessed: everybody who waits is told that the outcome is unknown, and the
     /// store is opened and recovered anew until that works.
-    private func rebuild(after error: StorageError) {
+    ///
+    /// - Returns: `false` when the broker is stopped before it works.
+    private func rebuild(after error: StorageError) -> Bool {
         logger.critical("a write failed: nothing is changed until the store is rebuilt", metadata: ["error": "\(error)"])
         let (held, files) = monitor.withLock { state -> ([Answer], StoreFiles) in
             state.failure = error.description
@@ -380,45 +473,58 @@ final class Engine: Sendable {
             return (state.held, state.files)
         }
         monitor.wakeAll()
-        for answer in held {
-            let unknown = TQError(
-                .outcomeUnknown,
-                "The broker could not store this (\(error.description)): it may have happened or not. "
-                    + "Repeat it with the same idempotency key.",
-                retryAfterMilliseconds: 1000)
-            sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
-        }
+        for answer in held { answerUnknown(answer, error) }
         files.close()
-        while true {
+        while !monitor.withLock({ $0.isStopping }) {
             sleep(1)
-            if monitor.withLock({ $0.isStopping }) { return }
             do throws(StorageError) {
-                let files = try StoreFiles(settings)
-                monitor.withLock { state in
-                    state.core = Self.makeCore(settings, files)
-                    state.files = files
-                    state.held = []
-                    (state.written, state.synced, state.syncWanted) = (0, 0, 0)
-                    state.failure = nil
-                }
-                reader.withLock { $0 = files.reader }
-                // The new core knows no session; clients connect again and go on.
-                for sink in sessions.all { sink.disconnect() }
+                serve(try StoreFiles(settings))
                 logger.notice("the store was rebuilt: serving again")
-                return
+                return true
             } catch {
                 logger.error("the store cannot be rebuilt yet", metadata: ["error": "\(error)"])
             }
         }
+        return false
+    }
+
+    private func answerUnknown(_ answer: Answer, _ error: StorageError) {
+        // Nobody asked for a delivery: its stream ends with the connection.
+        if case .delivery = answer.reply { return }
+        let unknown = TQError(
+            .outcomeUnknown,
+            "The broker could not store this (\(error.description)): it may have happened or not. "
+                + "Repeat it with the same idempotency key.",
+            retryAfterMilliseconds: 1000)
+        sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
+    }
+
+    /// Goes on with a rebuilt store; its core knows no session, so that clients connect again.
+    private func serve(_ files: StoreFiles) {
+        reader.withLock { $0 = files.reader }
+        let ended = monitor.withLock { state in
+            state.core = Self.makeCore(settings, files)
+            if state.isDraining { _ = state.core.decide(.drain, now: BrokerClock.now()) }
+            state.files = files
+            (state.written, state.synced, state.syncWanted) = (0, 0, 0)
+            state.failure = nil
+            let (ended, next) = sessions.removeAll()
+            state.firstSession = next
+            return ended
+        }
+        for sink in ended { sink.disconnect() }
     }
 
     // MARK: Stopping
 
     /// Refuses new work; what runs may end.
-    func drain() { perform([.drain]) }
+    func drain() {
+        monitor.withLock { $0.isDraining = true }
+        perform([.drain])
+    }
 
-    /// Whether no worker holds a task.
-    var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 } }
+    /// Whether no worker holds a task and nobody waits for the disk.
+    var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 && $0.held.isEmpty } }
 
     /// Commits what is decided, notes how far that is, and closes the store.
     func stop() {
@@ -434,6 +540,27 @@ final class Engine: Sendable {
                 logger.error("the last sync failed", metadata: ["error": "\(error)"])
             }
             state.files.close()
+        }
+    }
+}
+
+extension Command {
+    /// Whose command it is; `nil` for the broker's own.
+    fileprivate var session: SessionID? {
+        switch self {
+        case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
+        case .tick, .clean, .damagedPayload, .disk, .drain: nil
+        }
+    }
+}
+
+extension Fetch {
+    /// The group that stored it, where that matters: what is read soon after it was decided.
+    fileprivate var group: GroupID? {
+        switch self {
+        case .task(let segment, _), .segment(let segment): segment.group
+        case .transitions(let group): group
+        case .deadLetter, .locators: nil
         }
     }
 }

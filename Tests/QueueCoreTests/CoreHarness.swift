@@ -10,7 +10,7 @@ struct CoreHarness {
     var now: Now
     private(set) var store = FakeStore()
     /// A fresh index that took every batch, as a replica would.
-    private var follower = DurableIndex()
+    private(set) var follower = DurableIndex()
     /// Groups from which the follower derived something else than the core.
     private var diverged: [GroupID] = []
     /// Answers that nobody has looked at.
@@ -353,6 +353,14 @@ extension CoreHarness {
         guard case .error(let error)? = reply(request) else { return nil }
         return error.code
     }
+
+    mutating func health() -> Health? {
+        guard case .health(let health)? = reply(.health) else { return nil }
+        return health
+    }
+
+    /// Whether the replica finds a worker by its name.
+    func followerKnows(worker: Name) -> Bool { follower.workerNumbers[.init(namespace: 0, name: worker)] != nil }
 
     mutating func statistics() throws -> BrokerStatistics {
         guard case .statistics(let statistics)? = reply(.statistics) else { throw Unanswered() }
