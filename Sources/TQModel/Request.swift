@@ -54,7 +54,7 @@ public struct ClaimSpec: Hashable, Sendable {
     public var queues: [Name]
     /// The task types to take; empty for all.
     public var types: [TypePattern]
-    /// For a claim: the most tasks to take. For a stream: the first credit.
+    /// The most tasks that a claim takes, or the first credit of a stream.
     public var count: UInt32
     /// How long to wait when nothing can be taken; a stream ignores it.
     public var waitMilliseconds: UInt64

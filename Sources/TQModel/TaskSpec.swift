@@ -20,7 +20,7 @@ public struct TaskSpec: Hashable, Sendable {
     public var backoffMillisecondsMax: UInt32
     /// How long the result is kept; 0 takes the broker's setting.
     public var retentionMilliseconds: UInt64
-    /// Makes the submit repeatable: a second one with the same key and content gets the first one's id. Empty for none.
+    /// Makes the submit repeatable, unless empty: a second one with the same key and content gets the first one's id.
     public var idempotencyKey: Bytes
     /// How long the key is remembered; 0 takes ``Defaults/idempotencyWindowMilliseconds``.
     public var idempotencyWindowMilliseconds: UInt64
