@@ -3,11 +3,15 @@
 import PackageDescription
 
 /// Every Swift target is compiled with the same rules; see docs/architecture.md for what each target may import.
-let settings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-]
+///
+/// Warnings are errors for those who work on the code (tools/check, tools/test), not for those who only build it: their
+/// compiler may be newer and warn about more.
+let settings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ] + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -35,6 +39,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Broker", targets: ["Broker"]),
+        .library(name: "QueueCore", targets: ["TQModel", "QueueCore", "WireProtocol"]),
         .library(name: "TQClient", targets: ["TQClient"]),
         .library(name: "TQWorker", targets: ["TQWorker"]),
         .executable(name: "tq-broker", targets: ["tq-broker"]),
@@ -80,16 +85,16 @@ let package = Package(
         library("Simulation", ["TQModel", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
 
         // Commands.
-        library("CommandLineSupport", ["TQModel", argumentParser]),
+        library("CommandLineSupport", ["TQModel", "Telemetry", argumentParser, logging]),
         executable(
             "tq-broker",
-            ["TQModel", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
+            ["TQModel", "QueueCore", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
         ),
         executable(
             "tq-worker",
-            ["TQModel", "TQClient", "TQWorker", "Telemetry", "CommandLineSupport", argumentParser, logging, subprocess]
+            ["TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
         ),
-        executable("tq-admin", ["TQModel", "TQClient", "CommandLineSupport", argumentParser]),
+        executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
         executable(
             "tq-bench",
@@ -106,11 +111,23 @@ let package = Package(
         tests("QueueCoreTests", ["QueueCore", "TQModel"]),
         tests("StorageTests", ["Storage", "QueueCore", "ByteStore", "TQModel"]),
         tests("WireProtocolTests", ["WireProtocol", "TQModel"]),
+        .target(
+            name: "FakeBroker",
+            dependencies: ["TQModel", "WireProtocol", nioCore, nioPosix],
+            path: "Tests/FakeBroker",
+            swiftSettings: settings
+        ),
+        tests("TQClientTests", ["TQClient", "TQModel", "WireProtocol", "FakeBroker", nioCore, nioPosix]),
+        tests("TQWorkerTests", ["TQWorker", "TQClient", "TQModel", "FakeBroker"]),
         tests("BrokerConfigTests", ["BrokerConfig", "TQModel"]),
+        tests("TelemetryTests", ["Telemetry", logging]),
         tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
-        tests("CommandTests", ["CommandLineSupport", "TQModel", subprocess]),
+        tests(
+            "CommandTests",
+            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-worker", argumentParser]
+        ),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx2b

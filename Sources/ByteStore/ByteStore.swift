@@ -37,7 +37,7 @@ public protocol ByteStoreSnapshot: ByteStoreReader {}
 
 /// Ordered bytes in families, written in atomic batches.
 ///
-/// Writes come from one thread at a time; reads may come from any thread at any time. After a failed write or sync
+/// Writes and syncs come from one thread at a time; reads may come from any thread at any time. After a failed write or sync
 /// every later one throws ``StorageError/Kind/writesStopped`` until the store is opened anew: what a failed write left
 /// behind is only known then.
 public protocol ByteStore: ByteStoreReader {

@@ -102,7 +102,7 @@ public final class RocksDBStorage: ByteStore {
     }
 
     private func stoppingOnFailure(_ body: () throws(StorageError) -> Void) throws(StorageError) {
-        if let earlier = failure.withLock({ $0 }) { throw .writesStopped(after: earlier) }
+        try checkNoFailure()
         do {
             try body()
         } catch {
@@ -113,6 +113,10 @@ public final class RocksDBStorage: ByteStore {
             failure.withLock { $0 = $0 ?? unknown }
             throw unknown
         }
+    }
+
+    private func checkNoFailure() throws(StorageError) {
+        if let earlier = failure.withLock({ $0 }) { throw .writesStopped(after: earlier) }
     }
 
     // MARK: Reading
@@ -143,10 +147,12 @@ public final class RocksDBStorage: ByteStore {
     // MARK: Upkeep
 
     public func checkpoint(to path: String) throws(StorageError) {
+        try checkNoFailure()
         try StorageError.check(tq_store_checkpoint(engine.store, path))
     }
 
     public func flush() throws(StorageError) {
+        try checkNoFailure()
         try StorageError.check(tq_store_flush(engine.store))
     }
 

@@ -61,15 +61,13 @@ extension StorageError {
         throw StorageError(Kind(status.code), message, path: fileNamed(in: message))
     }
 
-    /// The first table, log or manifest file that the engine names.
+    /// The file that the engine blames: a table or log before the manifest that lists it.
     private static func fileNamed(in message: String) -> String? {
-        for word in message.split(whereSeparator: { " :,;()[]\"".contains($0) }) {
-            let name = word.split(separator: "/").last ?? word
-            if name.hasSuffix(".sst") || name.hasSuffix(".log") || name.hasPrefix("MANIFEST") || name == "CURRENT" {
-                return String(word)
-            }
-        }
-        return nil
+        let words = message.split { " :,;()[]\"".contains($0) }
+        if let file = words.first(where: { $0.hasSuffix(".sst") || $0.hasSuffix(".log") }) { return String(file) }
+        // A table that is missing is named after the second attempt to open it, by a name from before 2014.
+        if let file = words.first(where: { $0.hasSuffix(".ldb") }) { return file.dropLast(4) + ".sst" }
+        return words.first { $0.contains("MANIFEST-") || $0.hasSuffix("/CURRENT") }.map(String.init)
     }
 }
 

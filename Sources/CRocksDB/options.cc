@@ -4,19 +4,11 @@
 
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
-#include <rocksdb/env.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
 
 namespace {
-
-// The inspector must not leave a new log file in the directory that it only reads.
-class NoLog : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char *, va_list) override {}
-};
 
 rocksdb::CompressionType coldCompression() {
   const auto supported = rocksdb::GetSupportedCompressions();
@@ -41,6 +33,8 @@ rocksdb::DBOptions tq::databaseOptions(const tq_options &options) {
   db.paranoid_checks = true;
   db.best_efforts_recovery = false;
   db.avoid_flush_during_shutdown = false;
+  // After a failed write nothing more is written until the store is opened anew; no thread should try by itself.
+  db.max_bgerror_resume_count = 0;
   // RocksDB sets it to 0 in most recovery modes anyway, and recycled logs have lost data (facebook/rocksdb 12918).
   db.recycle_log_file_num = 0;
 
@@ -60,10 +54,6 @@ rocksdb::DBOptions tq::databaseOptions(const tq_options &options) {
   db.max_background_jobs = 2;
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
-  db.max_log_file_size = 1 << 20;
-  db.keep_log_file_num = 3;
-  db.info_log_level = rocksdb::InfoLogLevel::INFO_LEVEL;
-  if (options.read_only) db.info_log = std::make_shared<NoLog>();
   return db;
 }
 

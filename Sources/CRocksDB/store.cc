@@ -4,7 +4,11 @@
 
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
+#include <sys/stat.h>
 
+#include <filesystem>
+
+#include "info_log.h"
 #include "options.h"
 
 
@@ -39,6 +43,24 @@ struct tq_batch {
   }
 };
 
+// A batch's memory as RocksDB's own batch: the string moves there and back, and only its length changes.
+struct Loan {
+  tq_batch &batch;
+  const size_t capacity;
+  rocksdb::WriteBatch image;
+
+  Loan(tq_batch &batch, size_t used)
+      : batch(batch), capacity(batch.memory.size()), image((batch.memory.resize(used), std::move(batch.memory))) {}
+
+  ~Loan() {
+    // `Data()` is const for the sake of other callers; nobody uses this image again.
+    batch.memory = std::move(const_cast<std::string &>(image.Data()));
+    batch.unfold(capacity);
+    // RocksDB wrote its own sequence number into the image, which means the same everywhere without it.
+    std::memset(batch.memory.data(), 0, 8);
+  }
+};
+
 tq_batch *tq_batch_create(void) { return new (std::nothrow) tq_batch; }
 
 void tq_batch_destroy(tq_batch *batch) { delete batch; }
@@ -57,15 +79,16 @@ void tq_batch_release_memory(tq_batch *batch) { std::string().swap(batch->memory
 
 // MARK: The store
 
-static rocksdb::Status open(tq_store &store, const char *path, const tq_options &options, const tq_family *families,
-                            size_t family_count) {
+static rocksdb::Status open(tq_store &store, const std::shared_ptr<tq::InfoLog> &log, const char *path,
+                            const tq_options &options, const tq_family *families, size_t family_count) {
   const auto tables = tq::tableFactory(options);
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (size_t i = 0; i < family_count; ++i) {
     descriptors.emplace_back(families[i].name, tq::familyOptions(options, families[i].cold, tables));
   }
   rocksdb::DB *db = nullptr;
-  const auto settings = tq::databaseOptions(options);
+  auto settings = tq::databaseOptions(options);
+  settings.info_log = log;
   const auto status = options.read_only
                           ? rocksdb::DB::OpenForReadOnly(settings, path, descriptors, &store.families, &db)
                           : rocksdb::DB::Open(settings, path, descriptors, &store.families, &db);
@@ -74,11 +97,30 @@ static rocksdb::Status open(tq_store &store, const char *path, const tq_options 
   return status;
 }
 
+// Without its file CURRENT the engine takes a directory for empty, and starts afresh over what is there.
+static tq_status checkPresence(const std::filesystem::path &path, bool create) {
+  std::error_code error;
+  if (std::filesystem::exists(path / "CURRENT", error)) return {TQ_OK, nullptr};
+  for (const auto &entry : std::filesystem::directory_iterator(path, error)) {
+    const auto kind = entry.path().extension();
+    if ((kind != ".sst" && kind != ".log") || entry.file_size(error) == 0) continue;
+    const std::string text = "the file CURRENT is missing, but " + entry.path().string() + " is there";
+    return tq::failure(TQ_CORRUPTION, text.c_str());
+  }
+  return create ? tq_status{TQ_OK, nullptr} : tq::failure(TQ_NOT_FOUND, "there is no file CURRENT");
+}
+
 tq_status tq_store_open(const char *path, const tq_options *options, const tq_family *families, size_t family_count,
                         tq_store **result) {
   return tq::guarded([&]() -> tq_status {
+    if (const auto presence = checkPresence(path, options->create_if_missing); presence.code != TQ_OK) return presence;
+    if (options->create_if_missing) mkdir(path, 0755);  // the diary is opened before the engine makes its directory
+    const auto log = std::make_shared<tq::InfoLog>(path, /*writes=*/!options->read_only);
     auto store = std::make_unique<tq_store>();
-    const auto status = open(*store, path, *options, families, family_count);
+    const auto status = open(*store, log, path, *options, families, family_count);
+    if (status.IsCorruption() && !log->damage().empty()) {
+      return tq::failure(TQ_CORRUPTION, (status.ToString() + "; " + log->damage()).c_str());
+    }
     if (!status.ok()) return tq::report(status);
     for (size_t i = 0; i < family_count; ++i) {
       if (store->families[i]->GetID() == i) continue;
@@ -116,19 +158,11 @@ tq_status tq_store_write(tq_store *store, tq_batch *batch, size_t used, bool syn
   const tq::Visit visit(store->gate);
   if (!visit) return tq::closed();
   return tq::guarded([&]() -> tq_status {
-    const size_t capacity = batch->memory.size();
-    if (used < 12 || used > capacity) return tq::failure(TQ_INVALID, "a batch image has a header of 12 bytes");
-    // The string moves into RocksDB's batch and back: only its length changes.
-    batch->memory.resize(used);
-    rocksdb::WriteBatch engineBatch(std::move(batch->memory));
+    if (used < 12 || used > batch->memory.size()) return tq::failure(TQ_INVALID, "a batch image has a header of 12 bytes");
+    Loan loan(*batch, used);
     rocksdb::WriteOptions options;
     options.sync = sync;
-    const auto status = store->db->Write(options, &engineBatch);
-    // `Data()` is const for the sake of other callers; this batch is ours and is not used again.
-    batch->memory = std::move(const_cast<std::string &>(engineBatch.Data()));
-    batch->unfold(capacity);
-    // RocksDB wrote its own sequence number into the image; the image means the same everywhere without it.
-    std::memset(batch->memory.data(), 0, 8);
+    const auto status = store->db->Write(options, &loan.image);
     return tq::report(status);
   });
 }

@@ -11,6 +11,7 @@
 #include <new>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CRocksDB.h"

@@ -59,6 +59,22 @@ public struct Answer: Sendable {
     /// The group, by counter, that must be synced (on the disk: it survives a power cut).
     public var syncedThrough: UInt64
 
+    public init(
+        session: SessionID,
+        request: UInt32,
+        reply: Reply,
+        missing: Missing = .nothing,
+        writtenThrough: UInt64,
+        syncedThrough: UInt64
+    ) {
+        self.session = session
+        self.request = request
+        self.reply = reply
+        self.missing = missing
+        self.writtenThrough = writtenThrough
+        self.syncedThrough = syncedThrough
+    }
+
     /// Bytes that belong into a reply.
     public enum Missing: Sendable {
         case nothing

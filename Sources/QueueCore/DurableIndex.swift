@@ -26,7 +26,7 @@ public struct DurableIndex: Sendable {
     /// The counters of each bucket of outcomes, so that a tick looks at buckets alone.
     private var bucketCounters: [ExpiryBucket: [CounterKey]] = [:]
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
-    var expiredThrough = ExpiryBucket(rawValue: 0)
+    public private(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     private var expiringThrough = ExpiryBucket(rawValue: 0)
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]
@@ -126,6 +126,7 @@ public struct DurableIndex: Sendable {
         }
         slot = TaskSlot()
         slot.createdMilliseconds = row.createdMilliseconds
+        slot.setPayloadByteCount(row.bodyByteCount)
         slot.segment = handle
         slot.place = place
         slot.rank = row.rank

@@ -68,7 +68,8 @@ extension QueueCore {
                 "A claim names \(spec.queues.count) queues; name 1 to \(Limits.claimQueuesMax)."
             )
         }
-        guard spec.count > 0, spec.count <= configuration.claimCountMax else {
+        // A worker that is busy everywhere opens its stream without credit.
+        guard spec.count > 0 || stream != nil, spec.count <= configuration.claimCountMax else {
             throw TQError(
                 .invalidArgument,
                 "A claim takes 1 to \(configuration.claimCountMax) tasks (broker.max_batch_claim), not \(spec.count)."
@@ -123,14 +124,18 @@ extension QueueCore {
     /// Gives tasks to one parked claim, and says whether it got any.
     @discardableResult
     private mutating func serve(_ id: UInt64, limit: UInt32 = .max) -> Bool {
-        guard !isDraining, case .claim(var claim)? = session.parked[id], claim.credit > 0 else { return false }
-        let taken = take(&claim, limit: min(limit, claim.credit))
-        claim.credit -= UInt32(taken.count)
-        session.update(id, claim)
-        if taken.isEmpty { return false }
-        if claim.stream == nil { session.unpark(id) }
-        deliver(taken, to: claim)
-        return true
+        var left = limit
+        // A stream may get several replies: large payloads do not fit into one.
+        while left > 0, !isDraining, case .claim(var claim)? = session.parked[id], claim.credit > 0 {
+            let taken = take(&claim, limit: min(left, claim.credit))
+            claim.credit -= UInt32(taken.count)
+            left -= UInt32(taken.count)
+            session.update(id, claim)
+            if taken.isEmpty { break }
+            if claim.stream == nil { session.unpark(id) }
+            deliver(taken, to: claim)
+        }
+        return left < limit
     }
 
     /// A task that was just claimed.
@@ -143,7 +148,10 @@ extension QueueCore {
 
     private mutating func take(_ claim: inout ParkedClaim, limit: UInt32) -> [Taken] {
         var taken: [Taken] = []
+        var byteCount = 0
         while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
+            byteCount += index.tasks[entry.sequence].payloadByteCountMax
+            if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.queues[Int(queue)].removeFirst(entry, type: type)
             taken.append(lease(entry.sequence, for: claim))
         }

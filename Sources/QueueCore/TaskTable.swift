@@ -4,7 +4,8 @@ import TQModel
 ///
 /// A slot lives as long as the segment that holds the task's row, so an ended task keeps its slot for a while.
 struct TaskSlot: Sendable {
-    var createdMilliseconds: UInt64 = 0
+    /// 48 bits of creation time, and above them the size class of the payload.
+    private var createdAndSize: UInt64 = 0
     /// The segment that holds the row, as a handle of the record table.
     var segment: UInt32 = 0
     /// The record that holds the newest transition; 0 before the first one.
@@ -22,6 +23,21 @@ struct TaskSlot: Sendable {
     var stateValue: UInt8 = 0
     /// Whether the task has options in the index.
     var hasOptions = false
+
+    /// Milliseconds since 1970, 48 bits of them as in the task's id.
+    var createdMilliseconds: UInt64 {
+        get { createdAndSize & 0xffff_ffff_ffff }
+        set { createdAndSize = createdAndSize & ~0xffff_ffff_ffff | newValue & 0xffff_ffff_ffff }
+    }
+
+    /// A bound on the payload's bytes: less than twice as many, in steps of powers of two.
+    var payloadByteCountMax: Int { 1 << Int(createdAndSize >> 48) }
+
+    /// Notes how large the payload is.
+    mutating func setPayloadByteCount(_ count: UInt32) {
+        let sizeClass = UInt64(UInt32.bitWidth - count.leadingZeroBitCount)
+        createdAndSize = createdAndSize & 0xffff_ffff_ffff | sizeClass << 48
+    }
 
     var state: TaskState {
         get { TaskState(rawValue: stateValue) ?? .blocked }

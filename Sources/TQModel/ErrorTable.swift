@@ -1,10 +1,14 @@
 /// One row of the error table: what an error code is in each protocol.
 public struct ErrorTableRow: Sendable {
+    /// The code that the row is about.
     public let code: TQError.Code
+    /// The name in JSON and in messages.
     public let name: String
+    /// The status of an HTTP answer.
     public let httpStatus: Int
     /// The name of the gRPC status.
     public let grpcStatus: String
+    /// Whether the same request may succeed later.
     public let isRetryable: Bool
     /// The exit code of the command-line tools.
     public let exitCode: Int32

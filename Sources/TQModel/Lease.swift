@@ -15,7 +15,9 @@ public struct LeaseToken: RawRepresentable, Hashable, Comparable, Sendable, Cust
 ///
 /// Clients treat its 24 bytes as opaque.
 public struct LeaseHandle: Hashable, Sendable {
+    /// The task that is held.
     public let task: TaskID
+    /// The number of this delivery; an older one is refused.
     public let token: LeaseToken
 
     public init(task: TaskID, token: LeaseToken) {

@@ -1,4 +1,4 @@
-/// The bounds of what the broker takes; docs/wire-protocol.md and docs/limits.md state the same numbers.
+/// The bounds of what the broker takes; docs/wire-protocol.md states the same numbers.
 public enum Limits {
     /// A frame's body in bytes, type byte included: 16 MiB.
     public static let frameBytesMax = 16 * 1024 * 1024
@@ -18,6 +18,8 @@ public enum Limits {
     public static let claimTypesMax = 256
     /// Tasks in one claim, and the credit of a claim stream (`broker.max_batch_claim`'s default).
     public static let claimCountMax = 1000
+    /// Payloads and errors in one claim reply, delivery or page of dead letters: 15 MiB, so that it fits into a frame.
+    public static let replyPayloadBytesMax = 15 * 1024 * 1024
     /// Names of queues, task types and workers kept by one broker.
     public static let namesMax = 1_000_000
     /// How long one claim or wait may park: one hour, in milliseconds.

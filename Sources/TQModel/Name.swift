@@ -6,6 +6,7 @@ public typealias Bytes = ArraySlice<UInt8>
 /// A name is checked when the broker meets it for the first time (``isValid``), not when it is made, because
 /// the hot path meets the same few names again and again.
 public struct Name: Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
+    /// The text in UTF-8, as it came; not checked yet.
     public let bytes: Bytes
 
     @inlinable public init(bytes: Bytes) { self.bytes = bytes }
@@ -25,6 +26,7 @@ public struct Name: Hashable, Sendable, CustomStringConvertible, ExpressibleBySt
 
 /// Task types that a worker accepts: an exact name, or every name with a prefix (`email.*`, `*`).
 public struct TypePattern: Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
+    /// The text in UTF-8, as it came; not checked yet.
     public let bytes: Bytes
 
     @inlinable public init(bytes: Bytes) { self.bytes = bytes }

@@ -7,19 +7,20 @@ public enum Reply: Hashable, Sendable {
     case delivery(stream: UInt32, [Delivery])
     /// One entry per item of the request, in its order; `nil` is success.
     case outcomes([TQError?])
-    case status(TaskStatus)
-    case result(TaskResult)
-    case statistics(BrokerStatistics)
+    indirect case status(TaskStatus)
+    indirect case result(TaskResult)
+    indirect case statistics(BrokerStatistics)
     case queues([QueueStatistics])
     case workers([WorkerStatus])
     case deadLetters(DeadLetterPage)
-    case health(Health)
+    indirect case health(Health)
     case done
     case error(TQError)
 }
 
 /// A task that is stored.
 public struct Submission: Hashable, Sendable {
+    /// The id by which the task is known from now on.
     public var id: TaskID
     /// Whether the task was there already, under the same idempotency key.
     public var isDuplicate: Bool
@@ -32,10 +33,15 @@ public struct Submission: Hashable, Sendable {
 
 /// A task in the hands of a worker.
 public struct Delivery: Hashable, Sendable {
+    /// What the worker shows to complete, fail, renew or release the task.
     public var lease: LeaseHandle
+    /// The queue that the task waited in.
     public var queue: Name
+    /// What kind of work it is.
     public var type: Name
+    /// What the submitter gave for the worker.
     public var payload: Bytes
+    /// How urgent the task is.
     public var priority: Priority
     /// Which attempt this is, counted from 1.
     public var attempt: UInt16
@@ -71,14 +77,21 @@ public struct Delivery: Hashable, Sendable {
 
 /// What is known of one task.
 public struct TaskStatus: Hashable, Sendable {
+    /// The task's id.
     public var id: TaskID
+    /// The queue that it was submitted to.
     public var queue: Name
+    /// What kind of work it is.
     public var type: Name
+    /// Where it is in its life.
     public var state: TaskState
+    /// How urgent it is.
     public var priority: Priority
     /// Attempts begun so far.
     public var attempts: UInt16
+    /// Leases of it that lapsed or lost their worker.
     public var crashes: UInt16
+    /// Attempts after the first that it may have.
     public var retriesMax: UInt16
     /// When a scheduled or failed task may start; 0 when it may now or has.
     public var startWallMilliseconds: UInt64
@@ -124,6 +137,7 @@ public struct TaskStatus: Hashable, Sendable {
 
 /// How a task ended.
 public struct TaskResult: Hashable, Sendable {
+    /// The task's id.
     public var id: TaskID
     /// `completed`, `deadLetter` or `cancelled`.
     public var state: TaskState
@@ -142,17 +156,26 @@ public struct TaskResult: Hashable, Sendable {
 
 /// Tasks by state, in one queue or in all.
 public struct TaskCounts: Hashable, Sendable {
+    /// Wait for their start time.
     public var scheduled: UInt64 = 0
+    /// Wait for another task or a limit.
     public var blocked: UInt64 = 0
+    /// Can be claimed.
     public var pending: UInt64 = 0
+    /// Are held by a worker.
     public var inProgress: UInt64 = 0
+    /// Wait out a backoff.
     public var failed: UInt64 = 0
+    /// Are done, with a result that is still kept.
     public var completed: UInt64 = 0
+    /// Wait in the dead-letter queue for a person.
     public var deadLetter: UInt64 = 0
+    /// Were stopped, and are still known.
     public var cancelled: UInt64 = 0
 
     public init() {}
 
+    /// The count of one state.
     public subscript(state: TaskState) -> UInt64 {
         get {
             switch state {
@@ -190,9 +213,13 @@ public struct BrokerStatistics: Hashable, Sendable {
     public var counts: TaskCounts
     /// What happened since the broker started.
     public var totals: BrokerTotals
+    /// Queues that are known.
     public var queues: UInt32
+    /// Workers that are known.
     public var workers: UInt32
+    /// Connections that are open.
     public var connections: UInt32
+    /// How long ago the broker started to serve.
     public var uptimeMilliseconds: UInt64
     /// Whether a success reply means that the disk has it: 0 for always, else the most milliseconds a power cut takes.
     public var syncIntervalMilliseconds: UInt32
@@ -218,14 +245,23 @@ public struct BrokerStatistics: Hashable, Sendable {
 
 /// Events since the broker started.
 public struct BrokerTotals: Hashable, Sendable {
+    /// Tasks stored by submits, without duplicates.
     public var submitted: UInt64 = 0
+    /// Deliveries, streams included.
     public var claimed: UInt64 = 0
+    /// Tasks that ended with success.
     public var completed: UInt64 = 0
+    /// Attempts that workers reported as failed.
     public var failed: UInt64 = 0
+    /// Tasks that became claimable again after a failed attempt.
     public var retried: UInt64 = 0
+    /// Tasks that became dead letters.
     public var deadLettered: UInt64 = 0
+    /// Tasks that were cancelled.
     public var cancelled: UInt64 = 0
+    /// Finished tasks whose retention ran out.
     public var expired: UInt64 = 0
+    /// Leases that ended without a word of their worker.
     public var lapsed: UInt64 = 0
 
     public init() {}
@@ -233,7 +269,9 @@ public struct BrokerTotals: Hashable, Sendable {
 
 /// Counters of one queue.
 public struct QueueStatistics: Hashable, Sendable {
+    /// The name of the queue.
     public var name: Name
+    /// Its tasks by state.
     public var counts: TaskCounts
 
     public init(name: Name, counts: TaskCounts) {
@@ -244,6 +282,7 @@ public struct QueueStatistics: Hashable, Sendable {
 
 /// What is known of one worker.
 public struct WorkerStatus: Hashable, Sendable {
+    /// What it last said about itself.
     public var spec: WorkerSpec
     /// Leases that the broker counts for it.
     public var leases: UInt32
@@ -268,6 +307,7 @@ public enum DeadLetterReason: UInt8, Sendable, CaseIterable {
     /// Its payload is damaged on disk.
     case payloadDamaged = 4
 
+    /// The name in JSON, on the command line and in metrics.
     public var name: String {
         switch self {
         case .retriesExhausted: "retriesExhausted"
@@ -280,8 +320,11 @@ public enum DeadLetterReason: UInt8, Sendable, CaseIterable {
 
 /// A task in the dead-letter queue.
 public struct DeadLetter: Hashable, Sendable {
+    /// What is known of the task.
     public var status: TaskStatus
+    /// Why it is here.
     public var reason: DeadLetterReason
+    /// What the submitter gave for the worker.
     public var payload: Bytes
 
     public init(status: TaskStatus, reason: DeadLetterReason, payload: Bytes) {
@@ -293,6 +336,7 @@ public struct DeadLetter: Hashable, Sendable {
 
 /// Some dead letters in order of sequence.
 public struct DeadLetterPage: Hashable, Sendable {
+    /// The dead letters of this page.
     public var letters: [DeadLetter]
     /// Whether there are more after the last one.
     public var hasMore: Bool
@@ -305,10 +349,13 @@ public struct DeadLetterPage: Hashable, Sendable {
 
 /// Whether the broker can do its work.
 public struct Health: Hashable, Sendable {
+    /// What the broker does at the moment.
     public var status: Status
     /// Why it is not `serving`; empty when it is.
     public var reason: String
+    /// 0 when success replies are on disk, else the most milliseconds of them that a power cut takes.
     public var syncIntervalMilliseconds: UInt32
+    /// The version of the broker.
     public var version: String
 
     public init(status: Status, reason: String = "", syncIntervalMilliseconds: UInt32 = 0, version: String = "") {
@@ -329,6 +376,7 @@ public struct Health: Hashable, Sendable {
         /// Leaves: no new submits and claims, running tasks may end.
         case draining = 4
 
+        /// The name in JSON, on the command line and in metrics.
         public var name: String {
             switch self {
             case .serving: "serving"

@@ -54,7 +54,7 @@ public struct ClaimSpec: Hashable, Sendable {
     public var queues: [Name]
     /// The task types to take; empty for all.
     public var types: [TypePattern]
-    /// The most tasks that a claim takes, or the first credit of a stream.
+    /// For a claim, the most tasks to take; for a stream, the first credit.
     public var count: UInt32
     /// How long to wait when nothing can be taken; a stream ignores it.
     public var waitMilliseconds: UInt64
@@ -82,7 +82,9 @@ public struct ClaimSpec: Hashable, Sendable {
 
 /// The success of one attempt.
 public struct Completion: Hashable, Sendable {
+    /// What the delivery brought.
     public var lease: LeaseHandle
+    /// What the submitter gets; at most ``Limits/payloadBytesMax`` bytes.
     public var result: Bytes
 
     public init(lease: LeaseHandle, result: Bytes = []) {
@@ -93,6 +95,7 @@ public struct Completion: Hashable, Sendable {
 
 /// The failure of one attempt.
 public struct Failure: Hashable, Sendable {
+    /// What the delivery brought.
     public var lease: LeaseHandle
     /// What went wrong, for people; cut at ``Limits/errorBytesMax``.
     public var error: Bytes
@@ -116,6 +119,7 @@ public struct Failure: Hashable, Sendable {
 
 /// A task given back.
 public struct Release: Hashable, Sendable {
+    /// What the delivery brought.
     public var lease: LeaseHandle
     /// How long the task waits before it can be claimed again.
     public var delayMilliseconds: UInt64
@@ -128,6 +132,7 @@ public struct Release: Hashable, Sendable {
 
 /// A lease that shall last longer.
 public struct Renewal: Hashable, Sendable {
+    /// What the delivery brought.
     public var lease: LeaseHandle
     /// The lease's duration from now; 0 takes the duration it was given with.
     public var leaseMilliseconds: UInt32
@@ -140,6 +145,7 @@ public struct Renewal: Hashable, Sendable {
 
 /// A worker and what it says about itself.
 public struct WorkerSpec: Hashable, Sendable {
+    /// The name by which the worker is known; a worker that comes back under it is the same one.
     public var name: Name
     /// Whatever helps people to find the worker: host, process, version; at most ``Limits/errorBytesMax`` bytes of UTF-8.
     public var metadata: Bytes

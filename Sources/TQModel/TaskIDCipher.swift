@@ -59,7 +59,9 @@ public struct TaskIDCipher: Sendable {
 
 /// 128 random bits made when a store is created: the key of task ids and of the hashes of idempotency keys.
 public struct StoreKey: Hashable, Sendable {
+    /// The first eight bytes, big-endian.
     public let high: UInt64
+    /// The last eight bytes, big-endian.
     public let low: UInt64
 
     public init(high: UInt64, low: UInt64) {
@@ -70,6 +72,7 @@ public struct StoreKey: Hashable, Sendable {
 
 /// A small, fast, seedable generator (Steele, Lea and Flood 2014); for jitter and simulation, not for secrets.
 public struct SplitMix64: RandomNumberGenerator, Sendable {
+    /// The seed plus as many increments as numbers were drawn.
     public private(set) var state: UInt64
 
     public init(seed: UInt64) { self.state = seed }

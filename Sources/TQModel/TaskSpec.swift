@@ -1,8 +1,12 @@
 /// A task as it is submitted.
 public struct TaskSpec: Hashable, Sendable {
+    /// The queue that the task waits in.
     public var queue: Name
+    /// What kind of work it is; workers choose by it.
     public var type: Name
+    /// What the worker gets; at most ``Limits/payloadBytesMax`` bytes.
     public var payload: Bytes
+    /// How urgent it is.
     public var rank: Rank
     /// When the task may start at the earliest.
     public var start: Start
@@ -20,7 +24,7 @@ public struct TaskSpec: Hashable, Sendable {
     public var backoffMillisecondsMax: UInt32
     /// How long the result is kept; 0 takes the broker's setting.
     public var retentionMilliseconds: UInt64
-    /// Makes the submit repeatable, unless empty: a second one with the same key and content gets the first one's id.
+    /// Makes the submit repeatable, empty for none: a second one with the same key and content gets the first one's id.
     public var idempotencyKey: Bytes
     /// How long the key is remembered; 0 takes ``Defaults/idempotencyWindowMilliseconds``.
     public var idempotencyWindowMilliseconds: UInt64

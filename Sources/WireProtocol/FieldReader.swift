@@ -4,7 +4,7 @@ import TQModel
 ///
 /// It points into the frame's bytes and is valid only inside ``Frame/read(_:)``. Every length is checked, once,
 /// before it is used; what is too short, too long or out of order throws and never traps.
-struct FieldReader {
+struct FieldReader: ~Copyable {
     private let message: MessageType
     private let owner: Bytes
     private let base: UnsafeRawPointer
@@ -24,12 +24,14 @@ struct FieldReader {
     var isAtEnd: Bool { position == end }
 
     /// An integer of fixed width, big-endian.
+    @inline(__always)
     mutating func integer<Integer: FixedWidthInteger>(_: Integer.Type = Integer.self) throws(TQError) -> Integer {
         let start = try advance(MemoryLayout<Integer>.size)
         return Integer(bigEndian: base.loadUnaligned(fromByteOffset: start, as: Integer.self))
     }
 
     /// A length of 4 bytes and that many bytes, at most `max`.
+    @inline(__always)
     mutating func bytes() throws(TQError) -> Bytes {
         let count = Int(try integer(UInt32.self))
         return slice(try advance(count), count)
@@ -43,22 +45,27 @@ struct FieldReader {
     }
 
     /// A length of 1 byte and that many bytes.
+    @inline(__always)
     mutating func shortBytes() throws(TQError) -> Bytes {
         let count = Int(try integer(UInt8.self))
         return slice(try advance(count), count)
     }
 
+    @inline(__always)
     mutating func name() throws(TQError) -> Name { Name(bytes: try shortBytes()) }
 
+    @inline(__always)
     mutating func taskID() throws(TQError) -> TaskID {
         TaskID(high: try integer(), low: try integer())
     }
 
+    @inline(__always)
     mutating func lease() throws(TQError) -> LeaseHandle {
         LeaseHandle(task: try taskID(), token: LeaseToken(rawValue: try integer()))
     }
 
     /// The next optional field of the innermost record; `nil` at its end.
+    @inline(__always)
     mutating func nextField() throws(TQError) -> Field? {
         guard position < end else { return nil }
         let tag: UInt8 = try integer()
@@ -126,7 +133,7 @@ struct FieldReader {
         }
         guard count <= max else { throw .tooMany(count, max: max, in: message) }
         var items: [Item] = []
-        items.reserveCapacity(count)
+        items.reserveCapacity(min(count, Limits.batchCountMax))
         for _ in 0..<count { items.append(try item(&self)) }
         return items
     }
@@ -151,19 +158,23 @@ struct FieldReader {
         return value
     }
 
+    private func tooShort(_ count: Int) -> TQError { malformed("a field of \(count) bytes reaches past the end") }
+
     func malformed(_ what: String) -> TQError {
         TQError(.malformedFrame, "Malformed \(message) frame: \(what) (at byte \(position) of its payload).")
     }
 
+    @inline(__always)
     private func slice(_ start: Int, _ count: Int) -> Bytes {
         let first = owner.startIndex + start
         return owner[first..<(first + count)]
     }
 
     /// Steps over `count` bytes and gives the position of the first.
+    @inline(__always)
     private mutating func advance(_ count: Int) throws(TQError) -> Int {
         let start = position
-        guard count <= end - start else { throw malformed("a field of \(count) bytes reaches past the end") }
+        guard count <= end - start else { throw tooShort(count) }
         position = start + count
         return start
     }

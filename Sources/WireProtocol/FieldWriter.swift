@@ -4,7 +4,13 @@ import TQModel
 extension [UInt8] {
     @inline(__always)
     mutating func append<Integer: FixedWidthInteger>(integer: Integer) {
-        Swift.withUnsafeBytes(of: integer.bigEndian) { append(contentsOf: $0) }
+        append(addingCapacity: MemoryLayout<Integer>.size) { span in
+            span.withUnsafeMutableBufferPointer { buffer, count in
+                UnsafeMutableRawBufferPointer(buffer)
+                    .storeBytes(of: integer.bigEndian, toByteOffset: count, as: Integer.self)
+                count += MemoryLayout<Integer>.size
+            }
+        }
     }
 
     /// A length of 4 bytes and the bytes.
@@ -15,8 +21,8 @@ extension [UInt8] {
 
     /// A length of 1 byte and the bytes; whoever sends names has checked them (``Request/checkLimits()``).
     mutating func append(shortBytes bytes: Bytes) {
-        let bytes = bytes.prefix(Limits.nameBytesMax)
-        append(UInt8(truncatingIfNeeded: bytes.count))
+        guard bytes.count <= Limits.nameBytesMax else { return append(shortBytes: bytes.prefix(Limits.nameBytesMax)) }
+        append(integer: UInt8(truncatingIfNeeded: bytes.count))
         append(contentsOf: bytes)
     }
 
@@ -40,10 +46,12 @@ extension [UInt8] {
         append(integer: integer)
     }
 
+    @inline(__always)
     mutating func append<Integer: FixedWidthInteger>(field tag: UInt8, nonZero integer: Integer) {
         if integer != 0 { append(field: tag, integer: integer) }
     }
 
+    @inline(__always)
     mutating func append(field tag: UInt8, nonEmpty bytes: Bytes) {
         if !bytes.isEmpty { append(field: tag, bytes: bytes) }
     }

@@ -22,11 +22,11 @@ extension TaskSpec {
         let payload = try reader.payload(of: "payload of a task of type '\(type)'")
         self.init(queue: queue, type: type, payload: payload, rank: rank)
         while let field = try reader.nextField() {
-            try set(field, from: reader)
+            try set(field, from: &reader)
         }
     }
 
-    private mutating func set(_ field: Field, from reader: FieldReader) throws(TQError) {
+    private mutating func set(_ field: Field, from reader: inout FieldReader) throws(TQError) {
         switch field.tag {
         case Tag.startAfter: start = .after(milliseconds: try reader.integer(of: field))
         case Tag.startAt:

@@ -89,7 +89,7 @@ void tq_store_destroy(tq_store *store);
 /// Writes the first `used` bytes of the batch, an image in RocksDB's format, atomically. The memory stays at its
 /// address.
 tq_status tq_store_write(tq_store *store, tq_batch *batch, size_t used, bool sync);
-/// Makes every earlier write durable.
+/// Makes every earlier write durable. Never after a failed write: the engine would end the process.
 tq_status tq_store_sync(tq_store *store);
 tq_status tq_store_flush(tq_store *store);
 tq_status tq_store_checkpoint(tq_store *store, const char *path);

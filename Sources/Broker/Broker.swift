@@ -1,0 +1,135 @@
+import ByteStore
+public import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+import TQModel
+
+/// A durable task queue: the same broker in a process of its own, or inside a server.
+///
+/// ``start()`` opens and recovers the store and listens; ``stop(graceMilliseconds:)`` drains and closes. A broker is
+/// started once.
+public final class Broker: Sendable {
+    public let settings: BrokerSettings
+    private let logger: Logger
+    private let group: MultiThreadedEventLoopGroup
+    private let running = Mutex<Running?>(nil)
+
+    private struct Running: Sendable {
+        var lock: DirectoryLock
+        var engine: Engine
+        var listener: Listener
+        var timers: [RepeatedTask]
+    }
+
+    public init(_ settings: BrokerSettings, logger: Logger) {
+        self.settings = settings
+        self.logger = logger
+        self.group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, settings.eventLoops))
+    }
+
+    /// Opens the store, recovers what it holds, and listens.
+    ///
+    /// - Throws: ``StartError``, which names what is in the way and the way out.
+    public func start() async throws(StartError) {
+        let began = BrokerClock.now().monotonicMilliseconds
+        let (lock, engine) = try openStore()
+        logRecovery(engine, took: BrokerClock.now().monotonicMilliseconds - began)
+        let listener: Listener
+        do {
+            listener = try await Listener(settings, engine: engine, group: group, logger: logger)
+        } catch {
+            engine.stop()
+            throw StartError(listening: settings, error)
+        }
+        let loop = group.next()
+        var timers = [
+            loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(50)) { _ in engine.tick() },
+            loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(1)) { _ in engine.watchDisk() },
+        ]
+        if settings.compactIntervalMilliseconds > 0 {
+            let interval = TimeAmount.milliseconds(settings.compactIntervalMilliseconds)
+            timers.append(
+                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.compact() })
+        }
+        running.withLock { $0 = Running(lock: lock, engine: engine, listener: listener, timers: timers) }
+        logger.info(
+            "broker ready",
+            metadata: [
+                "host": "\(settings.host)", "port": "\(listener.port)", "data_dir": "\(settings.dataDirectory)",
+                "duration_ms": "\(BrokerClock.now().monotonicMilliseconds - began)",
+                "wal_sync_interval_ms": "\(settings.syncIntervalMilliseconds)",
+                "durability": "\(durability)",
+            ])
+    }
+
+    /// The port of the native protocol; `nil` before the start.
+    public var port: Int? { running.withLock { $0?.listener.port } }
+
+    private var durability: String {
+        settings.syncIntervalMilliseconds == 0
+            ? "a success reply means that it is on disk"
+            : "a power cut may take \(settings.syncIntervalMilliseconds) ms of acknowledged work"
+    }
+
+    private func openStore() throws(StartError) -> (DirectoryLock, Engine) {
+        do throws(StorageError) {
+            let lock = try DirectoryLock(settings.dataDirectory)
+            return (lock, Engine(settings, files: try StoreFiles(settings), logger: logger))
+        } catch {
+            throw StartError(error)
+        }
+    }
+
+    private func logRecovery(_ engine: Engine, took milliseconds: UInt64) {
+        let counts = engine.counts
+        logger.info(
+            "store recovered",
+            metadata: [
+                "pending": "\(counts.pending)", "scheduled": "\(counts.scheduled)", "failed": "\(counts.failed)",
+                "in_progress": "\(counts.inProgress)", "completed": "\(counts.completed)",
+                "dead_letters": "\(counts.deadLetter)", "duration_ms": "\(milliseconds)",
+            ])
+    }
+
+    /// Drains: takes no new connections, submits and claims, waits for leased tasks, then closes.
+    ///
+    /// - Parameter graceMilliseconds: How long leased tasks may take; their leases survive in any case.
+    public func stop(graceMilliseconds: Int64 = 0) async {
+        guard let running = running.withLock({ $0 }) else { return }
+        await running.listener.stopAccepting()
+        running.engine.drain()
+        let deadline = NIODeadline.now() + .milliseconds(graceMilliseconds)
+        while NIODeadline.now() < deadline, !running.engine.isQuiet {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        for timer in running.timers { timer.cancel() }
+        await running.listener.closeConnections()
+        running.engine.stop()
+        self.running.withLock { $0 = nil }
+        try? await group.shutdownGracefully()
+        logger.info("broker stopped")
+    }
+}
+
+/// Why a broker did not start.
+public struct StartError: Error, Sendable, CustomStringConvertible {
+    /// What is in the way, and the way out.
+    public let description: String
+
+    init(_ error: StorageError) { self.description = error.description }
+
+    init(listening settings: BrokerSettings, _ error: any Error) {
+        let address = "\(settings.host):\(settings.port)"
+        if let error = error as? IOError, error.errnoCode == EADDRINUSE {
+            let owner = settings.port == 6379 ? "Redis, whose usual port this is, or another tq-broker" : "another program"
+            self.description =
+                "Port \(settings.port) is in use on \(settings.host), probably by \(owner). "
+                + "Stop it, or choose another port with --port (0 takes a free one)."
+        } else if let error = error as? IOError, error.errnoCode == EACCES {
+            self.description = "Port \(settings.port) may not be used by this user. Choose one above 1023 with --port."
+        } else {
+            self.description = "Cannot listen on \(address): \(error). Choose another address with --host and --port."
+        }
+    }
+}

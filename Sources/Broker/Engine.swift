@@ -1,0 +1,566 @@
+import ByteStore
+import Glibc
+import Logging
+import QueueCore
+import Storage
+import Synchronization
+import TQModel
+
+/// The broker's machine: one core under one lock, one thread that commits, one that reads and keeps time.
+///
+/// A burst of commands enters the core under the lock; the core edits memory and fills the open commit group. The
+/// committer swaps the group out, writes and syncs it while the next one fills, and lets the answers leave that waited for
+/// it. docs/architecture.md follows one submit and one claim through here.
+final class Engine: Sendable {
+    private let settings: BrokerSettings
+    private let logger: Logger
+    private let sessions = SessionTable()
+    private let monitor: Monitor<State>
+    private let isTickWaiting = Atomic(false)
+    private let isCompacting = Atomic(false)
+    /// Reads the present store.
+    private let reader: Mutex<StoreReader>
+    /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
+    private let reads = WorkThread()
+    /// Answers that wait, without their payloads, until their sessions have read more.
+    private let postponed = Mutex<[SessionID: [Answer]]>([:])
+
+    /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
+    private static let openByteCountMax = 8 << 20
+    private static let markIntervalMilliseconds: UInt64 = 1000
+
+    private struct State {
+        var core: QueueCore
+        var files: StoreFiles
+        /// Answers that wait for a group to be written or synced, in the order in which they were decided.
+        var held: [Answer] = []
+        /// The newest group, by counter, that is written, and that is acknowledged as synced.
+        var written: UInt64 = 0
+        var synced: UInt64 = 0
+        /// The newest group that an answer waits to see synced.
+        var syncWanted: UInt64 = 0
+        /// Why nothing is changed until the store is rebuilt.
+        var failure: String?
+        /// The first session that the core knows; older ones ended with the core before it.
+        var firstSession: SessionID = 0
+        var isDraining = false
+        /// Whether the mark or the interval of the weaker mode is due.
+        var isTimeDue = false
+        /// Commands whose bytes could not be read, for the next tick.
+        var putOff: [Command] = []
+        var isCommitterIdle = false
+        var isStopping = false
+        var hasStopped = false
+
+        var hasWork: Bool { core.hasEffects || syncWanted > synced || isTimeDue }
+
+        mutating func takePutOff() -> [Command] {
+            defer { putOff = [] }
+            return putOff
+        }
+    }
+
+    init(_ settings: BrokerSettings, files: StoreFiles, logger: Logger) {
+        self.settings = settings
+        self.logger = logger
+        self.reader = Mutex(files.reader)
+        self.monitor = Monitor(State(core: Self.makeCore(settings, files), files: files))
+        WorkThread.start { [self] in runCommitter() }
+    }
+
+    private static func makeCore(_ settings: BrokerSettings, _ files: StoreFiles) -> QueueCore {
+        defer { files.releaseIndex() }
+        var configuration = settings.core
+        configuration.seed = .random(in: .min ... .max)
+        return QueueCore(
+            configuration: configuration,
+            index: files.index,
+            epoch: files.epoch,
+            storeKey: files.identity.key,
+            now: BrokerClock.now()
+        )
+    }
+
+    // MARK: Sessions
+
+    func openSession(_ sink: any SessionSink, _ settings: SessionSettings) -> SessionID {
+        let id = sessions.add(sink)
+        perform([.openSession(id, settings)])
+        return id
+    }
+
+    func closeSession(_ id: SessionID) {
+        sessions.remove(id)
+        postponed.withLock { $0[id] = nil }
+        perform([.closeSession(id)])
+    }
+
+    /// Whether a session holds a lease or waits for an answer.
+    func isBusy(_ id: SessionID) -> Bool {
+        monitor.withLock { state in
+            state.core.isBusy(id) || state.held.contains { $0.session == id }
+        }
+    }
+
+    /// What the queue holds, for the start log.
+    var counts: TaskCounts { monitor.withLock { $0.core.index.counts } }
+
+    // MARK: Deciding
+
+    /// Decides a burst of commands under one lock.
+    func perform(_ commands: [Command]) {
+        let now = BrokerClock.now()
+        var needing: [Command] = []
+        let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.failure != nil }) {
+            state -> [Answer] in
+            if let failure = state.failure { return commands.compactMap { Self.refuse($0, failure, settings) } }
+            // A burst belongs to one session.
+            if let session = commands.first?.session, session < state.firstSession { return [] }
+            for command in commands {
+                if !state.core.decide(command, now: now).isEmpty {
+                    needing.append(command)
+                }
+            }
+            return collect(&state)
+        }
+        release(ready)
+        for command in needing { reads.submit { [self] in performWithReads(command) } }
+    }
+
+    /// Decides a command that needs stored bytes: they are read outside the lock, and read again if something came between.
+    private func performWithReads(_ command: Command) {
+        var fetched: [Fetch: Fetched] = [:]
+        while true {
+            let now = BrokerClock.now()
+            let (missing, ready) = monitor.withLock { state -> ([Fetch], [Answer]) in
+                if let failure = state.failure {
+                    return ([], [Self.refuse(command, failure, settings)].compactMap { $0 })
+                }
+                if let session = command.session, session < state.firstSession { return ([], []) }
+                let missing = state.core.decide(command, fetched: fetched, now: now)
+                return (missing, collect(&state))
+            }
+            release(ready)
+            if missing.isEmpty { return }
+            awaitStored(missing)
+            do throws(StorageError) {
+                let reader = reader.withLock { $0 }
+                fetched.merge(try reader.fetch(missing)) { $1 }
+            } catch {
+                return putOff(command, because: error)
+            }
+        }
+    }
+
+    /// Waits until the groups that hold the bytes are in the store: a task that was stored or moved just now is not.
+    private func awaitStored(_ fetches: [Fetch]) {
+        let groups = fetches.compactMap(\.group)
+        monitor.withLock(when: { state in
+            state.failure != nil || state.hasStopped
+                || groups.allSatisfy { $0.epoch != state.core.epoch || $0.counter <= state.written }
+        }) { _ in }
+    }
+
+    /// What cannot be read may be intact: a request is refused, the end of a session is tried again with the next tick.
+    private func putOff(_ command: Command, because error: StorageError) {
+        logger.error("the store cannot be read", metadata: ["error": "\(error)"])
+        switch command {
+        case .request(let session, let id, _, _):
+            let refusal = TQError(
+                .readOnly, "Nothing was done, because the store cannot be read: \(error). Try again.",
+                retryAfterMilliseconds: 1000)
+            sessions[session]?.deliver([(id, .error(refusal))])
+        case .closeSession: monitor.withLock { $0.putOff.append(command) }
+        default: break
+        }
+    }
+
+    /// The answer to a request while nothing may change: health is served, everything else waits for the rebuild.
+    private static func refuse(_ command: Command, _ failure: String, _ settings: BrokerSettings) -> Answer? {
+        guard case .request(let session, let id, _, let request) = command else { return nil }
+        let reply: Reply =
+            switch request {
+            case .ping: .done
+            case .health:
+                .health(
+                    Health(
+                        status: .readOnly,
+                        reason: failure,
+                        syncIntervalMilliseconds: settings.syncIntervalMilliseconds,
+                        version: settings.core.version
+                    ))
+            default:
+                .error(
+                    TQError(
+                        .readOnly,
+                        "The broker changes nothing until its store is rebuilt: \(failure). Try again in a second.",
+                        retryAfterMilliseconds: 1000))
+            }
+        return Answer(session: session, request: id, reply: reply, writtenThrough: 0, syncedThrough: 0)
+    }
+
+    /// Takes the core's answers: those that may leave now are returned, the others are held.
+    private func collect(_ state: inout State) -> [Answer] {
+        for notice in state.core.takeNotices() { log(notice) }
+        var ready: [Answer] = []
+        for answer in state.core.takeAnswers() {
+            if answer.writtenThrough <= state.written, answer.syncedThrough <= state.synced {
+                ready.append(answer)
+            } else {
+                state.syncWanted = max(state.syncWanted, answer.syncedThrough)
+                state.held.append(answer)
+            }
+        }
+        if state.isCommitterIdle, state.hasWork {
+            state.isCommitterIdle = false
+            monitor.wakeAll()
+        }
+        return ready
+    }
+
+    /// Takes the held answers that may leave now.
+    private func takeReady(_ state: inout State) -> [Answer] {
+        let (written, synced) = (state.written, state.synced)
+        var ready: [Answer] = []
+        var waiting: [Answer] = []
+        for answer in state.held {
+            if answer.writtenThrough <= written, answer.syncedThrough <= synced {
+                ready.append(answer)
+            } else {
+                waiting.append(answer)
+            }
+        }
+        state.held = waiting
+        return ready
+    }
+
+    private func log(_ notice: Notice) {
+        switch notice {
+        case .leaseLapsed(let task, let worker, let crashes):
+            logger.warning(
+                "a lease ended without a word from its holder",
+                metadata: ["task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)"])
+        case .workerLost(let name, let leases):
+            logger.warning("a silent worker was given up", metadata: ["worker": "\(name)", "leases": "\(leases)"])
+        case .deadLettered(let task, let reason):
+            logger.warning("a task became a dead letter", metadata: ["task_id": "\(task)", "reason": "\(reason.name)"])
+        case .damagedRecord(let text):
+            logger.error("a stored record is damaged", metadata: ["record": "\(text)"])
+        }
+    }
+
+    // MARK: Committing
+
+    /// What the committer does in one turn.
+    private struct Turn {
+        /// The group to write; `nil` when only a sync or the mark is due.
+        var effects: EffectBatch?
+        /// The newest group, by counter, that is written after this turn.
+        var through: UInt64
+        /// Whether an answer waits for a sync.
+        var needsSync: Bool
+        /// Whether answers can leave between write and sync: deliveries of tasks that were synced before.
+        var isSplit: Bool
+        var files: StoreFiles
+    }
+
+    private func runCommitter() {
+        var times = CommitTimes(BrokerClock.now().monotonicMilliseconds)
+        while let turn = nextTurn() {
+            do throws(StorageError) {
+                try commit(turn, &times)
+            } catch {
+                guard rebuild(after: error) else { break }
+            }
+        }
+        monitor.withLock { $0.hasStopped = true }
+        monitor.wakeAll()
+    }
+
+    private struct CommitTimes {
+        var sync: UInt64
+        var mark: UInt64
+
+        init(_ now: UInt64) { (sync, mark) = (now, now) }
+    }
+
+    private func nextTurn() -> Turn? {
+        monitor.withLock(when: { $0.hasWork || $0.isStopping || !$0.isCommitterIdle }) { state in
+            if !state.hasWork {
+                state.isCommitterIdle = true
+                if state.isStopping { return nil }
+            }
+            state.isTimeDue = false
+            let effects = state.core.hasEffects ? state.core.closeGroup() : nil
+            let through = effects?.group.counter ?? state.written
+            let synced = state.synced
+            return Turn(
+                effects: effects,
+                through: through,
+                needsSync: state.syncWanted > synced,
+                isSplit: state.held.contains { $0.syncedThrough <= synced && $0.writtenThrough <= through },
+                files: state.files
+            )
+        }
+    }
+
+    private func commit(_ turn: Turn, _ times: inout CommitTimes) throws(StorageError) {
+        let log = turn.files.log
+        let isInterval = settings.syncIntervalMilliseconds > 0
+        var needsSync = turn.needsSync && !isInterval
+        if let effects = turn.effects {
+            let isTogether = needsSync && !turn.isSplit
+            try log.commit(effects, sync: isTogether)
+            advance(written: turn.through, synced: isTogether || isInterval ? turn.through : 0)
+            if isTogether { needsSync = false }
+        }
+        let now = BrokerClock.now().monotonicMilliseconds
+        if isInterval, now >= times.sync + UInt64(settings.syncIntervalMilliseconds) {
+            needsSync = true
+            times.sync = now
+        }
+        if needsSync {
+            try log.sync()
+            advance(written: turn.through, synced: turn.through)
+        }
+        if now >= times.mark + Self.markIntervalMilliseconds {
+            try turn.files.writeMark()
+            times.mark = now
+        }
+    }
+
+    /// Lets the answers leave that waited for a group.
+    private func advance(written: UInt64, synced: UInt64) {
+        let ready = monitor.withLock { state in
+            state.written = max(state.written, written)
+            state.synced = max(state.synced, synced)
+            return takeReady(&state)
+        }
+        monitor.wakeAll()
+        release(ready)
+    }
+
+    // MARK: Replying
+
+    /// Hands answers to their sessions; those that lack bytes which are not in memory go through the reading thread.
+    private func release(_ answers: [Answer]) {
+        guard !answers.isEmpty else { return }
+        var replies = SessionReplies()
+        var lacking: [Answer] = []
+        let completion = AnswerCompletion(reader.withLock { $0 })
+        for answer in answers {
+            if case .nothing = answer.missing {
+                replies.append(answer.reply, to: answer)
+            } else if !postpones(answer) {
+                if let reply = completion.cachedReply(to: answer) {
+                    replies.append(reply, to: answer)
+                } else {
+                    lacking.append(answer)
+                }
+            }
+        }
+        replies.deliver(to: sessions)
+        if !lacking.isEmpty { reads.submit { [self, lacking] in complete(lacking) } }
+    }
+
+    private func complete(_ answers: [Answer]) {
+        let completion = AnswerCompletion(reader.withLock { $0 })
+        for answer in answers where !postpones(answer) {
+            let (reply, damaged) = completion.reply(to: answer)
+            for lease in damaged { performWithReads(.damagedPayload(lease)) }
+            giveCreditBack(for: answer, reply)
+            if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
+            // One by one, so that a session is seen to be congested before the next bytes are read for it.
+            sessions[answer.session]?.deliver([(answer.request, reply)])
+        }
+    }
+
+    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
+    private func giveCreditBack(for answer: Answer, _ reply: Reply) {
+        guard case .payloads(let places) = answer.missing, case .delivery(let stream, let deliveries) = reply,
+            places.count > deliveries.count
+        else { return }
+        let count = UInt32(places.count - deliveries.count)
+        logger.warning("tasks were not delivered: damaged, ended meanwhile, or not readable", metadata: ["tasks": "\(count)"])
+        // No client uses request 0, so nobody is told when the stream is closed by now.
+        performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
+    }
+
+    // MARK: Slow readers
+
+    /// Keeps an answer without its payloads while its session is congested, and drops it when the session has ended.
+    private func postpones(_ answer: Answer) -> Bool {
+        guard let sink = sessions[answer.session] else { return true }
+        guard sink.isCongested else { return false }
+        postponed.withLock { $0[answer.session, default: []].append(answer) }
+        // It may have caught up, or ended, since it was asked.
+        if !sink.isCongested || sessions[answer.session] == nil { resume(answer.session) }
+        return true
+    }
+
+    /// Goes on with a session that has read what it was sent.
+    func resume(_ session: SessionID) {
+        guard let answers = postponed.withLock({ $0.removeValue(forKey: session) }) else { return }
+        reads.submit { [self] in complete(answers) }
+    }
+
+    // MARK: Time
+
+    /// Tells the core that time has passed; call it about twenty times a second.
+    func tick() {
+        // When the reading thread is behind, one waiting tick is enough.
+        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        reads.submit { [self] in
+            isTickWaiting.store(false, ordering: .relaxed)
+            performWithReads(.tick)
+            for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
+            if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
+            if settings.syncIntervalMilliseconds > 0 { makeTimeDue() }
+        }
+    }
+
+    private func makeTimeDue() {
+        monitor.withLock { state in
+            state.isTimeDue = true
+            state.isCommitterIdle = false
+        }
+        monitor.wakeAll()
+    }
+
+    /// Compares the free space of the disk with the reserve; call it about once a second.
+    func watchDisk() {
+        makeTimeDue()
+        guard let free = StoreFiles.freeBytes(settings.dataDirectory) else { return }
+        let isLow = free < settings.diskReserveBytes
+        if isLow != monitor.withLock({ $0.core.isDiskLow }) {
+            let metadata: Logger.Metadata = ["free_bytes": "\(free)", "reserve_bytes": "\(settings.diskReserveBytes)"]
+            if isLow {
+                logger.error("the disk is nearly full: submits are refused, completions go on", metadata: metadata)
+            } else {
+                logger.notice("the disk has room again: submits are taken", metadata: metadata)
+            }
+        }
+        perform([.disk(isLow: isLow)])
+    }
+
+    /// Gives the disk space of expired outcomes back, on a thread of its own; call it about once an hour.
+    func compact() {
+        guard isCompacting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        WorkThread.start { [self] in
+            defer { isCompacting.store(false, ordering: .relaxed) }
+            let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
+            do throws(StorageError) {
+                try files.reclaimExpired(through: bucket)
+            } catch where error.kind != .closed {
+                logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
+            } catch {
+                // The broker stopped or rebuilds: the next turn does it.
+            }
+        }
+    }
+
+    // MARK: Failure
+
+    /// After a failed write or sync nothing is guessed: everybody who waits is told that the outcome is unknown, and the
+    /// store is opened and recovered anew until that works.
+    ///
+    /// - Returns: `false` when the broker is stopped before it works.
+    private func rebuild(after error: StorageError) -> Bool {
+        logger.critical("a write failed: nothing is changed until the store is rebuilt", metadata: ["error": "\(error)"])
+        let (held, files) = monitor.withLock { state -> ([Answer], StoreFiles) in
+            state.failure = error.description
+            defer { state.held = [] }
+            return (state.held, state.files)
+        }
+        monitor.wakeAll()
+        for answer in held { answerUnknown(answer, error) }
+        files.close()
+        while !monitor.withLock({ $0.isStopping }) {
+            sleep(1)
+            do throws(StorageError) {
+                serve(try StoreFiles(settings))
+                logger.notice("the store was rebuilt: serving again")
+                return true
+            } catch {
+                logger.error("the store cannot be rebuilt yet", metadata: ["error": "\(error)"])
+            }
+        }
+        return false
+    }
+
+    private func answerUnknown(_ answer: Answer, _ error: StorageError) {
+        // Nobody asked for a delivery: its stream ends with the connection.
+        if case .delivery = answer.reply { return }
+        let unknown = TQError(
+            .outcomeUnknown,
+            "The broker could not store this (\(error.description)): it may have happened or not. "
+                + "Repeat it with the same idempotency key.",
+            retryAfterMilliseconds: 1000)
+        sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
+    }
+
+    /// Goes on with a rebuilt store; its core knows no session, so that clients connect again.
+    private func serve(_ files: StoreFiles) {
+        reader.withLock { $0 = files.reader }
+        let ended = monitor.withLock { state in
+            state.core = Self.makeCore(settings, files)
+            if state.isDraining { _ = state.core.decide(.drain, now: BrokerClock.now()) }
+            state.files = files
+            (state.written, state.synced, state.syncWanted) = (0, 0, 0)
+            state.failure = nil
+            let (ended, next) = sessions.removeAll()
+            state.firstSession = next
+            return ended
+        }
+        for sink in ended { sink.disconnect() }
+    }
+
+    // MARK: Stopping
+
+    /// Refuses new work; what runs may end.
+    func drain() {
+        monitor.withLock { $0.isDraining = true }
+        perform([.drain])
+    }
+
+    /// Whether no worker holds a task and nobody waits for the disk.
+    var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 && $0.held.isEmpty } }
+
+    /// Commits what is decided, notes how far that is, and closes the store.
+    func stop() {
+        reads.stop()
+        monitor.withLock { $0.isStopping = true }
+        monitor.wakeAll()
+        monitor.withLock(when: { $0.hasStopped }) { state in
+            guard state.failure == nil else { return }
+            do throws(StorageError) {
+                try state.files.log.sync()
+                try state.files.writeMark()
+            } catch {
+                logger.error("the last sync failed", metadata: ["error": "\(error)"])
+            }
+            state.files.close()
+        }
+    }
+}
+
+extension Command {
+    /// Whose command it is; `nil` for the broker's own.
+    fileprivate var session: SessionID? {
+        switch self {
+        case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
+        case .tick, .clean, .damagedPayload, .disk, .drain: nil
+        }
+    }
+}
+
+extension Fetch {
+    /// The group that stored it, where that matters: what is read soon after it was decided.
+    fileprivate var group: GroupID? {
+        switch self {
+        case .task(let segment, _), .segment(let segment): segment.group
+        case .transitions(let group): group
+        case .deadLetter, .locators: nil
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import ByteStore
+import Glibc
+import QueueCore
+import Storage
+import TQModel
+
+/// The data directory of a broker: the lock, the store, and the high-water mark beside it.
+final class StoreFiles {
+    let log: CommitLog
+    let reader: StoreReader
+    let identity: StoreIdentity
+    let epoch: UInt32
+    private(set) var index: DurableIndex
+    private let store: RocksDBStorage
+    private let mark: HighWaterMark
+
+    /// Opens the store, recovers it, and raises its epoch.
+    ///
+    /// - Throws: What is wrong with the store, and the way out; a damaged store is left as it is.
+    init(_ settings: BrokerSettings) throws(StorageError) {
+        let markPath = settings.dataDirectory + "/mark"
+        let knownMark = try HighWaterMark.read(markPath)
+        var options = RocksDBOptions()
+        options.memtableBytes = settings.memtableBytes
+        store = try RocksDBStorage.open(path: settings.dataDirectory + "/db", options: options)
+        do throws(StorageError) {
+            let recovered = try Recovery.recover(from: store, mark: knownMark)
+            let wall = BrokerClock.now().wallMilliseconds
+            identity = recovered?.identity ?? Self.makeIdentity(createdWallMilliseconds: wall)
+            index = recovered?.index ?? DurableIndex()
+            epoch = (recovered?.epoch ?? 0) + 1
+            guard epoch <= GroupID.epochMax else {
+                throw StorageError(.invalid, "The store was started \(epoch) times, which is its limit.")
+            }
+            let cache = PayloadCache(byteCountMax: settings.payloadCacheBytes)
+            log = CommitLog(store: store, position: recovered?.position ?? LogPosition(), cache: cache)
+            try log.begin(epoch: epoch, index: index, identity: recovered == nil ? identity : nil)
+            reader = StoreReader(store: store, cache: cache, storeKey: identity.key)
+            mark = try HighWaterMark(markPath, initial: Self.mark(identity, log.synced))
+            try mark.write(Self.mark(identity, log.synced))
+        } catch {
+            store.close()
+            throw error
+        }
+    }
+
+    /// Notes durably how far the store is synced; a store that has less at the next start has lost something.
+    func writeMark() throws(StorageError) { try mark.write(Self.mark(identity, log.synced)) }
+
+    /// Forgets what recovery found, once the core has it.
+    func releaseIndex() { index = DurableIndex() }
+
+    /// Gives the disk space of expired outcomes back; may take long, and disturbs nobody.
+    func reclaimExpired(through bucket: ExpiryBucket) throws(StorageError) {
+        try Compaction.reclaimExpired(in: store, through: bucket)
+    }
+
+    func close() { store.close() }
+
+    private static func mark(_ identity: StoreIdentity, _ position: LogPosition) -> Mark {
+        Mark(storeID: identity.id, syncedSequence: position.sequence, runningHash: position.runningHash)
+    }
+
+    private static func makeIdentity(createdWallMilliseconds: UInt64) -> StoreIdentity {
+        var random = SystemRandomNumberGenerator()
+        return StoreIdentity(
+            id: UInt128.random(in: 1 ... .max, using: &random),
+            key: StoreKey(high: random.next(), low: random.next()),
+            createdWallMilliseconds: createdWallMilliseconds
+        )
+    }
+
+    /// How many bytes of the disk of a directory are free for the broker.
+    static func freeBytes(_ directory: String) -> UInt64? {
+        var status = statvfs()
+        guard statvfs(directory, &status) == 0 else { return nil }
+        return UInt64(status.f_bavail) * UInt64(status.f_frsize)
+    }
+}

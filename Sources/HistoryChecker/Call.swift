@@ -1,0 +1,50 @@
+public import TQModel
+
+/// What a client asks of the broker; a batch is recorded as one call per item.
+public enum Call: Hashable, Sendable {
+    case submit(SubmitCall)
+    /// Takes tasks from any of the queues. Unasked deliveries are recorded as claims, invoked when the credit was given.
+    case claim(queues: [QueueNumber])
+    case complete(LeaseHandle, result: Digest)
+    case fail(LeaseHandle, isPermanent: Bool, retryAfterMilliseconds: UInt64?)
+    case release(LeaseHandle, delayMilliseconds: UInt64)
+    /// A duration of 0 takes the one that the lease was given with.
+    case renew(LeaseHandle, leaseMilliseconds: UInt32)
+    case cancel(TaskID)
+    case redrive(TaskID)
+    case status(TaskID)
+    case result(TaskID)
+}
+
+/// A task as it is submitted, as far as the invariants speak of it.
+public struct SubmitCall: Hashable, Sendable {
+    public var queue: QueueNumber
+    public var key: KeyNumber?
+    public var rank: Rank
+    /// Best made unlike every other payload of the history, so that a task with an unknown outcome can be recognised.
+    public var payload: Digest
+    /// Milliseconds since 1970 before which the task must not be delivered; 0 for none.
+    public var notBeforeWallMilliseconds: UInt64
+    /// Attempts after the first.
+    public var retriesMax: UInt16
+    /// Crashes that quarantine the task; 0 for never.
+    public var crashesMax: UInt16
+
+    public init(
+        queue: QueueNumber,
+        key: KeyNumber? = nil,
+        rank: Rank = Priority.normal.rank,
+        payload: Digest,
+        notBeforeWallMilliseconds: UInt64 = 0,
+        retriesMax: UInt16 = Defaults.retriesMax,
+        crashesMax: UInt16 = Defaults.crashesMax
+    ) {
+        self.queue = queue
+        self.key = key
+        self.rank = rank
+        self.payload = payload
+        self.notBeforeWallMilliseconds = notBeforeWallMilliseconds
+        self.retriesMax = retriesMax
+        self.crashesMax = crashesMax
+    }
+}

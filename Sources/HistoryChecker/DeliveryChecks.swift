@@ -1,0 +1,188 @@
+import TQModel
+
+extension Checker {
+    mutating func returnClaim(_ queues: [QueueNumber], _ operation: OpenOperation, _ outcome: Outcome) {
+        openClaims -= 1
+        switch outcome {
+        case .delivered(let deliveries):
+            for delivery in deliveries { deliver(delivery, from: queues, operation) }
+            for delivery in deliveries { tokens.raise(to: delivery.lease.token) }
+        case .unknown: lostClaims.append(operation.invoked)
+        case .refused: break
+        case .submitted, .done, .observed: reportMismatch(operation)
+        }
+    }
+
+    private mutating func deliver(_ delivery: Delivered, from queues: [QueueNumber], _ operation: OpenOperation) {
+        checkToken(delivery.lease, operation)
+        guard let slot = slot(of: delivery.lease.task, payload: delivery.payload) else { return }
+        checkPayload(slot, delivery.payload)
+        if let spec = tasks[slot].spec, !queues.contains(spec.queue) {
+            report(
+                .bytes,
+                tasks[slot].id,
+                [tasks[slot].submitInvoked, operation.invoked],
+                "It came from a queue that is not its own"
+            )
+        }
+        let isRedriven = checkAfterEnd(slot, delivery, operation)
+        checkStartTime(slot, delivery)
+        let lease = LeaseRecord(delivery, operation, returned: position, now)
+        if let newest = tasks[slot].lease, newest.token > lease.token {
+            acceptLate(slot, lease, newest: newest)
+        } else {
+            checkNewest(slot, lease, isRedriven: isRedriven)
+            if let sentence = order?.check(tasks[slot], claim: operation, queues) {
+                report(.order, tasks[slot].id, [tasks[slot].submitInvoked, operation.invoked], sentence)
+            }
+        }
+        checkLimit(slot, lease)
+        let touched = operation.time.monotonicMilliseconds
+        tasks[slot].firstTouched = min(tasks[slot].firstTouched ?? touched, touched)
+    }
+
+    private mutating func checkToken(_ lease: LeaseHandle, _ operation: OpenOperation) {
+        let floor = operation.tokenFloor
+        let isNew = tokens.insert(lease.token)
+        if tokens.isLong { tokens.forget(upTo: lowestFloor(with: floor)) }
+        if !isNew {
+            report(.fencing, lease.task, [operation.invoked], "Token \(lease.token) was delivered twice")
+        } else if lease.token <= floor {
+            report(.fencing, lease.task, [operation.invoked], "Token \(lease.token) came after token \(floor)")
+        }
+    }
+
+    private func lowestFloor(with floor: LeaseToken) -> LeaseToken {
+        open.values.reduce(floor) { lowest, operation in
+            if case .claim = operation.call { min(lowest, operation.tokenFloor) } else { lowest }
+        }
+    }
+
+    /// Checks that the task had not ended, and returns whether it was a dead letter that must have been redriven.
+    private mutating func checkAfterEnd(_ slot: Int, _ delivery: Delivered, _ operation: OpenOperation) -> Bool {
+        guard let end = tasks[slot].end else { return false }
+        let isAfter = end.token.map { delivery.lease.token > $0 } ?? (operation.invoked > end.known)
+        guard isAfter else { return false }
+        if end.state == .deadLetter, tasks[slot].canBeRedriven {
+            tasks[slot].end = nil
+            return true
+        }
+        let sentence = "Delivered with token \(delivery.lease.token), but it is \(end.state.name)"
+        report(.noDeliveryAfterEnd, tasks[slot].id, [end.known, operation.invoked], sentence)
+        return false
+    }
+
+    private mutating func checkStartTime(_ slot: Int, _ delivery: Delivered) {
+        let record = tasks[slot]
+        let slack = rules.slackMilliseconds
+        if let start = record.spec?.notBeforeWallMilliseconds, start > 0 {
+            let latest = wallPeaks.latest(since: record.submitInvoked)
+            if latest.later(by: slack) < start {
+                let sentence = "Delivered \(start - latest) ms before its start time"
+                report(.startTime, record.id, [record.submitInvoked], sentence)
+            }
+        }
+        // A redriven task need not wait.
+        if let pause = record.pause, record.redrives == 0, delivery.lease.token > pause.token,
+            now.monotonicMilliseconds.later(by: slack) < pause.until.monotonicMilliseconds,
+            wallPeaks.latest(since: pause.invoked).later(by: slack) < pause.until.wallMilliseconds
+        {
+            let early = pause.until.monotonicMilliseconds - now.monotonicMilliseconds
+            report(.startTime, record.id, [pause.invoked], "Delivered \(early) ms before its pause was over")
+        }
+    }
+
+    private mutating func checkLimit(_ slot: Int, _ lease: LeaseRecord) {
+        guard let limit = tasks[slot].attemptsMax(rules), lease.attempt > limit else { return }
+        report(.attempts, tasks[slot].id, [lease.claimInvoked], "Attempt \(lease.attempt) of at most \(limit)")
+    }
+}
+
+extension Checker {
+    /// A delivery with the highest token of its task.
+    private mutating func checkNewest(_ slot: Int, _ lease: LeaseRecord, isRedriven: Bool) {
+        let record = tasks[slot]
+        if let previous = record.lease, isCertainlyValid(previous, of: record, at: now.monotonicMilliseconds) {
+            let sentence = "Delivered with token \(lease.token) while the lease with token \(previous.token) was valid"
+            report(.oneLease, record.id, [previous.claimReturned, lease.claimInvoked], sentence)
+        }
+        let before = attemptsBegun(record)
+        if before.count > 1 { tasks[slot].isCountUncertain = true }
+        if isRedriven || (lease.attempt <= before.lowerBound && record.canBeRedriven) {
+            tasks[slot].redrivesUsed += 1
+        } else if lease.attempt <= before.lowerBound {
+            let sentence = "Attempt \(lease.attempt) came after attempt \(record.lease?.attempt ?? 0)"
+            report(.attempts, record.id, [record.lease?.claimReturned ?? -1, lease.claimInvoked], sentence)
+        } else if lease.attempt > before.upperBound + 1 {
+            let gap = AttemptGap(
+                task: record.id,
+                above: record.lease?.token ?? LeaseToken(rawValue: 0),
+                below: lease.token,
+                missing: lease.attempt - before.upperBound - 1,
+                returned: position
+            )
+            gaps.append(gap)
+        }
+        tasks[slot].lease = lease
+    }
+
+    /// A delivery whose reply was slower than that of a newer one.
+    private mutating func acceptLate(_ slot: Int, _ lease: LeaseRecord, newest: LeaseRecord) {
+        let record = tasks[slot]
+        let isUndone = isUndoable(lease)
+        if isCertainlyValid(lease, of: record, at: newest.returnedMilliseconds) {
+            let sentence = "Delivered with token \(newest.token) while the lease with token \(lease.token) was valid"
+            report(.oneLease, record.id, [newest.claimReturned, lease.claimInvoked], sentence)
+        }
+        let gap = gaps.lastIndex {
+            $0.task == record.id && $0.above < lease.token && lease.token < $0.below && $0.missing > 0
+        }
+        if let gap {
+            gaps[gap].missing -= 1
+        } else if !isUndone, record.redrives == 0, !record.isCountUncertain {
+            let sentence = "The delivery with token \(lease.token) did not count as an attempt"
+            report(.attempts, record.id, [lease.claimInvoked, newest.claimReturned], sentence)
+        }
+    }
+
+    /// The attempts that the broker can have counted at that event or later, but for lost claims and redrives.
+    func attemptsBegun(_ record: TaskRecord, since position: Int = .max) -> ClosedRange<Int> {
+        guard let lease = record.lease else { return 0...0 }
+        let isReleased = lease.ended.map { $0.by == .release && $0.returned < position } ?? false
+        let highest = isReleased ? lease.attempt - 1 : lease.attempt
+        let isMaybeLower = isReleased || lease.releases > 0 || isUndoable(lease)
+        let lowest = isMaybeLower ? lease.attempt - 1 : lease.attempt
+        return max(0, lowest)...max(0, highest)
+    }
+
+    /// Every attempt that was counted but not delivered must be a claim that was lost.
+    mutating func checkGaps() {
+        guard gaps.contains(where: { $0.missing > 0 }) else { return }
+        var lost = lostClaims
+        for operation in open.values { if case .claim = operation.call { lost.append(operation.invoked) } }
+        lost.sort()
+        for gap in gaps where gap.missing > 0 {
+            // Only the n-th lost claim needs a look: were it invoked too late, so were those after it.
+            guard lost.count < gap.missing || lost[gap.missing - 1] >= gap.returned else { continue }
+            let sentence =
+                "\(gap.missing) attempts were counted that no claim can have begun, before token \(gap.below)"
+            report(.attempts, gap.task, [gap.returned], sentence)
+        }
+        gaps = []
+    }
+}
+
+extension LeaseRecord {
+    init(_ delivery: Delivered, _ operation: OpenOperation, returned: Int, _ now: Now) {
+        self.token = delivery.lease.token
+        self.attempt = Int(delivery.attempt)
+        self.client = operation.client
+        self.claimInvoked = operation.invoked
+        self.claimReturned = returned
+        self.clockSet = returned
+        self.returnedMilliseconds = now.monotonicMilliseconds
+        self.durationMilliseconds = UInt64(delivery.leaseMilliseconds)
+        self.restartMilliseconds = durationMilliseconds
+        self.earliestLapse = operation.time.monotonicMilliseconds.later(by: durationMilliseconds)
+    }
+}

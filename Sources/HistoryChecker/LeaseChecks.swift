@@ -1,0 +1,228 @@
+import TQModel
+
+extension Checker {
+    /// Whether no order of decisions lets this lease have ended before that time.
+    func isCertainlyValid(_ lease: LeaseRecord, of record: TaskRecord, at monotonicMilliseconds: UInt64) -> Bool {
+        guard lease.endings == 0, record.cancels == 0, record.end == nil, !isUndoable(lease) else { return false }
+        guard sessionEnds[lease.client, default: -1] < lease.claimInvoked else { return false }
+        guard rules.leasesSurviveRestart || !stops.isStopped(since: lease.clockSet) else { return false }
+        let restart = lease.restartMilliseconds
+        let lapse = stops.lapse(lease.earliestLapse, setAt: lease.clockSet, restarting: restart)
+        return monotonicMilliseconds.later(by: rules.slackMilliseconds) < lapse
+    }
+
+    /// Whether a power cut can have undone the claim.
+    func isUndoable(_ lease: LeaseRecord) -> Bool {
+        !lease.isDurable && lease.claimInvoked < stops.lastPowerCut
+    }
+
+    mutating func invokeWithLease(_ operation: inout OpenOperation) {
+        guard let handle = operation.call.lease, let slot = tasks.slot(of: handle.task) else { return }
+        operation.isStale = (tasks[slot].lease?.token ?? handle.token) > handle.token
+        if tasks[slot].firstTouched == nil { tasks[slot].firstTouched = now.monotonicMilliseconds }
+        let isNewest = tasks[slot].lease?.token == handle.token
+        switch operation.call {
+        case .complete(_, let result):
+            tasks[slot].completions.append(PossibleCompletion(operation: operation.number, result: result))
+        case .fail(_, true, _): tasks[slot].permanentFailures += 1
+        case .renew(_, let milliseconds):
+            if isNewest { tasks[slot].lease?.beginRenewal(now, for: milliseconds) }
+            return
+        default: break
+        }
+        if isNewest { tasks[slot].lease?.count(operation.call, by: 1) }
+    }
+
+    mutating func returnWithLease(_ handle: LeaseHandle, _ operation: OpenOperation, _ outcome: Outcome) {
+        let slot = tasks.slot(of: handle.task)
+        switch outcome {
+        case .done:
+            guard let slot, let newest = tasks[slot].lease, handle.token <= newest.token else {
+                let sentence = "A lease with token \(handle.token) was accepted that was given to nobody"
+                return report(.fencing, handle.task, [operation.invoked], sentence)
+            }
+            if operation.isStale, !operation.call.isCompletion || tasks[slot].completion == nil {
+                let sentence = "Stale token \(handle.token) was accepted, the newest is \(newest.token)"
+                return report(.fencing, handle.task, [newest.claimReturned, operation.invoked], sentence)
+            }
+            accept(slot, handle, operation)
+        case .refused(let code):
+            guard let slot else { return }
+            refuse(slot, handle, operation)
+            checkRefusal(slot, handle, operation, code)
+        case .unknown: break
+        case .submitted, .delivered, .observed: reportMismatch(operation)
+        }
+    }
+
+    /// Takes back what the invocation of a refused call had made possible.
+    private mutating func refuse(_ slot: Int, _ handle: LeaseHandle, _ operation: OpenOperation) {
+        switch operation.call {
+        case .complete: tasks[slot].completions.removeAll { $0.operation == operation.number }
+        case .fail(_, true, _): tasks[slot].permanentFailures -= 1
+        case .renew:
+            if tasks[slot].lease?.token == handle.token { tasks[slot].lease?.renewals -= 1 }
+            return
+        default: break
+        }
+        if tasks[slot].lease?.token == handle.token { tasks[slot].lease?.count(operation.call, by: -1) }
+    }
+
+    private mutating func checkRefusal(
+        _ slot: Int,
+        _ handle: LeaseHandle,
+        _ operation: OpenOperation,
+        _ code: TQError.Code
+    ) {
+        let record = tasks[slot]
+        if code == .taskNotFound { checkMissing(slot, since: operation.invoked) }
+        guard code == .leaseLost, let lease = record.lease, lease.token == handle.token,
+            isCertainlyValid(lease, of: record, at: now.monotonicMilliseconds)
+        else { return }
+        let sentence = "The lease with token \(lease.token) was valid, but called lost"
+        report(.oneLease, record.id, [lease.claimReturned, operation.invoked], sentence)
+    }
+}
+
+extension Checker {
+    /// An acknowledged completion, failure, release or renewal.
+    private mutating func accept(_ slot: Int, _ handle: LeaseHandle, _ operation: OpenOperation) {
+        let isNewest = tasks[slot].lease?.token == handle.token
+        if isNewest { tasks[slot].lease?.isDurable = true }
+        checkOpposingEnd(slot, handle, operation)
+        switch operation.call {
+        case .complete(_, let result): acceptCompletion(slot, handle, result, operation)
+        case .fail(_, let isPermanent, let pause):
+            end(slot, handle, by: .failure, operation)
+            if isNewest, isPermanent || isLastAttempt(slot) {
+                tasks[slot].end = TaskEnd(state: .deadLetter, token: handle.token, known: position)
+            } else if let pause {
+                setPause(slot, handle, operation, pause)
+            }
+        case .release(_, let delay):
+            end(slot, handle, by: .release, operation)
+            if delay > 0 { setPause(slot, handle, operation, delay) }
+        case .renew(_, let milliseconds):
+            if isNewest {
+                checkNotEnded(slot, handle, operation)
+                tasks[slot].lease?.endRenewal(operation, for: milliseconds, at: position)
+            }
+        default: break
+        }
+    }
+
+    private mutating func acceptCompletion(
+        _ slot: Int,
+        _ handle: LeaseHandle,
+        _ result: Digest,
+        _ operation: OpenOperation
+    ) {
+        let record = tasks[slot]
+        if let first = record.completion {
+            if rules.completionMayRepeat, first.token == handle.token, first.result == result { return }
+            let sentence = "Completed twice, with tokens \(first.token) and \(handle.token)"
+            return report(.once, record.id, [first.returned, operation.invoked], sentence)
+        }
+        end(slot, handle, by: .completion, operation)
+        tasks[slot].completion = (handle.token, result, position)
+        tasks[slot].end = TaskEnd(state: .completed, token: handle.token, known: position)
+        if let newest = record.lease, newest.token > handle.token {
+            let sentence = "Completed with token \(handle.token), but delivered again with token \(newest.token)"
+            report(.noDeliveryAfterEnd, record.id, [newest.claimReturned, operation.invoked], sentence)
+        }
+    }
+
+    /// Checks that the task had not ended otherwise when the call was accepted.
+    private mutating func checkOpposingEnd(_ slot: Int, _ handle: LeaseHandle, _ operation: OpenOperation) {
+        guard let end = tasks[slot].end, tasks[slot].lease?.ended == nil || end.state == .cancelled else { return }
+        let isCertainlyOver = end.known < operation.invoked || (end.state == .cancelled && operation.call.isCompletion)
+        guard isCertainlyOver, end.state != .deadLetter || !tasks[slot].canBeRedriven else { return }
+        if end.state == .completed, operation.call.isCompletion, tasks[slot].completion == nil {
+            let sentence = "A completion was accepted, but it had been completed"
+            if rules.completionMayRepeat { return }
+            return report(.once, tasks[slot].id, [end.known, operation.invoked], sentence)
+        }
+        let sentence = "A lease was accepted, but it was \(end.state.name)"
+        report(.endStays, tasks[slot].id, [end.known, operation.invoked], sentence)
+    }
+
+    /// Ends the newest lease, which must not have ended before.
+    private mutating func end(
+        _ slot: Int,
+        _ handle: LeaseHandle,
+        by ending: LeaseRecord.Ending,
+        _ operation: OpenOperation
+    ) {
+        guard let lease = tasks[slot].lease, lease.token == handle.token else { return }
+        if let ended = lease.ended {
+            let sentence = "A \(ending.rawValue) was accepted after the \(ended.by.rawValue) of the same lease"
+            report(.fencing, handle.task, [ended.returned, operation.invoked], sentence)
+        }
+        tasks[slot].lease?.ended = (ending, position)
+    }
+
+    private mutating func checkNotEnded(_ slot: Int, _ handle: LeaseHandle, _ operation: OpenOperation) {
+        guard let ended = tasks[slot].lease?.ended, ended.returned < operation.invoked else { return }
+        let sentence = "A renewal was accepted after the \(ended.by.rawValue) of the same lease"
+        report(.fencing, handle.task, [ended.returned, operation.invoked], sentence)
+    }
+
+    /// Whether a failure of the newest delivery certainly used up the task's attempts.
+    private func isLastAttempt(_ slot: Int) -> Bool {
+        guard let spec = tasks[slot].spec, let lease = tasks[slot].lease, tasks[slot].redrives == 0 else {
+            return false
+        }
+        return !rules.crashesExtendAttempts && lease.attempt > Int(spec.retriesMax)
+    }
+
+    private mutating func setPause(
+        _ slot: Int,
+        _ handle: LeaseHandle,
+        _ operation: OpenOperation,
+        _ milliseconds: UInt64
+    ) {
+        let until = Now(
+            monotonicMilliseconds: operation.time.monotonicMilliseconds.later(by: milliseconds),
+            wallMilliseconds: operation.time.wallMilliseconds.later(by: milliseconds)
+        )
+        tasks[slot].pause = Pause(token: handle.token, invoked: operation.invoked, until: until)
+    }
+}
+
+extension Call {
+    /// The lease that is shown with the call.
+    var lease: LeaseHandle? {
+        switch self {
+        case .complete(let lease, _), .fail(let lease, _, _), .release(let lease, _), .renew(let lease, _): lease
+        case .submit, .claim, .cancel, .redrive, .status, .result: nil
+        }
+    }
+
+    var isCompletion: Bool {
+        if case .complete = self { true } else { false }
+    }
+}
+
+extension LeaseRecord {
+    mutating func count(_ call: Call, by change: Int) {
+        endings += change
+        if case .release = call { releases += change }
+    }
+
+    /// A renewal that may be decided from now on may make the lease end earlier.
+    mutating func beginRenewal(_ now: Now, for milliseconds: UInt32) {
+        renewals += 1
+        let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        restartMilliseconds = min(restartMilliseconds, duration)
+        earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
+    }
+
+    /// The last of several renewals decides, and nobody knows which that was when they overlapped.
+    mutating func endRenewal(_ operation: OpenOperation, for milliseconds: UInt32, at position: Int) {
+        renewals -= 1
+        defer { clockSet = position }
+        guard renewals == 0, clockSet < operation.invoked else { return }
+        let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        earliestLapse = operation.time.monotonicMilliseconds.later(by: duration)
+    }
+}

@@ -1,0 +1,140 @@
+import TQModel
+
+extension Checker {
+    mutating func returnSubmit(_ submit: SubmitCall, _ operation: OpenOperation, _ outcome: Outcome) {
+        switch outcome {
+        case .submitted(let id, let isDuplicate):
+            acknowledge(submit, id, isDuplicate: isDuplicate, operation)
+        case .refused: submits.refuse(submit)
+        case .unknown: break
+        case .delivered, .done, .observed: reportMismatch(operation)
+        }
+    }
+
+    private mutating func acknowledge(
+        _ submit: SubmitCall,
+        _ id: TaskID,
+        isDuplicate: Bool,
+        _ operation: OpenOperation
+    ) {
+        submits.resolve(submit)
+        var first = (position: operation.invoked, milliseconds: operation.time.monotonicMilliseconds)
+        if let name = SubmitLedger.KeyName(submit) {
+            first = checkKey(name, id, isDuplicate: isDuplicate, operation)
+        } else if isDuplicate {
+            report(.once, id, [operation.invoked], "A submit without idempotency key was called a duplicate")
+        }
+        guard let slot = tasks.slot(of: id) else {
+            var record = TaskRecord(
+                id: id,
+                submitInvoked: first.position,
+                submitMilliseconds: first.milliseconds,
+                known: position
+            )
+            record.spec = submit
+            record.payload = submit.payload
+            record.isSubmitAcknowledged = true
+            _ = tasks.add(record)
+            return
+        }
+        checkSameTask(slot, submit, operation)
+        if !tasks[slot].isSubmitAcknowledged, let seen = tasks[slot].payload { submits.unmatch(seen) }
+        tasks[slot].isSubmitAcknowledged = true
+        tasks[slot].submitInvoked = min(tasks[slot].submitInvoked, first.position)
+        if tasks[slot].spec == nil { tasks[slot].spec = submit }
+    }
+
+    /// Checks that the key always gives the same task, and returns where it was used first.
+    private mutating func checkKey(
+        _ name: SubmitLedger.KeyName,
+        _ id: TaskID,
+        isDuplicate: Bool,
+        _ operation: OpenOperation
+    ) -> (position: Int, milliseconds: UInt64) {
+        let own = (operation.invoked, operation.time.monotonicMilliseconds)
+        guard let record = submits.keys[name] else { return own }
+        let mayBeForgotten = rules.idempotencyWindowMilliseconds.map {
+            now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= record.firstMilliseconds.later(by: $0)
+        }
+        let here = position
+        if let first = record.id, first != id {
+            if !isDuplicate, mayBeForgotten == true {
+                submits.updateKey(name) { key in
+                    key = .init(
+                        submits: 1,
+                        firstInvoked: operation.invoked,
+                        firstMilliseconds: operation.time.monotonicMilliseconds
+                    )
+                    (key.id, key.createdReturned) = (id, here)
+                }
+                return own
+            }
+            report(.once, id, [record.firstInvoked, operation.invoked], "Its idempotency key had given task \(first)")
+        } else if isDuplicate, record.submits <= 1 {
+            report(.once, id, [operation.invoked], "The only submit with its idempotency key was called a duplicate")
+        } else if !isDuplicate, let created = record.createdReturned {
+            report(
+                .once,
+                id,
+                [created, operation.invoked],
+                "Two submits with one idempotency key were both called new"
+            )
+        }
+        submits.updateKey(name) { key in
+            if key.id == nil { key.id = id }
+            if !isDuplicate { key.createdReturned = here }
+        }
+        return (record.firstInvoked, record.firstMilliseconds)
+    }
+
+    /// Checks that an id which is known already belongs to this submit.
+    private mutating func checkSameTask(_ slot: Int, _ submit: SubmitCall, _ operation: OpenOperation) {
+        let record = tasks[slot]
+        let earlier = [record.submitInvoked, record.known, operation.invoked]
+        if record.isSubmitAcknowledged, let spec = record.spec {
+            let isSameKey = submit.key != nil && submit.key == spec.key && submit.queue == spec.queue
+            if !isSameKey { report(.once, record.id, earlier, "Two different submits got the same id") }
+        }
+        if let seen = record.payload, seen != submit.payload {
+            report(.bytes, record.id, earlier, "Submitted with payload \(submit.payload), seen with \(seen)")
+        }
+    }
+
+    /// The slot of a task that a reply or a dump tells of; `nil`, and a violation, when no submit can have made it.
+    mutating func slot(of id: TaskID, payload: Digest?) -> Int? {
+        if let slot = tasks.slot(of: id) { return slot }
+        var record = TaskRecord(id: id, submitInvoked: 0, submitMilliseconds: 0, known: position)
+        if let payload {
+            guard let match = submits.match(payload) else {
+                report(.once, id, [], "No submit can have made this task, with payload \(payload)")
+                return nil
+            }
+            record = TaskRecord(
+                id: id,
+                submitInvoked: match.invoked,
+                submitMilliseconds: match.milliseconds,
+                known: position
+            )
+            record.spec = match.spec
+            record.payload = payload
+        } else if submits.unmatched <= 0 {
+            report(.once, id, [], "No submit can have made this task")
+            return nil
+        }
+        return tasks.add(record)
+    }
+
+    mutating func checkPayload(_ slot: Int, _ payload: Digest) {
+        guard let expected = tasks[slot].payload else {
+            tasks[slot].payload = payload
+            return
+        }
+        guard payload != expected else { return }
+        report(
+            .bytes,
+            tasks[slot].id,
+            [tasks[slot].submitInvoked, tasks[slot].known],
+            "Its payload is \(expected), but \(payload) came out"
+        )
+    }
+}

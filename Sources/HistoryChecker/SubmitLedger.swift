@@ -1,0 +1,103 @@
+import TQModel
+
+/// Which submits can have made a task that no reply named, and what became of each idempotency key.
+struct SubmitLedger {
+    private var possible: [Digest: PossibleSubmits] = [:]
+    private(set) var keys: [KeyName: KeyRecord] = [:]
+    /// Submits under way or lost, less the tasks that were matched with one.
+    private(set) var unmatched = 0
+
+    struct KeyName: Hashable {
+        let queue: QueueNumber
+        let key: KeyNumber
+    }
+
+    struct KeyRecord {
+        /// Submits with this key that were not refused.
+        var submits = 0
+        let firstInvoked: Int
+        let firstMilliseconds: UInt64
+        var id: TaskID?
+        /// Where the task was acknowledged as new.
+        var createdReturned: Int?
+    }
+
+    mutating func invoke(_ submit: SubmitCall, at position: Int, _ now: Now) {
+        possible[submit.payload, default: PossibleSubmits(spec: submit, invoked: position, now)].add(submit)
+        unmatched += 1
+        guard let name = KeyName(submit) else { return }
+        let fresh = KeyRecord(firstInvoked: position, firstMilliseconds: now.monotonicMilliseconds)
+        keys[name, default: fresh].submits += 1
+    }
+
+    /// A submit was acknowledged or refused: it made no task that is not known.
+    mutating func resolve(_ submit: SubmitCall) {
+        unmatched -= 1
+        update(submit.payload) { $0.count -= 1 }
+    }
+
+    mutating func refuse(_ submit: SubmitCall) {
+        resolve(submit)
+        guard let name = KeyName(submit) else { return }
+        keys[name]?.submits -= 1
+        if let record = keys[name], record.submits <= 0, record.id == nil { keys[name] = nil }
+    }
+
+    /// Finds the submit that made a task with this payload, which no submit's reply has named; `nil` when none can have.
+    mutating func match(_ payload: Digest) -> PossibleSubmits? {
+        guard var entry = possible[payload], entry.matched < entry.count else { return nil }
+        entry.matched += 1
+        unmatched -= 1
+        possible[payload] = entry
+        return entry
+    }
+
+    /// Takes a match back: the submit's reply has now named the task.
+    mutating func unmatch(_ payload: Digest) {
+        guard possible[payload] != nil else { return }
+        update(payload) { $0.matched -= 1 }
+        unmatched += 1
+    }
+
+    private mutating func update(_ payload: Digest, _ change: (inout PossibleSubmits) -> Void) {
+        guard var entry = possible[payload] else { return }
+        change(&entry)
+        possible[payload] = entry.count <= 0 && entry.matched <= 0 ? nil : entry
+    }
+
+    mutating func updateKey(_ name: KeyName, _ change: (inout KeyRecord) -> Void) {
+        guard var record = keys[name] else { return }
+        change(&record)
+        keys[name] = record
+    }
+}
+
+extension SubmitLedger.KeyName {
+    init?(_ submit: SubmitCall) {
+        guard let key = submit.key else { return nil }
+        self.init(queue: submit.queue, key: key)
+    }
+}
+
+/// Submits of one payload that are under way or lost.
+struct PossibleSubmits {
+    /// What they all submit; `nil` when they differ.
+    private(set) var spec: SubmitCall?
+    /// The first of them.
+    let invoked: Int
+    let milliseconds: UInt64
+    var count = 0
+    /// Tasks that were seen and must be theirs.
+    var matched = 0
+
+    init(spec: SubmitCall, invoked: Int, _ now: Now) {
+        self.spec = spec
+        self.invoked = invoked
+        self.milliseconds = now.monotonicMilliseconds
+    }
+
+    mutating func add(_ submit: SubmitCall) {
+        if spec != submit { spec = nil }
+        count += 1
+    }
+}

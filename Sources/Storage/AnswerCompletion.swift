@@ -1,0 +1,83 @@
+import ByteStore
+public import QueueCore
+public import TQModel
+
+/// Puts stored bytes into replies that lack them.
+public struct AnswerCompletion: Sendable {
+    private let reader: StoreReader
+
+    public init(_ reader: StoreReader) { self.reader = reader }
+
+    /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.
+    public func reply(to answer: Answer) -> (reply: Reply, damaged: [LeaseHandle]) {
+        do throws(StorageError) {
+            switch answer.missing {
+            case .nothing: return (answer.reply, [])
+            case .payloads(let places): return deliveries(answer.reply, places)
+            case .ended(let id, let sequence, let ended, let asResult):
+                guard let task = try reader.endedTask(id, sequence, ended) else { return (answer.reply, []) }
+                return (asResult ? .result(task.asResult) : .status(task.status), [])
+            case .error(let group, let sequence):
+                guard case .status(var status) = answer.reply else { return (answer.reply, []) }
+                status.error = try reader.error(of: sequence, in: group)
+                return (.status(status), [])
+            case .deadLetters(let query, let after):
+                return (.deadLetters(try reader.deadLetters(query, after: after)), [])
+            }
+        } catch {
+            // A store that is closed for a rebuild is not damaged.
+            let code: TQError.Code = error.kind == .corruption ? .storageCorrupt : .readOnly
+            return (.error(TQError(code, error.description)), [])
+        }
+    }
+
+    /// The whole reply, when everything that it lacks is in memory.
+    public func cachedReply(to answer: Answer) -> Reply? {
+        switch (answer.missing, answer.reply) {
+        case (.nothing, let reply): return reply
+        case (.payloads(let places), .claimed(let deliveries)):
+            return cached(deliveries, places).map { .claimed($0) }
+        case (.payloads(let places), .delivery(let stream, let deliveries)):
+            return cached(deliveries, places).map { .delivery(stream: stream, $0) }
+        default: return nil
+        }
+    }
+
+    private func cached(_ deliveries: [Delivery], _ places: [PayloadPlace]) -> [Delivery]? {
+        var whole = deliveries
+        for index in whole.indices {
+            guard let payload = reader.cachedPayload(places[index]) else { return nil }
+            whole[index].payload = payload
+        }
+        return whole
+    }
+
+    private func deliveries(
+        _ reply: Reply,
+        _ places: [PayloadPlace]
+    ) -> (reply: Reply, damaged: [LeaseHandle]) {
+        var whole: [Delivery] = []
+        var damaged: [LeaseHandle] = []
+        let deliveries: [Delivery] =
+            switch reply {
+            case .claimed(let deliveries), .delivery(_, let deliveries): deliveries
+            default: []
+            }
+        whole.reserveCapacity(deliveries.count)
+        for (delivery, place) in zip(deliveries, places) {
+            guard let sequence = reader.sequence(of: delivery.lease.task) else { continue }
+            do throws(StorageError) {
+                // A segment that is gone means that the lease has ended meanwhile: there is nothing to deliver.
+                guard let payload = try reader.payload(place, of: sequence) else { continue }
+                var delivery = delivery
+                delivery.payload = payload
+                whole.append(delivery)
+            } catch {
+                // What cannot be read now comes back when its lease lapses.
+                if error.kind == .corruption { damaged.append(delivery.lease) }
+            }
+        }
+        if case .delivery(let stream, _) = reply { return (.delivery(stream: stream, whole), damaged) }
+        return (.claimed(whole), damaged)
+    }
+}

@@ -1,0 +1,163 @@
+public import ByteStore
+public import QueueCore
+import TQModel
+
+/// A committed batch as its followers see it.
+public struct CommittedBatch: Sendable {
+    public var position: LogPosition
+    public var previous: LogPosition
+    /// The batch as RocksDB wrote it.
+    public var image: [UInt8]
+
+    /// The store's time and the effects, read back from the bytes.
+    ///
+    /// Deletions of segments and transitions are in the effects' derived part, as whoever applies the batch computes them.
+    public func effects() throws(StorageError) -> EffectBatch {
+        let batch = try image.withRaw { image throws(StorageError) in try WriteBatch(copying: image) }
+        return try BatchDecoding.decode(batch)
+    }
+}
+
+/// Reads a batch back into effects: for followers, for the replay test and for inspectors.
+enum BatchDecoding {
+    static func decode(_ batch: WriteBatch) throws(StorageError) -> EffectBatch {
+        var decoder = Decoder()
+        try batch.forEach { operation throws(StorageError) in try decoder.take(operation) }
+        guard let effects = decoder.finished else {
+            throw StorageError(.corruption, "A batch has no header. Run 'tq-inspect verify'.")
+        }
+        return effects
+    }
+
+    private struct Decoder {
+        private var effects = EffectBatch(group: GroupID(rawValue: 0))
+        private var hasHeader = false
+        private var expired: [ExpiryBucket: [LocatorKey]] = [:]
+        private var deletedLocators: [LocatorKey] = []
+
+        var finished: EffectBatch? { hasHeader ? effects : nil }
+
+        mutating func take(_ operation: BatchOperation) throws(StorageError) {
+            switch operation {
+            case .put(let family, let key, let value): try put(family, key, value)
+            case .delete(let family, let key): try delete(family, key)
+            case .singleDelete(let family, let key):
+                switch family {
+                case .pending: effects.derived.deadSegments.append(try KeyReader.segment(key))
+                case .inProgress:
+                    effects.derived.deadTransitions.append(GroupID(rawValue: try KeyReader.number(key)))
+                default: break
+                }
+            case .deleteRange(let family, let lower, _): try deleteRange(family, lower)
+            }
+        }
+
+        private mutating func put(
+            _ family: Family,
+            _ key: UnsafeRawBufferPointer,
+            _ value: UnsafeRawBufferPointer
+        ) throws(StorageError) {
+            switch family {
+            case .default:
+                guard key.elementsEqual(KeyLayout.header) else { return }
+                let header = try HeaderRecord(value)
+                effects.group = header.group
+                effects.storeMilliseconds = header.storeMilliseconds
+                effects.nextSequence = header.nextSequence
+                hasHeader = true
+            case .pending: try putTable(try KeyReader.segment(key), value)
+            case .payload: try putPayloads(value)
+            case .inProgress:
+                effects.transitions = try TransitionTable.read(value, texts: &effects.texts)
+            case .completed: try putOutcomes(try KeyReader.outcomes(key), value)
+            case .deadLetter:
+                effects.deadLetters.append(try DeadLetterRecord.read(value, texts: &effects.texts))
+            case .index: try putIndex(key, value)
+            }
+        }
+
+        private mutating func putTable(_ key: SegmentKey, _ value: UnsafeRawBufferPointer) throws(StorageError) {
+            let rows = try PendingTable.read(value)
+            effects.segments.append(
+                SegmentSpan(
+                    key: key,
+                    firstTask: effects.tasks.count,
+                    taskCount: rows.count,
+                    firstBody: effects.bodies.count,
+                    bodyByteCount: rows.reduce(0) { $0 + Int($1.bodyByteCount) }
+                ))
+            effects.tasks.append(contentsOf: rows)
+        }
+
+        private mutating func putPayloads(_ value: UnsafeRawBufferPointer) throws(StorageError) {
+            for body in try PayloadRecord.read(value) {
+                guard body.isIntact else {
+                    throw StorageError(.corruption, "The payload of task \(body.sequence) is damaged.")
+                }
+                effects.bodies.append(contentsOf: value[body.payload])
+            }
+        }
+
+        private mutating func putOutcomes(
+            _ location: OutcomeLocation,
+            _ value: UnsafeRawBufferPointer
+        ) throws(StorageError) {
+            for entry in try OutcomeTable.read(value, at: location) {
+                var row = entry.row
+                row.result = EffectBatch.Span(
+                    offset: UInt32(effects.results.count), count: UInt32(entry.result.count))
+                effects.results.append(contentsOf: value[entry.result])
+                effects.outcomes.append(row)
+            }
+        }
+
+        private mutating func putIndex(
+            _ key: UnsafeRawBufferPointer,
+            _ value: UnsafeRawBufferPointer
+        ) throws(StorageError) {
+            switch key.first.map({ Unicode.Scalar($0) }) {
+            case "N": effects.names.append(try NameRecord.read(key: key, value: value))
+            case "W": effects.registeredWorkers.append(try WorkerRecord.read(key: key, value: value))
+            case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
+            case "L", "l": effects.derived.locators.append(try LocatorRecord.read(key: key, value: value))
+            case "C": effects.derived.counters.append(try CounterRecord.read(key: key, value: value))
+            default: break
+            }
+        }
+
+        private mutating func delete(_ family: Family, _ key: UnsafeRawBufferPointer) throws(StorageError) {
+            switch (family, key.first.map { Unicode.Scalar($0) }) {
+            case (.deadLetter, _):
+                let sequence = TaskSequence(try KeyReader.number(key))
+                // A redrive stores the task in the same batch; a purge would name its queue in the counter.
+                let queue = effects.tasks.last { $0.sequence == sequence }?.queue ?? 0
+                effects.removedDeadLetters.append(RemovedDeadLetter(sequence: sequence, queue: queue))
+            case (.index, "W"):
+                var reader = KeyReader(key)
+                _ = try reader.read(UInt8.self)
+                effects.removedWorkers.append(try reader.read())
+            case (.index, "L"), (.index, "l"): deletedLocators.append(try KeyReader.locator(key))
+            case (.index, "C"):
+                effects.derived.counters.append(CounterRow(key: try KeyReader.counter(key), value: 0))
+            default: break
+            }
+        }
+
+        private mutating func deleteRange(_ family: Family, _ lower: UnsafeRawBufferPointer) throws(StorageError) {
+            var reader = KeyReader(lower)
+            if family == .completed {
+                effects.expiredOutcomes.append(
+                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), locators: []))
+            } else if family == .index {
+                let letter: UInt8 = try reader.read()
+                let bucket = ExpiryBucket(rawValue: try reader.read())
+                if letter == UInt8(ascii: "K") {
+                    effects.expiredKeys.append(bucket)
+                } else if let last = effects.expiredOutcomes.indices.last {
+                    effects.expiredOutcomes[last].locators = deletedLocators
+                    deletedLocators = []
+                }
+            }
+        }
+    }
+}

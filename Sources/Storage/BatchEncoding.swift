@@ -1,0 +1,109 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+/// Turns the effects of a commit group into one atomic batch.
+///
+/// Puts come before deletes: a segment may be born and die in one group, and its two operations must meet in that order.
+enum BatchEncoding {
+    static func encode(_ effects: EffectBatch, into batch: WriteBatch) {
+        for row in effects.names { NameRecord.write(row, to: batch) }
+        for row in effects.registeredWorkers { WorkerRecord.write(row, to: batch) }
+        for segment in effects.segments { encode(segment, of: effects, into: batch) }
+        if !effects.transitions.isEmpty {
+            batch.put(
+                .inProgress,
+                key: KeyLayout.transitions(effects.group),
+                valueByteCount: TransitionTable.byteCount(effects.transitions)
+            ) { TransitionTable.write(effects.transitions, texts: effects.texts, to: $0) }
+        }
+        encodeOutcomes(effects, into: batch)
+        for row in effects.deadLetters {
+            batch.put(
+                .deadLetter,
+                key: KeyLayout.deadLetter(row.task.sequence),
+                valueByteCount: DeadLetterRecord.byteCount(row)
+            ) { DeadLetterRecord.write(row, texts: effects.texts, to: $0) }
+        }
+        encodeKeys(effects, into: batch)
+        for locator in effects.derived.locators { LocatorRecord.write(locator, to: batch) }
+        for counter in effects.derived.counters { CounterRecord.write(counter, to: batch) }
+        encodeDeletes(effects, into: batch)
+    }
+
+    private static func encode(_ segment: SegmentSpan, of effects: EffectBatch, into batch: WriteBatch) {
+        let rows = effects.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
+        let columns = PendingTable.columns(rows)
+        let key = KeyLayout.segment(segment.key)
+        batch.put(.pending, key: key, valueByteCount: PendingTable.byteCount(rows, columns)) {
+            PendingTable.write(rows, columns, to: $0)
+        }
+        effects.bodies.withUnsafeBytes { bodies in
+            let payloads = UnsafeRawBufferPointer(
+                rebasing: bodies[segment.firstBody..<segment.firstBody + segment.bodyByteCount])
+            batch.put(
+                .payload,
+                key: key,
+                valueByteCount: PayloadRecord.byteCount(rows, payloadByteCount: payloads.count)
+            ) { PayloadRecord.write(rows, payloads: payloads, to: $0) }
+        }
+    }
+
+    private static func encodeOutcomes(_ effects: EffectBatch, into batch: WriteBatch) {
+        guard !effects.outcomes.isEmpty else { return }
+        var records: [OutcomeLocation: [OutcomeRow]] = [:]
+        for row in effects.outcomes {
+            let location = OutcomeLocation(bucket: row.bucket, group: effects.group, part: row.part)
+            records[location, default: []].append(row)
+        }
+        for location in records.keys.sorted(by: { ($0.bucket, $0.part) < ($1.bucket, $1.part) }) {
+            let rows = records[location] ?? []
+            batch.put(
+                .completed, key: KeyLayout.outcomes(location), valueByteCount: OutcomeTable.byteCount(rows)
+            ) { OutcomeTable.write(rows, results: effects.results, to: $0) }
+        }
+    }
+
+    private static func encodeKeys(_ effects: EffectBatch, into batch: WriteBatch) {
+        guard !effects.keys.isEmpty else { return }
+        let buckets = Dictionary(grouping: effects.keys, by: \.bucket)
+        for bucket in buckets.keys.sorted() {
+            IdempotencyTable.write(buckets[bucket] ?? [], bucket: bucket, group: effects.group, to: batch)
+        }
+    }
+
+    private static func encodeDeletes(_ effects: EffectBatch, into batch: WriteBatch) {
+        for key in effects.derived.deadSegments {
+            batch.singleDelete(.pending, key: KeyLayout.segment(key))
+            batch.singleDelete(.payload, key: KeyLayout.segment(key))
+        }
+        for group in effects.derived.deadTransitions {
+            batch.singleDelete(.inProgress, key: KeyLayout.transitions(group))
+        }
+        for removed in effects.removedDeadLetters {
+            batch.delete(.deadLetter, key: KeyLayout.deadLetter(removed.sequence))
+        }
+        for worker in effects.removedWorkers { batch.delete(.index, key: KeyLayout.worker(worker)) }
+        for expired in effects.expiredOutcomes {
+            let next = KeyLayout.next(expired.bucket)
+            batch.deleteRange(
+                .completed,
+                from: KeyLayout.outcomes(from: expired.bucket),
+                to: KeyLayout.outcomes(from: next)
+            )
+            for locator in expired.locators { batch.delete(.index, key: KeyLayout.locator(locator)) }
+            batch.deleteRange(
+                .index,
+                from: KeyLayout.locatorExpiry(from: expired.bucket),
+                to: KeyLayout.locatorExpiry(from: next)
+            )
+        }
+        for bucket in effects.expiredKeys {
+            batch.deleteRange(
+                .index,
+                from: KeyLayout.keys(from: bucket),
+                to: KeyLayout.keys(from: KeyLayout.next(bucket))
+            )
+        }
+    }
+}

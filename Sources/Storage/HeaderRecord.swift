@@ -1,0 +1,110 @@
+import ByteStore
+import QueueCore
+
+/// Where a store stands: the last batch that was applied to it.
+public struct LogPosition: Hashable, Sendable {
+    /// Who wrote the batch: raised each time somebody starts to serve.
+    public var epoch: UInt32
+    /// The batch's number, dense from 1.
+    public var sequence: UInt64
+    /// A hash over all batches so far.
+    public var runningHash: UInt64
+
+    public init(epoch: UInt32 = 0, sequence: UInt64 = 0, runningHash: UInt64 = 0) {
+        self.epoch = epoch
+        self.sequence = sequence
+        self.runningHash = runningHash
+    }
+}
+
+/// The header of a batch: the first operation of every batch, under the key `applied`.
+///
+/// | byte | size | content |
+/// |---|---|---|
+/// | 0 | 2 | format version, 1 |
+/// | 2 | 2 | shard, 0 |
+/// | 4 | 4 | epoch |
+/// | 8 | 8 | sequence of the batch |
+/// | 16 | 4 | epoch of the batch before |
+/// | 20 | 4 | CRC32C of the batch behind this operation |
+/// | 24 | 8 | sequence of the batch before |
+/// | 32 | 8 | store time in milliseconds |
+/// | 40 | 8 | commit group |
+/// | 48 | 8 | sequence that the next task gets |
+/// | 56 | 8 | running hash |
+/// | 64 | 4 | CRC32C of bytes 0 to 63 |
+struct HeaderRecord: Hashable {
+    static let byteCount = 68
+    static let formatVersion: UInt16 = 1
+
+    var position: LogPosition
+    var previous: LogPosition
+    var batchChecksum: UInt32 = 0
+    var storeMilliseconds: UInt64
+    var group: GroupID
+    var nextSequence: UInt64
+
+    func write(to memory: UnsafeMutableRawBufferPointer) {
+        var writer = ByteWriter(memory)
+        writer.write(Self.formatVersion)
+        writer.write(UInt16(0))
+        writer.write(position.epoch)
+        writer.write(position.sequence)
+        writer.write(previous.epoch)
+        writer.write(batchChecksum)
+        writer.write(previous.sequence)
+        writer.write(storeMilliseconds)
+        writer.write(group.rawValue)
+        writer.write(nextSequence)
+        writer.write(position.runningHash)
+        writer.write(CRC32C.checksum(of: writer.written))
+    }
+
+    init(
+        position: LogPosition,
+        previous: LogPosition,
+        storeMilliseconds: UInt64,
+        group: GroupID,
+        nextSequence: UInt64
+    ) {
+        self.position = position
+        self.previous = previous
+        self.storeMilliseconds = storeMilliseconds
+        self.group = group
+        self.nextSequence = nextSequence
+    }
+
+    init(_ value: UnsafeRawBufferPointer) throws(StorageError) {
+        var reader = ByteReader(value, "batch header")
+        let version: UInt16 = try reader.read()
+        guard version <= Self.formatVersion else {
+            throw StorageError(
+                .newerFormat,
+                "The store has format \(version), this tq knows \(Self.formatVersion). Use a newer tq.")
+        }
+        _ = try reader.read(UInt16.self)
+        let epoch: UInt32 = try reader.read()
+        let sequence: UInt64 = try reader.read()
+        let previousEpoch: UInt32 = try reader.read()
+        batchChecksum = try reader.read()
+        let previousSequence: UInt64 = try reader.read()
+        storeMilliseconds = try reader.read()
+        group = GroupID(rawValue: try reader.read())
+        nextSequence = try reader.read()
+        position = LogPosition(epoch: epoch, sequence: sequence, runningHash: try reader.read())
+        previous = LogPosition(epoch: previousEpoch, sequence: previousSequence)
+        let covered = UnsafeRawBufferPointer(rebasing: value[0..<reader.position])
+        guard try reader.read() == CRC32C.checksum(of: covered), reader.remaining == 0 else {
+            throw reader.corrupt("the checksum does not match")
+        }
+    }
+
+    /// The running hash after a batch with that checksum.
+    static func chain(_ hash: UInt64, sequence: UInt64, checksum: UInt32) -> UInt64 {
+        // SplitMix64's finalizer over what came before, the number and the checksum: any difference spreads.
+        var mixed = hash &+ sequence &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(checksum)
+        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ mixed >> 31
+    }
+}

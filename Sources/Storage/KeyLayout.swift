@@ -1,0 +1,133 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+/// The keys of every record, big-endian so that they sort by their numbers; docs/storage-format.md shows the same.
+enum KeyLayout {
+    static let header = Array("applied".utf8)
+    static let epoch = Array("epoch".utf8)
+    static let identity = Array("store".utf8)
+
+    static func segment(_ key: SegmentKey) -> [UInt8] { bytes(key.group.rawValue) + bytes(key.part) }
+    static func transitions(_ group: GroupID) -> [UInt8] { bytes(group.rawValue) }
+
+    static func outcomes(_ location: OutcomeLocation) -> [UInt8] {
+        bytes(location.bucket.rawValue) + bytes(location.group.rawValue) + bytes(location.part)
+    }
+
+    static func outcomes(from bucket: ExpiryBucket) -> [UInt8] { bytes(bucket.rawValue) }
+    static func deadLetter(_ sequence: TaskSequence) -> [UInt8] { bytes(sequence.rawValue) }
+
+    // MARK: The index family: a letter, then numbers
+
+    static func name(_ kind: NameKind, _ number: UInt32) -> [UInt8] { prefix("N") + [kind.rawValue] + bytes(number) }
+    static func worker(_ number: UInt32) -> [UInt8] { prefix("W") + bytes(number) }
+    static func keys(_ bucket: ExpiryBucket, _ group: GroupID) -> [UInt8] {
+        keys(from: bucket) + bytes(group.rawValue)
+    }
+    static func keys(from bucket: ExpiryBucket) -> [UInt8] { prefix("K") + bytes(bucket.rawValue) }
+
+    static func locator(_ key: LocatorKey) -> [UInt8] {
+        prefix(key.isSegment ? "L" : "l") + bytes(key.sequence.rawValue)
+    }
+
+    /// Says in which bucket a locator expires.
+    static func locatorExpiry(_ bucket: ExpiryBucket, _ key: LocatorKey) -> [UInt8] {
+        locatorExpiry(from: bucket) + locator(key)
+    }
+
+    static func locatorExpiry(from bucket: ExpiryBucket) -> [UInt8] { prefix("P") + bytes(bucket.rawValue) }
+
+    static func counter(_ key: CounterKey) -> [UInt8] {
+        switch key {
+        case .outcomes(let bucket, let queue, let state):
+            prefix("C") + prefix("o") + bytes(bucket.rawValue) + bytes(queue) + [state.rawValue]
+        case .deadLetters(let queue): prefix("C") + prefix("d") + bytes(queue)
+        }
+    }
+
+    /// The range of all keys that begin with a letter.
+    static func range(_ letter: Unicode.Scalar) -> (lower: [UInt8], upper: [UInt8]) {
+        (prefix(letter), [UInt8(ascii: letter) + 1])
+    }
+
+    static func next(_ bucket: ExpiryBucket) -> ExpiryBucket { ExpiryBucket(rawValue: bucket.rawValue + 1) }
+
+    static func prefix(_ letter: Unicode.Scalar) -> [UInt8] { [UInt8(ascii: letter)] }
+
+    static func bytes<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
+        withUnsafeBytes(of: number.bigEndian) { Array($0) }
+    }
+}
+
+/// Takes a key apart; one of the wrong length is corruption.
+struct KeyReader {
+    private var rest: Slice<UnsafeRawBufferPointer>
+
+    init(_ key: UnsafeRawBufferPointer) { self.rest = key[...] }
+
+    mutating func read<Number: FixedWidthInteger>(_ type: Number.Type = Number.self) throws(StorageError) -> Number {
+        guard rest.count >= MemoryLayout<Number>.size else {
+            throw StorageError(.corruption, "A key is \(rest.count) bytes too short. Run 'tq-inspect verify'.")
+        }
+        var value: Number = 0
+        for byte in rest.prefix(MemoryLayout<Number>.size) { value = value << 8 | Number(byte) }
+        rest = rest.dropFirst(MemoryLayout<Number>.size)
+        return value
+    }
+
+    func end() throws(StorageError) {
+        guard rest.isEmpty else {
+            throw StorageError(.corruption, "A key is \(rest.count) bytes too long. Run 'tq-inspect verify'.")
+        }
+    }
+
+    static func segment(_ key: UnsafeRawBufferPointer) throws(StorageError) -> SegmentKey {
+        var reader = KeyReader(key)
+        let group = GroupID(rawValue: try reader.read())
+        let part: UInt16 = try reader.read()
+        try reader.end()
+        return SegmentKey(group: group, part: part)
+    }
+
+    static func number<Number: FixedWidthInteger>(_ key: UnsafeRawBufferPointer) throws(StorageError) -> Number {
+        var reader = KeyReader(key)
+        let number: Number = try reader.read()
+        try reader.end()
+        return number
+    }
+
+    static func outcomes(_ key: UnsafeRawBufferPointer) throws(StorageError) -> OutcomeLocation {
+        var reader = KeyReader(key)
+        let bucket = ExpiryBucket(rawValue: try reader.read())
+        let group = GroupID(rawValue: try reader.read())
+        let part: UInt16 = try reader.read()
+        try reader.end()
+        return OutcomeLocation(bucket: bucket, group: group, part: part)
+    }
+
+    static func locator(_ key: UnsafeRawBufferPointer) throws(StorageError) -> LocatorKey {
+        var reader = KeyReader(key)
+        let letter: UInt8 = try reader.read()
+        let sequence = TaskSequence(try reader.read())
+        try reader.end()
+        return LocatorKey(sequence: sequence, isSegment: letter == UInt8(ascii: "L"))
+    }
+
+    static func counter(_ key: UnsafeRawBufferPointer) throws(StorageError) -> CounterKey {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        if try reader.read(UInt8.self) == UInt8(ascii: "d") {
+            let queue: UInt32 = try reader.read()
+            try reader.end()
+            return .deadLetters(queue: queue)
+        }
+        let bucket = ExpiryBucket(rawValue: try reader.read())
+        let queue: UInt32 = try reader.read()
+        guard let state = TaskState(rawValue: try reader.read()) else {
+            throw StorageError(.corruption, "A counter names an unknown state. Run 'tq-inspect verify'.")
+        }
+        try reader.end()
+        return .outcomes(bucket: bucket, queue: queue, state: state)
+    }
+}

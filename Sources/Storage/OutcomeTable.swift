@@ -1,0 +1,118 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+/// The outcomes of a group that expire together, sorted by sequence, with their results.
+///
+/// Behind the table header (entries of 64 bytes; extra = bytes of results; the checksum covers the entries), an entry is
+/// sequence u64, created u64, ended u64, token u64, queue u32, type u32, rank u32, state u8, zero u8,
+/// attempts u16, crashes u16, zero u16, then offset u32, length u32 and CRC32C u32 of the result behind
+/// the entries.
+enum OutcomeTable {
+    private static let entryByteCount = 64
+
+    static func byteCount(_ rows: [OutcomeRow]) -> Int {
+        rows.reduce(TableHeader.byteCount) { $0 + entryByteCount + Int($1.result.count) }
+    }
+
+    static func write(_ rows: [OutcomeRow], results: [UInt8], to value: UnsafeMutableRawBufferPointer) {
+        let resultsStart = TableHeader.byteCount + rows.count * entryByteCount
+        var entries = ByteWriter(
+            UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount..<resultsStart]))
+        var bodies = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[resultsStart...]))
+        for row in rows.sorted(by: { $0.sequence < $1.sequence }) {
+            entries.write(row.sequence.rawValue)
+            entries.write(row.createdMilliseconds)
+            entries.write(row.endWallMilliseconds)
+            entries.write(row.token.rawValue)
+            entries.write(row.queue)
+            entries.write(row.type)
+            entries.write(row.rank.rawValue)
+            entries.write(row.state.rawValue)
+            entries.write(UInt8(0))
+            entries.write(row.attempts)
+            entries.write(row.crashes)
+            entries.write(UInt16(0))
+            let start = bodies.position
+            bodies.write(results[row.result.range])
+            entries.write(UInt32(start))
+            entries.write(UInt32(row.result.count))
+            entries.write(CRC32C.checksum(of: UnsafeRawBufferPointer(rebasing: bodies.written[start...])))
+        }
+        TableHeader(
+            entryByteCount: UInt16(entryByteCount),
+            count: UInt32(rows.count),
+            extra: UInt32(bodies.position)
+        ).seal(value, covered: entries.position)
+    }
+
+    /// One outcome; the span of its result is in the record's value.
+    struct Entry {
+        var row: OutcomeRow
+        var result: Range<Int>
+        var resultChecksum: UInt32
+
+        func isIntact(_ value: UnsafeRawBufferPointer) -> Bool {
+            CRC32C.checksum(of: UnsafeRawBufferPointer(rebasing: value[result])) == resultChecksum
+        }
+    }
+
+    static func read(
+        _ value: UnsafeRawBufferPointer,
+        at location: OutcomeLocation
+    ) throws(StorageError) -> [Entry] {
+        var (header, reader) = try TableHeader.open(value, "outcome table") { Int($0.count) * entryByteCount }
+        let resultsStart = TableHeader.byteCount + Int(header.count) * entryByteCount
+        guard Int(header.entryByteCount) == entryByteCount, value.count - resultsStart == Int(header.extra) else {
+            throw reader.corrupt("\(value.count - resultsStart) bytes of results instead of \(header.extra)")
+        }
+        var entries: [Entry] = []
+        entries.reserveCapacity(Int(header.count))
+        for _ in 0..<header.count {
+            let entry = try readEntry(&reader, at: location, resultsStart: resultsStart)
+            guard entry.result.upperBound <= value.count else { throw reader.corrupt("a result beyond the end") }
+            entries.append(entry)
+        }
+        return entries
+    }
+
+    private static func readEntry(
+        _ reader: inout ByteReader,
+        at location: OutcomeLocation,
+        resultsStart: Int
+    ) throws(StorageError) -> Entry {
+        let sequence: UInt64 = try reader.read()
+        let created: UInt64 = try reader.read()
+        let ended: UInt64 = try reader.read()
+        let token: UInt64 = try reader.read()
+        let queue: UInt32 = try reader.read()
+        let type: UInt32 = try reader.read()
+        let rank: UInt32 = try reader.read()
+        let state: UInt8 = try reader.read()
+        _ = try reader.read(UInt8.self)
+        let attempts: UInt16 = try reader.read()
+        let crashes: UInt16 = try reader.read()
+        _ = try reader.read(UInt16.self)
+        let offset: UInt32 = try reader.read()
+        let length: UInt32 = try reader.read()
+        let checksum: UInt32 = try reader.read()
+        guard let state = TaskState(rawValue: state) else { throw reader.corrupt("state \(state)") }
+        let row = OutcomeRow(
+            sequence: TaskSequence(sequence),
+            createdMilliseconds: created,
+            endWallMilliseconds: ended,
+            token: LeaseToken(rawValue: token),
+            queue: queue,
+            type: type,
+            rank: Rank(rawValue: rank),
+            state: state,
+            attempts: attempts,
+            crashes: crashes,
+            bucket: location.bucket,
+            part: location.part,
+            result: EffectBatch.Span(offset: offset, count: length)
+        )
+        let start = resultsStart + Int(offset)
+        return Entry(row: row, result: start..<start + Int(length), resultChecksum: checksum)
+    }
+}

@@ -1,0 +1,192 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+/// The rows of a segment: what the index needs of its tasks after a restart, without their payloads.
+///
+/// Behind the table header (entry size; extra = columns), each entry has 32 bytes (sequence u64, created u64, queue
+/// u32, type u32, rank u32, payload bytes u32), then the columns that the header names, in the order of
+/// their bits. A column is there for all entries of a table or for none.
+enum PendingTable {
+    /// Optional columns; a bit's position is its place in an entry.
+    struct Columns: OptionSet {
+        let rawValue: UInt32
+
+        static let start = Columns(rawValue: 1 << 0)
+        static let lease = Columns(rawValue: 1 << 1)
+        static let timeout = Columns(rawValue: 1 << 2)
+        static let retries = Columns(rawValue: 1 << 3)
+        static let crashes = Columns(rawValue: 1 << 4)
+        static let backoff = Columns(rawValue: 1 << 5)
+        static let retention = Columns(rawValue: 1 << 6)
+        static let expires = Columns(rawValue: 1 << 7)
+        static let limitKey = Columns(rawValue: 1 << 8)
+        static let serialKey = Columns(rawValue: 1 << 9)
+        static let uniqueKey = Columns(rawValue: 1 << 10)
+        static let fairness = Columns(rawValue: 1 << 11)
+        static let dependencies = Columns(rawValue: 1 << 12)
+        static let batch = Columns(rawValue: 1 << 13)
+        static let schedule = Columns(rawValue: 1 << 14)
+        static let clientID = Columns(rawValue: 1 << 15)
+
+        /// The bytes of each column, by bit.
+        static let byteCounts = [8, 4, 4, 2, 2, 8, 8, 8, 4, 4, 4, 6, 4, 4, 4, 16]
+        static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
+
+        var byteCount: Int {
+            Self.byteCounts.enumerated().reduce(0) { $0 + (rawValue >> UInt32($1.offset) & 1 == 1 ? $1.element : 0) }
+        }
+
+        init(rawValue: UInt32) { self.rawValue = rawValue }
+
+        init(_ options: TaskOptions) {
+            var columns: Columns = []
+            if options.startWallMilliseconds != 0 { columns.insert(.start) }
+            if options.leaseMilliseconds != 0 { columns.insert(.lease) }
+            if options.timeoutMilliseconds != 0 { columns.insert(.timeout) }
+            if options.retriesMax != nil { columns.insert(.retries) }
+            if options.crashesMax != nil { columns.insert(.crashes) }
+            if options.backoffMillisecondsMin != 0 || options.backoffMillisecondsMax != 0 { columns.insert(.backoff) }
+            if options.retentionMilliseconds != 0 { columns.insert(.retention) }
+            if options.expiresWallMilliseconds != 0 { columns.insert(.expires) }
+            if options.limitKey != 0 { columns.insert(.limitKey) }
+            if options.serialKey != 0 { columns.insert(.serialKey) }
+            if options.uniqueKey != 0 { columns.insert(.uniqueKey) }
+            if options.fairGroup != 0 || options.fairWeight != 0 { columns.insert(.fairness) }
+            if options.dependencyCount != 0 { columns.insert(.dependencies) }
+            if options.batch != 0 { columns.insert(.batch) }
+            if options.schedule != 0 { columns.insert(.schedule) }
+            if options.clientID != nil { columns.insert(.clientID) }
+            self = columns
+        }
+    }
+
+    static let baseByteCount = 32
+    /// Stands for "not asked for" in columns of 16 bits where 0 means something.
+    private static let absent: UInt16 = .max
+
+    // MARK: Writing
+
+    static func columns(_ rows: ArraySlice<TaskRow>) -> Columns {
+        rows.reduce(into: []) { columns, row in
+            if let options = row.options { columns.formUnion(Columns(options)) }
+        }
+    }
+
+    static func byteCount(_ rows: ArraySlice<TaskRow>, _ columns: Columns) -> Int {
+        TableHeader.byteCount + rows.count * (baseByteCount + columns.byteCount)
+    }
+
+    static func write(_ rows: ArraySlice<TaskRow>, _ columns: Columns, to value: UnsafeMutableRawBufferPointer) {
+        var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
+        for row in rows {
+            writer.write(row.sequence.rawValue)
+            writer.write(row.createdMilliseconds)
+            writer.write(row.queue)
+            writer.write(row.type)
+            writer.write(row.rank.rawValue)
+            writer.write(row.bodyByteCount)
+            if !columns.isEmpty { write(row.options ?? TaskOptions(), columns, to: &writer) }
+        }
+        TableHeader(
+            entryByteCount: UInt16(baseByteCount + columns.byteCount),
+            count: UInt32(rows.count),
+            extra: columns.rawValue
+        ).seal(value, covered: writer.position)
+    }
+
+    private static func write(_ options: TaskOptions, _ columns: Columns, to writer: inout ByteWriter) {
+        if columns.contains(.start) { writer.write(options.startWallMilliseconds) }
+        if columns.contains(.lease) { writer.write(options.leaseMilliseconds) }
+        if columns.contains(.timeout) { writer.write(options.timeoutMilliseconds) }
+        if columns.contains(.retries) { writer.write(options.retriesMax ?? absent) }
+        if columns.contains(.crashes) { writer.write(options.crashesMax ?? absent) }
+        if columns.contains(.backoff) {
+            writer.write(options.backoffMillisecondsMin)
+            writer.write(options.backoffMillisecondsMax)
+        }
+        if columns.contains(.retention) { writer.write(options.retentionMilliseconds) }
+        if columns.contains(.expires) { writer.write(options.expiresWallMilliseconds) }
+        if columns.contains(.limitKey) { writer.write(options.limitKey) }
+        if columns.contains(.serialKey) { writer.write(options.serialKey) }
+        if columns.contains(.uniqueKey) { writer.write(options.uniqueKey) }
+        if columns.contains(.fairness) {
+            writer.write(options.fairGroup)
+            writer.write(options.fairWeight)
+        }
+        if columns.contains(.dependencies) { writer.write(options.dependencyCount) }
+        if columns.contains(.batch) { writer.write(options.batch) }
+        if columns.contains(.schedule) { writer.write(options.schedule) }
+        if columns.contains(.clientID) {
+            writer.write(options.clientID?.high ?? 0)
+            writer.write(options.clientID?.low ?? 0)
+        }
+    }
+
+    // MARK: Reading
+
+    static func read(_ value: UnsafeRawBufferPointer) throws(StorageError) -> [TaskRow] {
+        var (header, reader) = try TableHeader.open(value, "pending table") {
+            Int($0.count) * Int($0.entryByteCount)
+        }
+        let columns = Columns(rawValue: header.extra)
+        guard Columns.known.isSuperset(of: columns), Int(header.entryByteCount) == baseByteCount + columns.byteCount
+        else { throw reader.corrupt("columns \(header.extra) with entries of \(header.entryByteCount) bytes") }
+        var rows: [TaskRow] = []
+        rows.reserveCapacity(Int(header.count))
+        for _ in 0..<header.count { rows.append(try readRow(&reader, columns)) }
+        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        return rows
+    }
+
+    private static func readRow(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskRow {
+        let sequence: UInt64 = try reader.read()
+        let created: UInt64 = try reader.read()
+        let queue: UInt32 = try reader.read()
+        let type: UInt32 = try reader.read()
+        let rank: UInt32 = try reader.read()
+        let byteCount: UInt32 = try reader.read()
+        let options = columns.isEmpty ? nil : try readOptions(&reader, columns)
+        return TaskRow(
+            sequence: TaskSequence(sequence),
+            createdMilliseconds: created,
+            queue: queue,
+            type: type,
+            rank: Rank(rawValue: rank),
+            bodyByteCount: byteCount,
+            options: options?.isEmpty == false ? options : nil
+        )
+    }
+
+    private static func readOptions(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskOptions {
+        var options = TaskOptions()
+        if columns.contains(.start) { options.startWallMilliseconds = try reader.read() }
+        if columns.contains(.lease) { options.leaseMilliseconds = try reader.read() }
+        if columns.contains(.timeout) { options.timeoutMilliseconds = try reader.read() }
+        if columns.contains(.retries) { options.retriesMax = present(try reader.read()) }
+        if columns.contains(.crashes) { options.crashesMax = present(try reader.read()) }
+        if columns.contains(.backoff) {
+            options.backoffMillisecondsMin = try reader.read()
+            options.backoffMillisecondsMax = try reader.read()
+        }
+        if columns.contains(.retention) { options.retentionMilliseconds = try reader.read() }
+        if columns.contains(.expires) { options.expiresWallMilliseconds = try reader.read() }
+        if columns.contains(.limitKey) { options.limitKey = try reader.read() }
+        if columns.contains(.serialKey) { options.serialKey = try reader.read() }
+        if columns.contains(.uniqueKey) { options.uniqueKey = try reader.read() }
+        if columns.contains(.fairness) {
+            options.fairGroup = try reader.read()
+            options.fairWeight = try reader.read()
+        }
+        if columns.contains(.dependencies) { options.dependencyCount = try reader.read() }
+        if columns.contains(.batch) { options.batch = try reader.read() }
+        if columns.contains(.schedule) { options.schedule = try reader.read() }
+        if columns.contains(.clientID) {
+            let id = TaskID(high: try reader.read(), low: try reader.read())
+            options.clientID = id.high == 0 && id.low == 0 ? nil : id
+        }
+        return options
+    }
+
+    private static func present(_ value: UInt16) -> UInt16? { value == absent ? nil : value }
+}

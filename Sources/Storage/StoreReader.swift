@@ -1,0 +1,273 @@
+public import ByteStore
+public import QueueCore
+public import TQModel
+
+/// Reads what commands and replies need of a store: payloads, outcomes, dead letters.
+///
+/// Any thread may read; nothing here changes anything.
+public struct StoreReader: Sendable {
+    private let store: any ByteStoreReader
+    private let cache: PayloadCache?
+    private let cipher: TaskIDCipher
+
+    public init(store: any ByteStoreReader, cache: PayloadCache?, storeKey: StoreKey) {
+        self.store = store
+        self.cache = cache
+        self.cipher = TaskIDCipher(key: storeKey)
+    }
+
+    // MARK: What commands ask for
+
+    /// Reads what a command asked for; damage is an answer, a failing disk is an error.
+    public func fetch(_ fetches: [Fetch]) throws(StorageError) -> [Fetch: Fetched] {
+        var found: [Fetch: Fetched] = [:]
+        for fetch in fetches where found[fetch] == nil {
+            do throws(StorageError) {
+                found[fetch] = try self.fetch(fetch) ?? .missing
+            } catch where error.kind == .corruption {
+                found[fetch] = .damaged(error.description)
+            }
+        }
+        return found
+    }
+
+    private func fetch(_ fetch: Fetch) throws(StorageError) -> Fetched? {
+        switch fetch {
+        case .task(let key, let place):
+            guard let rows = try rows(key), rows.indices.contains(Int(place)),
+                let payload = try payload(PayloadPlace(segment: key, place: place), of: rows[Int(place)].sequence)
+            else { return nil }
+            return .task(rows[Int(place)], payload: payload)
+        case .segment(let key): return try segment(key)
+        case .transitions(let group): return try transitions(group).map { .transitions($0) }
+        case .deadLetter(let sequence):
+            guard let (row, error, payload) = try deadLetter(sequence) else { return nil }
+            return .deadLetter(row, error: error, payload: payload)
+        case .locators(let bucket): return .locators(try locators(bucket))
+        }
+    }
+
+    private func rows(_ key: SegmentKey) throws(StorageError) -> [TaskRow]? {
+        guard let bytes = try store.get(.pending, KeyLayout.segment(key)) else { return nil }
+        return try bytes.withRaw { value throws(StorageError) in try PendingTable.read(value) }
+    }
+
+    private func segment(_ key: SegmentKey) throws(StorageError) -> Fetched? {
+        guard let rows = try rows(key) else { return nil }
+        var tasks: [(row: TaskRow, payload: Bytes)] = []
+        for (place, row) in rows.enumerated() {
+            let payload = try payload(PayloadPlace(segment: key, place: UInt16(place)), of: row.sequence)
+            guard let payload else { return nil }
+            tasks.append((row, payload))
+        }
+        return .segment(tasks)
+    }
+
+    private func transitions(
+        _ group: GroupID
+    ) throws(StorageError) -> [(transition: Transition, error: Bytes)]? {
+        guard let bytes = try store.get(.inProgress, KeyLayout.transitions(group)) else { return nil }
+        var texts: [UInt8] = []
+        let rows = try bytes.withRaw { value throws(StorageError) in
+            try TransitionTable.read(value, texts: &texts)
+        }
+        return rows.map { ($0, texts[$0.error.range]) }
+    }
+
+    private func deadLetter(
+        _ sequence: TaskSequence
+    ) throws(StorageError) -> (row: DeadLetterRow, error: Bytes, payload: Bytes)? {
+        guard let bytes = try store.get(.deadLetter, KeyLayout.deadLetter(sequence)) else { return nil }
+        return try bytes.withRaw { value throws(StorageError) in try deadLetter(value) }
+    }
+
+    private func deadLetter(
+        _ value: UnsafeRawBufferPointer
+    ) throws(StorageError) -> (row: DeadLetterRow, error: Bytes, payload: Bytes) {
+        var texts: [UInt8] = []
+        let row = try DeadLetterRecord.read(value, texts: &texts)
+        return (row, texts[row.error.range], texts[row.payload.range])
+    }
+
+    private func locators(_ bucket: ExpiryBucket) throws(StorageError) -> [LocatorKey] {
+        let lower = KeyLayout.locatorExpiry(from: bucket)
+        var keys: [LocatorKey] = []
+        try store.scan(
+            .index, from: lower, to: KeyLayout.locatorExpiry(from: KeyLayout.next(bucket))
+        ) { key, _ throws(StorageError) in
+            keys.append(try KeyReader.locator(UnsafeRawBufferPointer(rebasing: key[lower.count...])))
+            return .continue
+        }
+        return keys
+    }
+
+    // MARK: Payloads
+
+    /// The payload at a place, checked to be that task's; `nil` when the segment is gone.
+    public func payload(_ place: PayloadPlace, of sequence: TaskSequence) throws(StorageError) -> Bytes? {
+        if let payload = cachedPayload(place) { return payload }
+        guard let bytes = try store.get(.payload, KeyLayout.segment(place.segment)) else { return nil }
+        let bodies = try bytes.withRaw { value throws(StorageError) in try PayloadRecord.read(value) }
+        guard bodies.indices.contains(Int(place.place)) else { return nil }
+        let body = bodies[Int(place.place)]
+        guard body.isIntact, body.sequence == sequence else {
+            throw StorageError(
+                .corruption, "The payload of task \(sequence) in segment \(place.segment) does not match its checksum.")
+        }
+        if bodies.allSatisfy(\.isIntact) {
+            cache?.insertRead(place.segment, PayloadCache.Segment(bytes: bytes, payloads: bodies.map(\.payload)))
+        }
+        return bytes[body.payload]
+    }
+
+    /// The payload at a place, if it is in memory.
+    public func cachedPayload(_ place: PayloadPlace) -> Bytes? {
+        cache?.segment(place.segment)?.payload(place.place)
+    }
+
+    /// The task that an id of this store names.
+    public func sequence(of id: TaskID) -> TaskSequence? { cipher.sequence(of: id) }
+
+    // MARK: Ended tasks
+
+    /// A task that has ended, as it is stored.
+    public struct EndedTask: Sendable {
+        public var status: TaskStatus
+        public var result: Bytes
+
+        /// What ``TQModel/Reply/result(_:)`` says of it.
+        public var asResult: TaskResult {
+            TaskResult(id: status.id, state: status.state, result: result, error: status.error)
+        }
+    }
+
+    /// What became of a task; `nil` when nothing is stored of it any more.
+    public func endedTask(
+        _ id: TaskID,
+        _ sequence: TaskSequence,
+        _ ended: Ended
+    ) throws(StorageError) -> EndedTask? {
+        let task: EndedTask? =
+            switch ended {
+            case .outcome(let location): try outcome(sequence, at: location)
+            case .deadLetter: try deadTask(sequence)
+            case .anywhere: try anywhere(sequence)
+            }
+        // Whoever makes an id up, with a true sequence and another time, finds nothing.
+        return task?.status.id == id ? task : nil
+    }
+
+    private func anywhere(_ sequence: TaskSequence) throws(StorageError) -> EndedTask? {
+        if let dead = try deadTask(sequence) { return dead }
+        guard let location = try location(of: sequence) else { return nil }
+        return try outcome(sequence, at: location)
+    }
+
+    private func location(of sequence: TaskSequence) throws(StorageError) -> OutcomeLocation? {
+        let single = KeyLayout.locator(LocatorKey(sequence: sequence, isSegment: false))
+        if let bytes = try store.get(.index, single) {
+            return try locator(single, bytes).locations.first ?? nil
+        }
+        let own = KeyLayout.locator(LocatorKey(sequence: sequence, isSegment: true))
+        let first = KeyLayout.locator(LocatorKey(sequence: TaskSequence(0), isSegment: true))
+        guard let (key, value) = try store.last(.index, from: first, through: own) else { return nil }
+        let locator = try locator(key, value)
+        let place = sequence.rawValue - locator.key.sequence.rawValue
+        return place < UInt64(locator.locations.count) ? locator.locations[Int(place)] : nil
+    }
+
+    private func locator(_ key: [UInt8], _ value: [UInt8]) throws(StorageError) -> Locator {
+        try key.withRaw { key throws(StorageError) in
+            try value.withRaw { value throws(StorageError) in try LocatorRecord.read(key: key, value: value) }
+        }
+    }
+
+    private func outcome(
+        _ sequence: TaskSequence,
+        at location: OutcomeLocation
+    ) throws(StorageError) -> EndedTask? {
+        guard let bytes = try store.get(.completed, KeyLayout.outcomes(location)) else { return nil }
+        let entry = try bytes.withRaw { value throws(StorageError) -> OutcomeTable.Entry? in
+            let found = try OutcomeTable.read(value, at: location).first { $0.row.sequence == sequence }
+            guard let found else { return nil }
+            guard found.isIntact(value) else {
+                throw StorageError(.corruption, "The result of task \(sequence) does not match its checksum.")
+            }
+            return found
+        }
+        guard let entry else { return nil }
+        let row = entry.row
+        var status = TaskStatus(
+            id: cipher.id(of: sequence, createdMilliseconds: row.createdMilliseconds),
+            queue: try name(.queue, row.queue),
+            type: try name(.type, row.type),
+            state: row.state,
+            priority: row.rank.priority,
+            attempts: row.attempts,
+            crashes: row.crashes
+        )
+        status.endWallMilliseconds = row.endWallMilliseconds
+        status.resultBytes = row.result.count
+        return EndedTask(status: status, result: bytes[entry.result])
+    }
+
+    private func deadTask(_ sequence: TaskSequence) throws(StorageError) -> EndedTask? {
+        guard let (row, error, _) = try deadLetter(sequence) else { return nil }
+        return EndedTask(status: try status(row, error: error), result: [])
+    }
+
+    private func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
+        TaskStatus(
+            id: cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds),
+            queue: try name(.queue, row.task.queue),
+            type: try name(.type, row.task.type),
+            state: .deadLetter,
+            priority: row.task.rank.priority,
+            attempts: row.attempts,
+            crashes: row.crashes,
+            retriesMax: row.task.options?.retriesMax ?? Defaults.retriesMax,
+            endWallMilliseconds: row.buriedWallMilliseconds,
+            error: error
+        )
+    }
+
+    private func name(_ kind: NameKind, _ number: UInt32) throws(StorageError) -> Name {
+        let key = KeyLayout.name(kind, number)
+        guard let bytes = try store.get(.index, key) else { return Name(bytes: []) }
+        return try key.withRaw { key throws(StorageError) in
+            try bytes.withRaw { value throws(StorageError) in try NameRecord.read(key: key, value: value).name }
+        }
+    }
+
+    // MARK: Lists
+
+    /// The error of the attempt that a transition record says failed; empty when the record is gone.
+    public func error(of sequence: TaskSequence, in group: GroupID) throws(StorageError) -> Bytes {
+        try transitions(group)?.first { $0.transition.sequence == sequence }?.error ?? []
+    }
+
+    /// A page of dead letters after a sequence.
+    public func deadLetters(
+        _ query: DeadLetterQuery,
+        after sequence: TaskSequence
+    ) throws(StorageError) -> DeadLetterPage {
+        var page = DeadLetterPage(letters: [], hasMore: false)
+        var byteCount = 0
+        try store.scan(
+            .deadLetter, from: KeyLayout.deadLetter(TaskSequence(sequence.rawValue &+ 1)), to: nil
+        ) { _, value throws(StorageError) in
+            let (row, error, payload) = try deadLetter(value)
+            let status = try status(row, error: error)
+            if let queue = query.queue, queue != status.queue { return .continue }
+            byteCount += error.count + payload.count
+            let isFull = page.letters.count >= Int(query.count) || byteCount > Limits.replyPayloadBytesMax
+            guard page.letters.isEmpty || !isFull else {
+                page.hasMore = true
+                return .stop
+            }
+            page.letters.append(DeadLetter(status: status, reason: row.reason, payload: payload))
+            return .continue
+        }
+        return page
+    }
+}

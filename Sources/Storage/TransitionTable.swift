@@ -1,0 +1,150 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+/// The transitions of a group, in the order in which they were decided.
+///
+/// Behind the table header (count; extra = bytes of entries, all covered by the checksum), an entry has 24 bytes: sequence u64,
+/// token u64, operation u8, state u8, columns u16, attempts u16, crashes u16; then the columns that it
+/// names, in the order of their bits.
+enum TransitionTable {
+    struct Columns: OptionSet {
+        let rawValue: UInt16
+
+        /// u32
+        static let worker = Columns(rawValue: 1 << 0)
+        /// u32
+        static let lease = Columns(rawValue: 1 << 1)
+        /// u64
+        static let start = Columns(rawValue: 1 << 2)
+        /// u32 bucket, u16 part
+        static let outcome = Columns(rawValue: 1 << 3)
+        /// u64
+        static let outcomeGroup = Columns(rawValue: 1 << 4)
+        /// u32
+        static let rank = Columns(rawValue: 1 << 5)
+        /// u32
+        static let queue = Columns(rawValue: 1 << 6)
+        /// u16 length, then so many bytes
+        static let error = Columns(rawValue: 1 << 7)
+        static let known = Columns(rawValue: 0xff)
+
+        init(rawValue: UInt16) { self.rawValue = rawValue }
+
+        init(_ transition: Transition) {
+            var columns: Columns = []
+            if transition.worker != 0 { columns.insert(.worker) }
+            if transition.leaseMilliseconds != 0 { columns.insert(.lease) }
+            if transition.startWallMilliseconds != 0 { columns.insert(.start) }
+            if transition.bucket.rawValue != 0 { columns.insert(.outcome) }
+            if transition.outcomeGroup != nil { columns.insert(.outcomeGroup) }
+            if transition.rank != nil { columns.insert(.rank) }
+            if transition.queue != nil { columns.insert(.queue) }
+            if transition.error.count != 0 { columns.insert(.error) }
+            self = columns
+        }
+    }
+
+    private static let headByteCount = 24
+
+    // MARK: Writing
+
+    static func byteCount(_ rows: [Transition]) -> Int {
+        rows.reduce(TableHeader.byteCount) { $0 + byteCount($1) }
+    }
+
+    private static func byteCount(_ row: Transition) -> Int {
+        let columns = Columns(row)
+        var count = headByteCount
+        if columns.contains(.worker) { count += 4 }
+        if columns.contains(.lease) { count += 4 }
+        if columns.contains(.start) { count += 8 }
+        if columns.contains(.outcome) { count += 6 }
+        if columns.contains(.outcomeGroup) { count += 8 }
+        if columns.contains(.rank) { count += 4 }
+        if columns.contains(.queue) { count += 4 }
+        if columns.contains(.error) { count += 2 + Int(row.error.count) }
+        return count
+    }
+
+    static func write(_ rows: [Transition], texts: [UInt8], to value: UnsafeMutableRawBufferPointer) {
+        var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
+        for row in rows {
+            let columns = Columns(row)
+            writer.write(row.sequence.rawValue)
+            writer.write(row.token.rawValue)
+            writer.write(row.operation.rawValue)
+            writer.write(row.state.rawValue)
+            writer.write(columns.rawValue)
+            writer.write(row.attempts)
+            writer.write(row.crashes)
+            if columns.contains(.worker) { writer.write(row.worker) }
+            if columns.contains(.lease) { writer.write(row.leaseMilliseconds) }
+            if columns.contains(.start) { writer.write(row.startWallMilliseconds) }
+            if columns.contains(.outcome) {
+                writer.write(row.bucket.rawValue)
+                writer.write(row.outcomePart)
+            }
+            if let group = row.outcomeGroup { writer.write(group.rawValue) }
+            if let rank = row.rank { writer.write(rank.rawValue) }
+            if let queue = row.queue { writer.write(queue) }
+            if columns.contains(.error) {
+                writer.write(UInt16(row.error.count))
+                writer.write(texts[row.error.range])
+            }
+        }
+        TableHeader(count: UInt32(rows.count), extra: UInt32(writer.position)).seal(value, covered: writer.position)
+    }
+
+    // MARK: Reading
+
+    /// Reads the transitions; their errors are appended to `texts`, and their spans point into it.
+    static func read(_ value: UnsafeRawBufferPointer, texts: inout [UInt8]) throws(StorageError) -> [Transition] {
+        var (header, reader) = try TableHeader.open(value, "transition table") { Int($0.extra) }
+        guard reader.remaining == Int(header.extra), Int(header.count) <= reader.remaining / headByteCount else {
+            throw reader.corrupt("\(header.count) entries in \(reader.remaining) bytes")
+        }
+        var rows: [Transition] = []
+        rows.reserveCapacity(Int(header.count))
+        for _ in 0..<header.count { rows.append(try readRow(&reader, &texts)) }
+        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        return rows
+    }
+
+    private static func readRow(_ reader: inout ByteReader, _ texts: inout [UInt8]) throws(StorageError) -> Transition {
+        let sequence: UInt64 = try reader.read()
+        let token: UInt64 = try reader.read()
+        let operation: UInt8 = try reader.read()
+        let state: UInt8 = try reader.read()
+        let columns = Columns(rawValue: try reader.read())
+        let attempts: UInt16 = try reader.read()
+        let crashes: UInt16 = try reader.read()
+        guard let operation = Transition.Operation(rawValue: operation), let state = TaskState(rawValue: state),
+            Columns.known.isSuperset(of: columns)
+        else { throw reader.corrupt("operation \(operation), state \(state), columns \(columns.rawValue)") }
+        var row = Transition(
+            sequence: TaskSequence(sequence),
+            operation: operation,
+            state: state,
+            attempts: attempts,
+            crashes: crashes,
+            token: LeaseToken(rawValue: token)
+        )
+        if columns.contains(.worker) { row.worker = try reader.read() }
+        if columns.contains(.lease) { row.leaseMilliseconds = try reader.read() }
+        if columns.contains(.start) { row.startWallMilliseconds = try reader.read() }
+        if columns.contains(.outcome) {
+            row.bucket = ExpiryBucket(rawValue: try reader.read())
+            row.outcomePart = try reader.read()
+        }
+        if columns.contains(.outcomeGroup) { row.outcomeGroup = GroupID(rawValue: try reader.read()) }
+        if columns.contains(.rank) { row.rank = Rank(rawValue: try reader.read()) }
+        if columns.contains(.queue) { row.queue = try reader.read() }
+        if columns.contains(.error) {
+            let bytes = try reader.bytes(Int(try reader.read(UInt16.self)))
+            row.error = EffectBatch.Span(offset: UInt32(texts.count), count: UInt32(bytes.count))
+            texts.append(contentsOf: bytes)
+        }
+        return row
+    }
+}

@@ -1,0 +1,100 @@
+import NIOCore
+import TQModel
+import WireProtocol
+
+/// One request on its way: queued, sent, perhaps sent again, and answered once.
+///
+/// Everything but ``completion``, which is set before the call is handed over, belongs to the session's event loop.
+final class Call: @unchecked Sendable {
+    let request: Request
+    let resend: Resend
+    /// How long to wait for a connection, counted anew after each lost one; `nil` for ever.
+    private let patience: TimeAmount?
+    /// When to stop waiting for a connection; `nil` for never.
+    private(set) var deadline: NIODeadline?
+    var completion: (Result<Reply, TQError>) -> Void
+
+    /// How often it was written to a connection; more than once after a lost one.
+    var sends = 0
+    /// The caller waits no longer.
+    var isAbandoned = false
+    private var isFinished = false
+
+    init(
+        _ request: Request,
+        resend: Resend,
+        patience: TimeAmount?,
+        completion: @escaping @Sendable (Result<Reply, TQError>) -> Void = { _ in }
+    ) {
+        self.request = request
+        self.resend = resend
+        self.patience = patience
+        self.completion = completion
+    }
+
+    /// What may be done with a request whose connection was lost before its reply came.
+    enum Resend {
+        /// Doing it twice would do harm: its outcome is unknown.
+        case never
+        /// Doing it twice is the same as once.
+        case always
+        /// The second time finds the first one's traces and is refused; then the outcome is unknown.
+        case fenced
+    }
+
+    /// Begins to wait for a connection.
+    func wait(from now: NIODeadline) { deadline = patience.map { now + $0 } }
+
+    func finish(_ result: Result<Reply, TQError>) {
+        guard !isFinished else { return }
+        isFinished = true
+        completion(result)
+    }
+
+    func finish(with reply: Reply) {
+        switch reply {
+        case .error(let error): finish(.failure(error))
+        case .outcomes(let errors) where resend == .fenced && sends > 1:
+            finish(.success(.outcomes(errors.map { $0.map(afterResend) })))
+        default: finish(.success(reply))
+        }
+    }
+
+    /// The error for a call that is given up because there is no connection.
+    func fail(becauseOf cause: TQError) {
+        guard sends > 0, !request.changesNothing else { return finish(.failure(cause)) }
+        finish(
+            .failure(
+                TQError(
+                    .outcomeUnknown,
+                    "The connection was lost before the \(request.messageType) was answered; it may have happened. \(cause.message)"
+                )
+            )
+        )
+    }
+
+    /// A refusal of the second sending may come from the success of the first.
+    private func afterResend(_ error: TQError) -> TQError {
+        switch error.code {
+        case .leaseLost, .notCancellable, .taskNotFound, .conflict:
+            TQError(
+                .outcomeUnknown,
+                "The \(request.messageType) was sent again after a lost connection and refused then; "
+                    + "the first one may have happened. \(error.message)"
+            )
+        default: error
+        }
+    }
+}
+
+extension Request {
+    /// Whether it makes no difference if the broker has seen it.
+    fileprivate var changesNothing: Bool {
+        switch self {
+        case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping, .heartbeat,
+            .registerWorker:
+            true
+        default: false
+        }
+    }
+}

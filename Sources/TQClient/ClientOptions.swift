@@ -1,0 +1,52 @@
+public import Logging
+public import NIOCore
+import NIOPosix
+public import TQModel
+
+/// How a client behaves; every value has a default that suits most programs.
+public struct ClientOptions: Sendable {
+    /// Who connects, for the broker's lists and logs: a program and its version, at most 255 bytes.
+    public var clientName = "tq-swift"
+    /// How the session treats its leases.
+    public var settings = SessionSettings()
+    /// How long a submit that the broker refuses for now (queue full, draining, …) is tried again before it throws.
+    public var submitPatience: Duration = .seconds(30)
+    /// How long a request waits for a connection before it throws; `nil` for ever.
+    public var connectionPatience: Duration? = .seconds(30)
+    /// How long one address may take to connect.
+    public var connectTimeout: Duration = .seconds(5)
+    /// How long it may take then to answer the hello, before it counts as no broker.
+    public var helloTimeout: Duration = .seconds(5)
+    /// The wait before the first reconnect, doubled for each further one, with jitter.
+    public var reconnectDelayMin: Duration = .milliseconds(50)
+    /// The longest wait between two reconnects.
+    public var reconnectDelayMax: Duration = .seconds(2)
+    /// After that much silence the client pings; after as much again the connection counts as lost.
+    public var keepAlive: Duration = .seconds(10)
+    /// Whether submits without a key get a random one, so that they can be sent again after a lost connection.
+    public var makesIdempotencyKeys = true
+    /// The threads of the connections; the process's own group unless said otherwise.
+    public var eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    public var logger = Logger(label: "tq.client") { _ in SwiftLogNoOpLogHandler() }
+
+    public init() {}
+}
+
+extension Duration {
+    /// The same time for SwiftNIO, at most some 292 years.
+    var timeAmount: TimeAmount {
+        let (seconds, attoseconds) = components
+        return .nanoseconds(
+            seconds.multipliedReportingOverflow(by: 1_000_000_000).overflow
+                ? .max : seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+        )
+    }
+
+    /// Whole milliseconds, rounded up; 0 for less than nothing.
+    package var wholeMilliseconds: UInt64 {
+        let (seconds, attoseconds) = components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1000)
+        return overflow ? .max : product + UInt64((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+    }
+}

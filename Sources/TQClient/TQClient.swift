@@ -1,0 +1,150 @@
+public import TQModel
+
+/// A connection to a tq broker: submits tasks, waits for results, claims and completes tasks, asks for states.
+///
+/// One client is enough for a process: requests of all tasks are pipelined on one connection, which comes back by itself. A
+/// request waits for a lost connection to come back (``ClientOptions/connectionPatience``) and is sent again
+/// where that cannot do its work twice; otherwise it throws `outcomeUnknown`.
+public final class TQClient: Sendable {
+    let session: Session
+
+    public var options: ClientOptions { session.options }
+
+    /// A client that connects when it is first used.
+    public init(addresses: [BrokerAddress], options: ClientOptions = .init()) {
+        self.session = Session(addresses: addresses, options: options)
+    }
+
+    /// Connects to the first of `host:port[,host:port]` that answers.
+    ///
+    /// - Throws: `connectionFailed`, `notABroker`, `invalidArgument` or what the broker refuses the connection with.
+    public static func connect(
+        to addresses: String,
+        options: ClientOptions = .init()
+    ) async throws(TQError) -> TQClient {
+        let client = TQClient(addresses: try BrokerAddress.list(addresses), options: options)
+        try await client.session.connect()
+        return client
+    }
+
+    /// Closes the connection; requests without an answer throw.
+    public func close() async { await session.close() }
+
+    /// A round trip to the broker.
+    public func ping() async throws(TQError) { _ = try await call(.ping) }
+
+    /// Whether the broker can do its work.
+    public func health() async throws(TQError) -> Health {
+        guard case .health(let health) = try await call(.health) else { throw .unexpectedReply }
+        return health
+    }
+
+    /// Counters of the broker.
+    public func statistics() async throws(TQError) -> BrokerStatistics {
+        guard case .statistics(let statistics) = try await call(.statistics) else { throw .unexpectedReply }
+        return statistics
+    }
+
+    /// Counters of every queue, by name.
+    public func queues() async throws(TQError) -> [QueueStatistics] {
+        guard case .queues(let queues) = try await call(.queues) else { throw .unexpectedReply }
+        return queues
+    }
+
+    /// The workers that the broker knows, by name.
+    public func workers() async throws(TQError) -> [WorkerStatus] {
+        guard case .workers(let workers) = try await call(.workers) else { throw .unexpectedReply }
+        return workers
+    }
+
+    // MARK: Single tasks
+
+    /// Where a task is in its life.
+    ///
+    /// - Throws: `taskNotFound` among others.
+    public func status(_ id: TaskID) async throws(TQError) -> TaskStatus {
+        guard case .status(let status) = try await call(.status(id)) else { throw .unexpectedReply }
+        return status
+    }
+
+    /// How a task ended, waiting for its end that long.
+    ///
+    /// - Throws: `timedOut` when it has not ended by then, `taskNotFound` among others.
+    public func waitForResult(_ id: TaskID, within limit: Duration) async throws(TQError) -> TaskResult {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            let rest = deadline - ContinuousClock.now
+            // Short waits, so that one that is sent again after a lost connection does not begin from its full length.
+            let wait = min(max(rest, .zero), .seconds(30)).wholeMilliseconds
+            do throws(TQError) {
+                guard case .result(let result) = try await call(.result(id, waitMilliseconds: wait)) else {
+                    throw .unexpectedReply
+                }
+                return result
+            } catch {
+                guard error.code == .timedOut, ContinuousClock.now < deadline, !Task.isCancelled else { throw error }
+            }
+        }
+    }
+
+    /// Stops tasks that wait; one entry per id, `nil` is success.
+    public func cancel(_ ids: [TaskID]) async throws(TQError) -> [TQError?] {
+        try await outcomes(.cancel(ids), resend: .fenced)
+    }
+
+    /// Stops a task that waits.
+    ///
+    /// - Throws: `notCancellable` when it runs or has ended.
+    public func cancel(_ id: TaskID) async throws(TQError) { try await single(cancel([id])) }
+
+    // MARK: Dead letters
+
+    /// A page of dead letters in order of sequence.
+    public func deadLetters(_ query: DeadLetterQuery = .init()) async throws(TQError) -> DeadLetterPage {
+        guard case .deadLetters(let page) = try await call(.deadLetters(query)) else { throw .unexpectedReply }
+        return page
+    }
+
+    /// Puts dead letters back as pending; one entry per id, `nil` is success.
+    public func redrive(_ ids: [TaskID]) async throws(TQError) -> [TQError?] {
+        try await outcomes(.redrive(ids), resend: .fenced)
+    }
+
+    // MARK: Workers
+
+    /// Makes a worker known.
+    public func registerWorker(_ worker: WorkerSpec) async throws(TQError) {
+        _ = try await call(.registerWorker(worker))
+    }
+
+    /// Says that a worker lives; an unknown one is registered.
+    public func heartbeat(_ worker: WorkerSpec) async throws(TQError) { _ = try await call(.heartbeat(worker)) }
+
+    /// Ends a worker: its leases end at once.
+    public func deregisterWorker(_ name: Name) async throws(TQError) { _ = try await call(.deregisterWorker(name)) }
+
+    // MARK: Plumbing
+
+    /// Sends a request that may be sent again.
+    func call(_ request: Request) async throws(TQError) -> Reply {
+        try await session.call(request, resend: .always, patience: options.connectionPatience)
+    }
+
+    func outcomes(_ request: Request, resend: Call.Resend) async throws(TQError) -> [TQError?] {
+        let reply = try await session.call(request, resend: resend, patience: options.connectionPatience)
+        guard case .outcomes(let errors) = reply else { throw .unexpectedReply }
+        return errors
+    }
+
+    /// The one outcome of a request about one thing.
+    func single(_ outcomes: [TQError?]) throws(TQError) {
+        guard let outcome = outcomes.first else { throw .unexpectedReply }
+        if let outcome { throw outcome }
+    }
+}
+
+extension TQError {
+    static var unexpectedReply: TQError {
+        TQError(.malformedFrame, "The broker's reply does not belong to the request.")
+    }
+}

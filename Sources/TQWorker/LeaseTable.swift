@@ -1,0 +1,77 @@
+import TQModel
+
+/// The tasks that a worker runs: when their leases must be renewed and when their time is up.
+struct LeaseTable {
+    /// One running attempt.
+    struct Entry {
+        let lease: LeaseHandle
+        let leaseDuration: Duration
+        let deadline: ContinuousClock.Instant
+        var renewAt: ContinuousClock.Instant
+        /// The handler's Swift task; `nil` for the moment before it starts.
+        var handler: Task<Void, Never>?
+        /// The broker has been told, or knows better: whatever the handler returns is dropped.
+        var isOver = false
+    }
+
+    private var entries: [LeaseToken: Entry] = [:]
+
+    var count: Int { entries.count }
+    /// Whether nothing runs whose end the broker still has to be told.
+    var isIdle: Bool { entries.values.allSatisfy(\.isOver) }
+
+    /// Leases are renewed after a third of their duration, so that two renewals can be lost.
+    static func renewalDelay(_ lease: Duration) -> Duration { max(lease / 3, .milliseconds(10)) }
+
+    mutating func add(_ delivery: Delivery, now: ContinuousClock.Instant) -> Entry {
+        let duration = Duration.milliseconds(Int64(delivery.leaseMilliseconds))
+        let timeout = delivery.timeoutMilliseconds > 0 ? delivery.timeoutMilliseconds : Defaults.timeoutMilliseconds
+        let entry = Entry(
+            lease: delivery.lease,
+            leaseDuration: duration,
+            deadline: now + .milliseconds(Int64(timeout)),
+            renewAt: now + Self.renewalDelay(duration)
+        )
+        entries[delivery.lease.token] = entry
+        return entry
+    }
+
+    /// Remembers the handler of a running attempt, so that it can be cancelled.
+    ///
+    /// - Returns: Whether the attempt is over already.
+    mutating func setHandler(_ handler: Task<Void, Never>, of token: LeaseToken) -> Bool {
+        entries[token]?.handler = handler
+        return entries[token]?.isOver ?? false
+    }
+
+    /// Takes an attempt out; `nil` when its end needs no report.
+    mutating func remove(_ token: LeaseToken) -> Entry? {
+        guard let entry = entries.removeValue(forKey: token), !entry.isOver else { return nil }
+        return entry
+    }
+
+    /// Marks attempts as over and gives those that were not yet.
+    mutating func end(_ isMeant: (Entry) -> Bool) -> [Entry] {
+        var ended: [Entry] = []
+        for (token, entry) in entries where !entry.isOver && isMeant(entry) {
+            entries[token]?.isOver = true
+            ended.append(entry)
+        }
+        return ended
+    }
+
+    /// The leases to renew now, in one frame; those due within a tenth of their duration come along.
+    mutating func takeDue(at now: ContinuousClock.Instant) -> [LeaseHandle] {
+        var due: [LeaseHandle] = []
+        for (token, entry) in entries where !entry.isOver && entry.renewAt <= now + entry.leaseDuration / 10 {
+            entries[token]?.renewAt = now + Self.renewalDelay(entry.leaseDuration)
+            due.append(entry.lease)
+        }
+        return due
+    }
+
+    /// When something must be done next.
+    var nextInstant: ContinuousClock.Instant? {
+        entries.values.lazy.filter { !$0.isOver }.map { min($0.renewAt, $0.deadline) }.min()
+    }
+}

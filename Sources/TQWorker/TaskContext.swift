@@ -1,0 +1,68 @@
+public import TQClient
+public import TQModel
+
+/// What a handler may know of the attempt that it runs.
+///
+/// The handler's Swift task is cancelled when the attempt's time is up, when its lease is lost, or when the worker's
+/// grace ends: check `Task.isCancelled` in long loops, and pass cancellation on to what you await.
+public struct TaskContext: Sendable {
+    public let id: TaskID
+    public let queue: Name
+    public let type: Name
+    public let priority: Priority
+    /// Which attempt this is, counted from 1.
+    public let attempt: UInt16
+    /// Attempts after the first that the task may have.
+    public let retriesMax: UInt16
+    /// When the attempt's time is up.
+    public let deadline: ContinuousClock.Instant
+    /// The worker's own connection, for follow-up tasks.
+    public let client: TQClient
+
+    let lease: LeaseHandle
+
+    init(_ delivery: Delivery, deadline: ContinuousClock.Instant, client: TQClient) {
+        self.id = delivery.lease.task
+        self.queue = delivery.queue
+        self.type = delivery.type
+        self.priority = delivery.priority
+        self.attempt = delivery.attempt
+        self.retriesMax = delivery.retriesMax
+        self.deadline = deadline
+        self.client = client
+        self.lease = delivery.lease
+    }
+
+    /// Whether the result is of no use any more.
+    public var isCancelled: Bool { Task.isCancelled }
+
+    /// Whether a failure now is the last one.
+    public var isLastAttempt: Bool { attempt > retriesMax }
+
+    /// Renews the lease at once; the worker renews it by itself in time, so this only asks whether it still holds.
+    ///
+    /// - Throws: `leaseLost` when the task runs elsewhere or will.
+    public func renewLease() async throws(TQError) {
+        guard let outcome = try await client.renew([Renewal(lease: lease)]).first, let outcome else { return }
+        throw outcome
+    }
+}
+
+/// Thrown by a handler: trying again is useless, the task becomes a dead letter at once.
+public struct PermanentFailure: Error, CustomStringConvertible {
+    public let description: String
+
+    public init(_ reason: String) { self.description = reason }
+    public init(_ error: any Error) { self.description = "\(error)" }
+}
+
+/// Thrown by a handler: the attempt failed, try again after that time instead of the task's own backoff.
+public struct RetryLater: Error, CustomStringConvertible {
+    public let after: Duration
+    public let description: String
+
+    public init(after: Duration, _ reason: String = "asked to be tried again later") {
+        self.after = after
+        self.description = reason
+    }
+}

@@ -1,0 +1,68 @@
+import ArgumentParser
+import CommandLineSupport
+import TQClient
+import TQModel
+
+struct Stats: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Count tasks by state, and what happened since the start."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        try await connection.withClient { client in
+            Listings.statistics.print(try await client.statistics(), format: output.format)
+        }
+    }
+}
+
+struct ShowHealth: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "health",
+        abstract: "Say whether the broker can do its work.",
+        discussion: "Exit code 3 says that it answers but refuses some work, 4 that no broker answers."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let health = try await client.health()
+            Listings.health.print(health, format: output.format)
+            if health.status != .serving { throw ExitCode(ExitStatus.refused.rawValue) }
+        }
+    }
+}
+
+struct ListQueues: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "Count the tasks of every queue.",
+        aliases: ["stats"]
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        try await connection.withClient { client in
+            Listings.queues.print(try await client.queues(), format: output.format)
+        }
+    }
+}
+
+struct ListWorkers: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "Show the workers that are known.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        try await connection.withClient { client in
+            Listings.workers.print(try await client.workers(), format: output.format)
+        }
+    }
+}

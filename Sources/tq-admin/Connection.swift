@@ -1,0 +1,53 @@
+import ArgumentParser
+import CommandLineSupport
+import TQClient
+import TQModel
+
+/// The options of every command that talks to a broker.
+struct ConnectionOptions: ParsableArguments {
+    @OptionGroup var broker: BrokerOptions
+    @OptionGroup var logging: LoggingOptions
+
+    /// Runs the body with a connection, and closes it.
+    ///
+    /// - Parameter submitPatience: How long a refusal for now is tried again; a person wants to hear of it at once.
+    func withClient(
+        submitPatience: Duration = .zero,
+        _ body: (TQClient) async throws -> Void
+    ) async throws {
+        logging.bootstrap()
+        var options = ClientOptions()
+        options.clientName = "tq-admin/\(tqVersion)"
+        options.submitPatience = submitPatience
+        let client = try await TQClient.connect(to: broker.addresses, options: options)
+        do {
+            try await body(client)
+        } catch {
+            await client.close()
+            throw error
+        }
+        await client.close()
+    }
+}
+
+/// The id of a task on the command line.
+struct TaskIDArgument: ExpressibleByArgument {
+    let id: TaskID
+
+    init?(argument: String) {
+        guard let id = TaskID(argument) else { return nil }
+        self.id = id
+    }
+}
+
+/// The priority of a task on the command line: 0 to 255 or a name.
+struct PriorityArgument: ExpressibleByArgument {
+    let priority: Priority
+
+    init?(argument: String) {
+        guard let priority = Priority(argument) else { return nil }
+        self.priority = priority
+    }
+
+    static let allValueStrings = ["low", "normal", "high"]
+}

@@ -1,0 +1,143 @@
+import CommandLineSupport
+import FoundationEssentials
+import TQModel
+import Telemetry
+
+/// What is shown of each thing; the names of the fields are those of the REST interface.
+enum Listings {
+    static let submission = Listing<Submission>([
+        Column("id", "task_id") { "\($0.id)" },
+        Column("duplicate", "is_duplicate", json: { .bool($0.isDuplicate) }, text: { $0.isDuplicate ? "yes" : "" }),
+    ])
+
+    static let status = Listing<TaskStatus>([
+        Column("id", "task_id") { "\($0.id)" },
+        Column("queue", "queue") { "\($0.queue)" },
+        Column("type", "task_type") { "\($0.type)" },
+        Column("state", "state") { $0.state.name },
+        Column("priority", "priority", count: { UInt64($0.priority.rawValue) }),
+        Column("attempts", "attempts", count: { UInt64($0.attempts) }),
+        Column("crashes", "crashes", count: { UInt64($0.crashes) }),
+        Column("max retries", "max_retries", count: { UInt64($0.retriesMax) }),
+        Column("starts", "starts_at", time: \.startWallMilliseconds),
+        Column("ended", "ended_at", time: \.endWallMilliseconds),
+        Column("worker", "worker", optional: { $0.worker.map { "\($0)" } }),
+        Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
+        Column("result bytes", "result_bytes", count: { UInt64($0.resultBytes) }),
+    ])
+
+    static let result = Listing<TaskResult>([
+        Column("id", "task_id") { "\($0.id)" },
+        Column("state", "state") { $0.state.name },
+        Column("result", "result", optional: { String(validating: $0.result, as: UTF8.self) }),
+        Column("result base64", "result_base64", optional: { base64IfBinary($0.result) }),
+        Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
+    ])
+
+    static let statistics = Listing<BrokerStatistics>(
+        counts(\.counts) + [
+            Column("total submitted", "total_submitted", count: { $0.totals.submitted }),
+            Column("total claimed", "total_claimed", count: { $0.totals.claimed }),
+            Column("total completed", "total_completed", count: { $0.totals.completed }),
+            Column("attempts failed", "total_failed", count: { $0.totals.failed }),
+            Column("total retried", "total_retried", count: { $0.totals.retried }),
+            Column("total dead-lettered", "total_dead_lettered", count: { $0.totals.deadLettered }),
+            Column("total cancelled", "total_cancelled", count: { $0.totals.cancelled }),
+            Column("total expired", "total_expired", count: { $0.totals.expired }),
+            Column("leases lapsed", "total_lapsed", count: { $0.totals.lapsed }),
+            Column("queues", "queues", count: { UInt64($0.queues) }),
+            Column("workers", "workers", count: { UInt64($0.workers) }),
+            Column("connections", "connections", count: { UInt64($0.connections) }),
+            Column("uptime", "uptime_ms", span: \.uptimeMilliseconds),
+            durability { $0.syncIntervalMilliseconds },
+        ]
+    )
+
+    static let health = Listing<Health>([
+        Column("status", "status") { $0.status.name },
+        Column("reason", "reason", optional: { $0.reason.isEmpty ? nil : $0.reason }),
+        Column("version", "version") { $0.version },
+        durability { $0.syncIntervalMilliseconds },
+    ])
+
+    static let queues = Listing<QueueStatistics>([Column("queue", "queue") { "\($0.name)" }] + counts(\.counts))
+
+    static let workers = Listing<WorkerStatus>([
+        Column("worker", "worker") { "\($0.spec.name)" },
+        Column("running", "running", count: { UInt64($0.spec.running) }),
+        Column("concurrency", "concurrency", count: { UInt64($0.spec.concurrency) }),
+        Column("leases", "leases", count: { UInt64($0.leases) }),
+        Column("cpu %", "cpu_permille", .right, json: { .unsigned(UInt64($0.spec.cpuPermille)) }) {
+            "\($0.spec.cpuPermille / 10).\($0.spec.cpuPermille % 10)"
+        },
+        Column("memory", "memory_bytes", .right, json: { .unsigned($0.spec.memoryBytes) }) {
+            "\($0.spec.memoryBytes >> 20) MiB"
+        },
+        Column("silent", "silent_ms", span: \.silentMilliseconds),
+        Column("about", "metadata") { String(decoding: $0.spec.metadata, as: UTF8.self) },
+    ])
+
+    static let deadLetters = Listing<DeadLetter>([
+        Column("id", "task_id") { "\($0.status.id)" },
+        Column("queue", "queue") { "\($0.status.queue)" },
+        Column("type", "task_type") { "\($0.status.type)" },
+        Column("reason", "reason") { $0.reason.name },
+        Column("attempts", "attempts", count: { UInt64($0.status.attempts) }),
+        Column("crashes", "crashes", count: { UInt64($0.status.crashes) }),
+        Column("ended", "ended_at", time: \.status.endWallMilliseconds),
+        Column("error", "error") { String(decoding: $0.status.error, as: UTF8.self) },
+    ])
+
+    private static func counts<Row>(_ counts: any KeyPath<Row, TaskCounts> & Sendable) -> [Column<Row>] {
+        [
+            Column("pending", "pending_tasks", count: { $0[keyPath: counts].pending }),
+            Column("in progress", "processing_tasks", count: { $0[keyPath: counts].inProgress }),
+            Column("scheduled", "scheduled_tasks", count: { $0[keyPath: counts].scheduled }),
+            Column("blocked", "blocked_tasks", count: { $0[keyPath: counts].blocked }),
+            Column("failed", "failed_tasks", count: { $0[keyPath: counts].failed }),
+            Column("completed", "completed_tasks", count: { $0[keyPath: counts].completed }),
+            Column("dead letters", "dead_letter_tasks", count: { $0[keyPath: counts].deadLetter }),
+            Column("cancelled", "cancelled_tasks", count: { $0[keyPath: counts].cancelled }),
+        ]
+    }
+
+    private static func durability<Row>(_ interval: @escaping @Sendable (Row) -> UInt32) -> Column<Row> {
+        Column("durability", "wal_sync_interval_ms", json: { .unsigned(UInt64(interval($0))) }) {
+            let milliseconds = interval($0)
+            return milliseconds == 0
+                ? "a success reply means that it is on disk"
+                : "a power cut may take \(milliseconds) ms of acknowledged work"
+        }
+    }
+}
+
+/// Bytes that are no text, as base64.
+private func base64IfBinary(_ bytes: Bytes) -> String? {
+    String(validating: bytes, as: UTF8.self) == nil ? Data(bytes).base64EncodedString() : nil
+}
+
+extension Column {
+    /// A column of texts that may be missing.
+    fileprivate init(_ title: String, _ name: String, optional: @escaping @Sendable (Row) -> String?) {
+        self.init(title, name, json: { optional($0).map { .string($0) } ?? .null }, text: { optional($0) ?? "" })
+    }
+
+    /// A column of times, 0 for none: relative to now for people, RFC 3339 for programs.
+    fileprivate init(_ title: String, _ name: String, time: any KeyPath<Row, UInt64> & Sendable) {
+        self.init(title, name) { row in
+            let milliseconds = row[keyPath: time]
+            return milliseconds == 0 ? .null : .string(rfc3339(wallMilliseconds: Int64(clamping: milliseconds)))
+        } text: { row in
+            let milliseconds = row[keyPath: time]
+            if milliseconds == 0 { return "" }
+            return relativeTime(wallMilliseconds: milliseconds, now: UInt64(clamping: wallMillisecondsNow()))
+        }
+    }
+
+    /// A column of spans of time.
+    fileprivate init(_ title: String, _ name: String, span: any KeyPath<Row, UInt64> & Sendable) {
+        self.init(title, name, .right, json: { .unsigned($0[keyPath: span]) }) {
+            "\(DurationArgument(milliseconds: $0[keyPath: span]))"
+        }
+    }
+}

@@ -1,0 +1,130 @@
+import ArgumentParser
+import CommandLineSupport
+import TQClient
+import TQModel
+
+struct Submit: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Submit a task, or one for each line of a file.",
+        discussion: """
+            Prints the id of each task once the broker has it on disk. The type and the payload may also stand by \
+            themselves: tq-admin submit send_email '{"to": "a@example.com"}'
+            """
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+
+    @Argument(help: "The type of the task, when --type is not given.")
+    var positionalType: String?
+    @Argument(help: "The payload, when none of the payload options is given.")
+    var positionalPayload: String?
+    @Option(help: "What kind of work it is; workers choose by it.")
+    var type: String?
+    @Option(name: [.short, .long], help: "The queue that the task waits in.")
+    var queue = Defaults.queue
+    @Option(help: "0 to 255, 255 first; or low (50), normal (150), high (255).")
+    var priority: PriorityArgument?
+
+    @Option(help: "What the worker gets.")
+    var payload: String?
+    @Option(help: ArgumentHelp("A file with what the worker gets; - is standard input.", valueName: "file"))
+    var payloadFile: String?
+    @Option(
+        help: ArgumentHelp(
+            "A file with one payload a line, each for a task of its own; - is standard input.",
+            valueName: "file"
+        )
+    )
+    var lines: String?
+
+    @Option(help: "How long one attempt may last in all, such as 300 (seconds) or 5m.")
+    var timeout: DurationArgument?
+    @Option(help: "How long a worker holds the task without renewing it.")
+    var lease: DurationArgument?
+    @Option(help: "Attempts after the first.")
+    var maxRetries: UInt16?
+    @Option(help: "Crashes that quarantine the task; 0 for never.")
+    var maxCrashes: UInt16?
+    @Option(help: "How long to wait before the task may start.")
+    var delay: DurationArgument?
+    @Option(help: "When the task may start, such as 2026-12-24T18:00:00Z.")
+    var scheduledAt: TimestampArgument?
+    @Option(help: "How long the result is kept.")
+    var retention: DurationArgument?
+    @Option(help: "Makes the submit repeatable: the same key and content give the same task.")
+    var key: String?
+
+    func validate() throws {
+        let payloads = [payload, payloadFile, lines, type == nil ? positionalPayload : positionalType].compactMap { $0 }
+        if payloads.count > 1 {
+            throw ValidationError("Give one payload: by itself, --payload, --payload-file or --lines.")
+        }
+        if type != nil, positionalPayload != nil { throw ValidationError("The type is given twice.") }
+        if type == nil, positionalType == nil { throw ValidationError("Say what kind of work it is: --type TYPE.") }
+        if delay != nil, scheduledAt != nil { throw ValidationError("Give --delay or --scheduled-at.") }
+        if key != nil, lines != nil { throw ValidationError("One --key cannot name several tasks of --lines.") }
+    }
+
+    func run() async throws {
+        let payloads = try payloads()
+        try await connection.withClient(submitPatience: lines == nil ? .zero : .seconds(30)) { client in
+            let progress = lines == nil ? nil : Progress("tasks submitted", total: UInt64(payloads.count))
+            var done: UInt64 = 0
+            for batch in payloads.chunked(countMax: 1000, byteCountMax: Limits.frameBytesMax / 2) {
+                let results = try await client.submit(batch.map(task))
+                writeToStandardOutput(try results.map { try self.text(of: $0.get()) }.joined())
+                done += UInt64(results.count)
+                progress?.update(done)
+            }
+            progress?.finish(done)
+        }
+    }
+
+    /// By default the id alone, because that is what a script wants.
+    private func text(of submission: Submission) -> String {
+        output.format == .table ? "\(submission.id)\n" : Listings.submission.text(of: submission, format: output.format)
+    }
+
+    private func payloads() throws -> [Bytes] {
+        if let lines {
+            return try readFile(lines).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: true)
+        }
+        if let payloadFile { return [try readFile(payloadFile)[...]] }
+        let text = payload ?? (type == nil ? positionalPayload : positionalType) ?? ""
+        return [Bytes(text.utf8)]
+    }
+
+    private func task(_ payload: Bytes) -> TaskSpec {
+        var task = TaskSpec(queue: Name(queue), type: Name(type ?? positionalType ?? ""), payload: payload)
+        if let priority { task.rank = priority.priority.rank }
+        if let delay { task.start = .after(milliseconds: delay.milliseconds) }
+        if let scheduledAt { task.start = .at(wallMilliseconds: scheduledAt.wallMilliseconds) }
+        if let timeout { task.timeoutMilliseconds = UInt32(clamping: timeout.milliseconds) }
+        if let lease { task.leaseMilliseconds = UInt32(clamping: lease.milliseconds) }
+        if let retention { task.retentionMilliseconds = retention.milliseconds }
+        if let key { task.idempotencyKey = Bytes(key.utf8) }
+        task.retriesMax = maxRetries
+        task.crashesMax = maxCrashes
+        return task
+    }
+}
+
+extension [Bytes] {
+    /// Parts of few enough payloads, and few enough bytes, for one request each.
+    fileprivate func chunked(countMax: Int, byteCountMax: Int) -> [ArraySlice<Bytes>] {
+        var chunks: [ArraySlice<Bytes>] = []
+        var start = startIndex
+        var byteCount = 0
+        for index in indices {
+            if index > start, index - start == countMax || byteCount + self[index].count > byteCountMax {
+                chunks.append(self[start..<index])
+                start = index
+                byteCount = 0
+            }
+            byteCount += self[index].count
+        }
+        if start < endIndex { chunks.append(self[start...]) }
+        return chunks
+    }
+}

@@ -1,0 +1,110 @@
+import ArgumentParser
+import CommandLineSupport
+import TQClient
+import TQModel
+
+struct Status: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show where a task is in its life.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "The id that submit printed.")
+    var id: TaskIDArgument
+
+    func run() async throws {
+        try await connection.withClient { client in
+            Listings.status.print(try await client.status(id.id), format: output.format)
+        }
+    }
+}
+
+struct Wait: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Wait for the end of a task, and print its result.",
+        discussion: "Exit code 10 says that the task became a dead letter, 11 that it was cancelled."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "The id that submit printed.")
+    var id: TaskIDArgument
+    @Option(help: "How long to wait.")
+    var timeout = DurationArgument(milliseconds: 86_400_000)
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let limit = Duration.milliseconds(timeout.milliseconds)
+            try printResult(try await client.waitForResult(id.id, within: limit), format: output.format)
+        }
+    }
+}
+
+struct ShowResult: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "result",
+        abstract: "Print the result of a task that has ended."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "The id that submit printed.")
+    var id: TaskIDArgument
+
+    func run() async throws {
+        try await connection.withClient { client in
+            do throws(TQError) {
+                let result = try await client.waitForResult(id.id, within: .zero)
+                try printResult(result, format: output.format)
+            } catch {
+                guard error.code == .timedOut else { throw error }
+                throw TQError(.timedOut, "Task \(id.id) has not ended yet; tq-admin wait waits for it.")
+            }
+        }
+    }
+}
+
+/// Prints the bytes of the result, or an object about it.
+///
+/// - Throws: `taskFailed` and `taskCancelled`, so that a script sees from the exit code how the task ended.
+private func printResult(_ result: TaskResult, format: OutputFormat) throws(TQError) {
+    if format != .table {
+        Listings.result.print(result, format: format)
+    } else if result.state == .completed {
+        writeToStandardOutput(Array(result.result))
+    }
+    switch result.state {
+    case .completed: return
+    case .cancelled: throw TQError(.taskCancelled, "Task \(result.id) was cancelled.")
+    default: throw TQError(.taskFailed, "Task \(result.id) failed: \(String(decoding: result.error, as: UTF8.self))")
+    }
+}
+
+struct Cancel: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Stop tasks that wait.")
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "The ids that submit printed.")
+    var ids: [TaskIDArgument]
+
+    func run() async throws {
+        try await connection.withClient { client in
+            try report(try await client.cancel(ids.map(\.id)), of: ids.map(\.id), as: "cancelled")
+        }
+    }
+}
+
+/// Says for each task what became of the request.
+///
+/// - Throws: The first error, so that the exit code tells of it.
+func report(_ outcomes: [TQError?], of ids: [TaskID], as verb: String) throws(TQError) {
+    var first: TQError?
+    for (id, error) in zip(ids, outcomes) {
+        if let error {
+            if first != nil { writeToStandardError("tq-admin: \(error)\n") }
+            first = first ?? error
+        } else {
+            writeToStandardOutput("\(verb) \(id)\n")
+        }
+    }
+    if let first { throw first }
+}

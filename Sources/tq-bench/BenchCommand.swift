@@ -1,0 +1,133 @@
+import ArgumentParser
+import CommandLineSupport
+import Glibc
+import NIOCore
+import NIOPosix
+import TQClient
+import TQModel
+
+/// Measures a broker.
+@main
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tq-bench",
+        abstract: "Measures what a broker does on this machine.",
+        discussion: """
+            Without --broker-addr a broker of the same installation is started on fresh data in the current directory. \
+            Submits are measured without idempotency keys. Latencies at a fixed --rate count from when a submit was due.
+            """,
+        version: tqVersion
+    )
+
+    @Option(help: "submit, claim, lifecycle, or promises: the floor below which nothing is released.")
+    var scenario: Scenario = .lifecycle
+    @Option(help: "Connections that submit, and in a lifecycle as many that claim and complete.")
+    var connections = 4
+    @Option(help: "Unanswered requests, or leased tasks, per connection.")
+    var window = 64
+    @Option(help: "Tasks.")
+    var tasks = 500_000
+    @Option(help: "Submits per second in all; 0 for as fast as the window allows.")
+    var rate = 0
+    @Option(help: "Bytes of a payload.")
+    var payloadBytes = 256
+    @Option(help: "Bytes of a result.")
+    var resultBytes = 32
+    @Option(help: "A broker that runs already.")
+    var brokerAddr: String?
+    @Option(help: "The process id of that broker, to measure what it uses.")
+    var brokerPid: Int32?
+    @Option(help: "Where the data of a broker that is started goes.")
+    var dataParent = "."
+    @Option(name: .customLong("set"), help: ArgumentHelp("A setting of a broker that is started.", valueName: "section.key=value"))
+    var settings: [String] = []
+    @OptionGroup var output: OutputOptions
+
+    static func main() async {
+        signal(SIGPIPE, SIG_IGN)
+        await runAndExit()
+    }
+
+    func run() async throws {
+        let broker = try makeBroker()
+        defer { broker.stop() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        if scenario == .promises {
+            let verdicts = try await Promises(broker: broker, group: group).measure()
+            Promises.print(verdicts, output.format)
+            guard verdicts.allSatisfy(\.isKept) else { throw CommandFailure(.failed, "A promise is broken.") }
+        } else {
+            try await measure(broker, group).print(output.format)
+        }
+        try await group.shutdownGracefully()
+    }
+
+    private func makeBroker() throws -> MeasuredBroker {
+        guard let brokerAddr else {
+            // The depth limit is a promise to users, not a part of what is measured.
+            return try MeasuredBroker(
+                dataParent: dataParent, settings: ["broker.queue_depth_threshold=100000000"] + settings)
+        }
+        guard let address = try BrokerAddress.list(brokerAddr).first else {
+            throw CommandFailure(.usage, "--broker-addr is empty: write HOST:PORT.")
+        }
+        return MeasuredBroker(address, pid: brokerPid)
+    }
+
+    private func measure(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws -> Measurement {
+        if scenario == .claim {
+            let fill = makeRun(.submitted, on: group)
+            try await fill.execute(
+                (0..<connections).map { _ in Producer(fill, window: window, interval: 0) },
+                host: broker.host, port: broker.port, on: group, label: "fill")
+        }
+        let run = makeRun(scenario.goal, submits: scenario != .claim, on: group)
+        let interval = rate == 0 ? 0 : Int64(connections) * 1_000_000_000 / Int64(rate)
+        var loads: [LoadConnection] = []
+        if scenario != .submit {
+            loads += (0..<connections).map { _ in Consumer(run, window: window, completes: scenario == .lifecycle) }
+        }
+        if scenario != .claim {
+            loads += (0..<connections).map { _ in Producer(run, window: window, interval: interval) }
+        }
+        let before = (broker.usage, MeasuredBroker.deviceBytesWritten, NIODeadline.now())
+        try await run.execute(loads, host: broker.host, port: broker.port, on: group, label: scenario.rawValue)
+        let seconds = Double((NIODeadline.now() - before.2).nanoseconds) / 1e9
+        let after = broker.usage
+        return Measurement(
+            scenario: scenario.rawValue,
+            configuration: configurationText,
+            tasks: tasks,
+            seconds: seconds,
+            cpuSeconds: after.cpuSeconds - before.0.cpuSeconds,
+            residentBytes: after.residentBytes,
+            deviceBytes: MeasuredBroker.deviceBytesWritten - before.1,
+            run: run
+        )
+    }
+
+    private func makeRun(_ goal: LoadRun.Goal, submits: Bool = true, on group: MultiThreadedEventLoopGroup) -> LoadRun {
+        LoadRun(
+            total: tasks, goal: goal, queue: "bench", payloadByteCount: payloadBytes,
+            resultByteCount: resultBytes, submits: submits, on: group.next())
+    }
+
+    private var configurationText: String {
+        "\(connections) connections, window \(window), payload \(payloadBytes) B, result \(resultBytes) B, "
+            + (rate == 0 ? "no fixed rate" : "\(rate) submits/s")
+            + ", no idempotency keys" + settings.map { ", \($0)" }.joined()
+    }
+}
+
+/// What is measured.
+enum Scenario: String, ExpressibleByArgument, CaseIterable {
+    case submit, claim, lifecycle, promises
+
+    var goal: LoadRun.Goal {
+        switch self {
+        case .submit: .submitted
+        case .claim: .claimed
+        case .lifecycle, .promises: .completed
+        }
+    }
+}

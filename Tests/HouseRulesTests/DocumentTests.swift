@@ -1,0 +1,65 @@
+import Testing
+
+@Suite("House rules: documents")
+struct HouseDocumentTests {
+    @Test("every document has one title")
+    func titles() {
+        for document in Repository.documents {
+            let titles = document.proseLines.filter { $0.hasPrefix("# ") }
+            #expect(titles.count == 1, "\(document.path) has \(titles.count)")
+        }
+    }
+
+    @Test("every relative link leads somewhere")
+    func links() {
+        for document in Repository.documents {
+            let directory = document.path.split(separator: "/").dropLast().joined(separator: "/")
+            for target in document.relativeLinks where !target.isEmpty {
+                let path = directory.isEmpty ? target : "\(directory)/\(target)"
+                #expect(Repository.exists(path), "\(document.path) links to \(target)")
+            }
+        }
+    }
+
+    @Test("Sources/README.md has one line for every target")
+    func targets() throws {
+        let lines = try Repository.text("Sources/README.md").split(separator: "\n")
+        for target in Repository.targets {
+            #expect(lines.count { $0.hasPrefix("| `\(target)` |") } == 1, "\(target)")
+        }
+    }
+
+    @Test("tools/README.md names every tool")
+    func tools() throws {
+        let page = try Repository.text("tools/README.md")
+        for file in Repository.files(below: "tools", ending: "") where !file.path.contains(".") {
+            let name = file.path.dropFirst("tools/".count)
+            #expect(page.contains("| `\(name)`") || page.contains("| `\(name) "), "\(name)")
+        }
+    }
+}
+
+extension SourceFile {
+    /// The lines of a document outside its code blocks.
+    fileprivate var proseLines: [Substring] {
+        var isCode = false
+        return lines.filter { line in
+            if line.drop(while: { $0 == " " }).hasPrefix("```") {
+                isCode.toggle()
+                return false
+            }
+            return !isCode
+        }
+    }
+
+    /// What the document links to without naming a host, without the part after `#`.
+    fileprivate var relativeLinks: [String] {
+        proseLines.filter { $0.contains("](") }.flatMap { line in
+            line.split(separator: "](").dropFirst().compactMap { rest in
+                let target = rest.prefix { $0 != ")" && $0 != " " }
+                if target.contains("://") || target.hasPrefix("mailto:") { return nil }
+                return String(target.prefix { $0 != "#" })
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import NIOCore
+import NIOPosix
+import TQModel
+import Testing
+
+@testable import TQClient
+
+@Suite("Connecting to something else", .timeLimit(.minutes(1)))
+struct NotABrokerTests {
+    @Test(
+        "A server of another protocol is named in the error",
+        arguments: [
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP"), ("-ERR unknown command\r\n", "Redis"),
+            ("UNKNOWN_COMMAND\r\n", "text protocol"),
+        ]
+    )
+    func otherProtocol(answer: String, name: String) async throws {
+        let server = try await server { channel in
+            channel.writeAndFlush(channel.allocator.buffer(string: answer), promise: nil)
+        }
+        let error = await #expect(throws: TQError.self) { try await TQClient.connect(to: address(of: server)) }
+        #expect(error?.code == .notABroker)
+        #expect(error?.message.contains(name) == true, "\(error?.message ?? "")")
+        try await server.close().get()
+    }
+
+    @Test("A server that never answers is not taken for a broker")
+    func silence() async throws {
+        let server = try await server { _ in }
+        var options = ClientOptions()
+        options.helloTimeout = .milliseconds(50)
+        let error = await #expect(throws: TQError.self) {
+            try await TQClient.connect(to: address(of: server), options: options)
+        }
+        #expect(error?.code == .notABroker)
+        try await server.close().get()
+    }
+
+    @Test("Nothing at the address is a failed connection that names every address")
+    func nothing() async throws {
+        let server = try await server { _ in }
+        let gone = address(of: server)
+        try await server.close().get()
+        let error = await #expect(throws: TQError.self) { try await TQClient.connect(to: "\(gone),\(gone)") }
+        #expect(error?.code == .connectionFailed)
+        #expect(error?.message.contains(gone) == true)
+    }
+
+    private func address(of server: any Channel) -> String { "127.0.0.1:\(server.localAddress?.port ?? 0)" }
+
+    private func server(onConnect: @escaping @Sendable (any Channel) -> Void) async throws -> any Channel {
+        try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { channel in
+                channel.eventLoop.execute { onConnect(channel) }
+                return channel.eventLoop.makeSucceededVoidFuture()
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+    }
+}
