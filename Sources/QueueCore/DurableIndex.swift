@@ -373,9 +373,11 @@ public struct DurableIndex: Sendable {
 
     mutating func apply(expiredKeys bucket: ExpiryBucket) { keys.expire(bucket) }
 
-    mutating func apply(_ removed: RemovedDeadLetter) {
-        count(.deadLetters(queue: removed.queue), by: -1)
-        queues[Int(removed.queue)].counts.deadLetter -= 1
+    /// Takes a task out of the dead letters; its row tells the queue, so this comes after rows and before transitions.
+    mutating func apply(redriven sequence: TaskSequence) {
+        let queue = tasks[sequence].queue
+        count(.deadLetters(queue: queue), by: -1)
+        queues[Int(queue)].counts.deadLetter -= 1
     }
 
     mutating func apply(expiredOutcomes bucket: ExpiryBucket) {
@@ -421,8 +423,8 @@ public struct DurableIndex: Sendable {
             let handle = openSegment(part: segment.key.part, first: rows.first?.sequence ?? TaskSequence(0))
             for (place, row) in rows.enumerated() { apply(row, segment: handle, place: UInt16(place)) }
         }
+        batch.redrivenDeadLetters.forEach { apply(redriven: $0) }
         batch.transitions.forEach { apply($0) }
-        batch.removedDeadLetters.forEach { apply($0) }
         batch.removedWorkers.forEach { apply(removedWorker: $0) }
         batch.keys.forEach { apply($0) }
         batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0.bucket) }
@@ -459,7 +461,7 @@ public struct DurableIndex: Sendable {
 
     /// Takes a segment's table.
     ///
-    /// - Throws: A sentence when a row names a queue that the store does not know.
+    /// - Throws: A sentence when a row names a queue or a sequence that the store does not know.
     public mutating func recover(segment key: SegmentKey, rows: [TaskRow]) throws(RecoveryError) {
         let first = rows.first?.sequence ?? TaskSequence(0)
         let record = StoredRecord(
@@ -475,13 +477,19 @@ public struct DurableIndex: Sendable {
             guard row.queue > 0, Int(row.queue) < queues.count else {
                 throw RecoveryError("task \(row.sequence) of segment \(key) names queue \(row.queue), which is unknown")
             }
+            let isInOrder = key.isMoved || row.sequence.rawValue == first.rawValue &+ UInt64(place)
+            guard row.sequence.rawValue > 0, row.sequence.rawValue < nextSequence, isInOrder else {
+                throw RecoveryError("segment \(key) holds task \(row.sequence) at place \(place)")
+            }
             apply(row, segment: handle, place: UInt16(place))
         }
         release(handle)
     }
 
     /// Takes a group's transitions: the last one of each task, unless its row is gone or newer.
-    public mutating func recover(transitions rows: [Transition], group: GroupID) {
+    ///
+    /// - Throws: A sentence when a transition names a queue that the store does not know.
+    public mutating func recover(transitions rows: [Transition], group: GroupID) throws(RecoveryError) {
         let record = StoredRecord(
             group: group,
             part: 0,
@@ -493,6 +501,9 @@ public struct DurableIndex: Sendable {
         let handle = records.insert(record)
         for row in rows.reversed() {
             let slot = tasks[row.sequence]
+            if let queue = row.queue, queue == 0 || Int(queue) >= queues.count {
+                throw RecoveryError("a transition of task \(row.sequence) names queue \(queue), which is unknown")
+            }
             // One before the last may be of the task's life before a redrive in the same group.
             guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else {
                 continue

@@ -204,6 +204,7 @@ extension QueueCore {
             reason = .payloadDamaged
         }
         options?.startWallMilliseconds = 0
+        if options?.isEmpty == true { options = nil }
         let task = TaskRow(
             sequence: sequence,
             createdMilliseconds: slot.createdMilliseconds,
@@ -246,7 +247,6 @@ extension QueueCore {
         if row.reason == .payloadDamaged {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
         }
-        let removed = RemovedDeadLetter(sequence: sequence, queue: row.task.queue)
         // A row is stored once at a time: another one would come back at the next start when this one is gone.
         if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
         // The last word on the task in this group, which may have carried its burial along.
@@ -261,8 +261,8 @@ extension QueueCore {
             )
         )
         redriven[sequence] = (token: row.token, monotonicMilliseconds: now.monotonicMilliseconds)
-        index.apply(removed)
-        batch.removedDeadLetters.append(removed)
+        index.apply(redriven: sequence)
+        batch.redrivenDeadLetters.append(sequence)
         return nil
     }
 
