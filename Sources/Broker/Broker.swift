@@ -69,6 +69,11 @@ public final class Broker: Sendable {
             loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(50)) { _ in engine.tick() },
             loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(1)) { _ in engine.watchDisk() },
         ]
+        if settings.compactIntervalMilliseconds > 0 {
+            let interval = TimeAmount.milliseconds(settings.compactIntervalMilliseconds)
+            timers.append(
+                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.compact() })
+        }
         if settings.syncIntervalMilliseconds > 0 {
             let interval = TimeAmount.milliseconds(Int64(settings.syncIntervalMilliseconds))
             timers.append(

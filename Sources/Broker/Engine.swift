@@ -17,6 +17,7 @@ final class Engine: Sendable {
     private let sessions = SessionTable()
     private let monitor: Monitor<State>
     private let isTickWaiting = Atomic(false)
+    private let isCompacting = Atomic(false)
     /// Reads the present store.
     private let reader: Mutex<StoreReader>
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
@@ -439,6 +440,22 @@ final class Engine: Sendable {
             }
         }
         perform([.disk(isLow: isLow)])
+    }
+
+    /// Gives the disk space of expired outcomes back, on a thread of its own; call it about once an hour.
+    func compact() {
+        guard isCompacting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        WorkThread.start { [self] in
+            defer { isCompacting.store(false, ordering: .relaxed) }
+            let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
+            do throws(StorageError) {
+                try files.reclaimExpired(through: bucket)
+            } catch where error.kind != .closed {
+                logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
+            } catch {
+                // The broker stopped or rebuilds: the next turn does it.
+            }
+        }
     }
 
     // MARK: Failure

@@ -57,6 +57,11 @@ final class StoreFiles {
     /// Forgets what recovery found, once the core has it.
     func releaseIndex() { index = DurableIndex() }
 
+    /// Gives the disk space of expired outcomes back; may take long, and disturbs nobody.
+    func reclaimExpired(through bucket: ExpiryBucket) throws(StorageError) {
+        try Compaction.reclaimExpired(in: store, through: bucket)
+    }
+
     func close() { store.close() }
 
     private static func mark(_ identity: StoreIdentity, _ position: LogPosition) -> Mark {

@@ -24,7 +24,7 @@ public struct DurableIndex: Sendable {
     var queues: ContiguousArray<QueueState> = [QueueState()]
     var counters: [CounterKey: UInt64] = [:]
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
-    var expiredThrough = ExpiryBucket(rawValue: 0)
+    public private(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     private var expiringThrough = ExpiryBucket(rawValue: 0)
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]

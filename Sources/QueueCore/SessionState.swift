@@ -48,6 +48,9 @@ struct SessionState: Sendable {
         static func < (left: Self, right: Self) -> Bool { (left.milliseconds, left.id) < (right.milliseconds, right.id) }
     }
 
+    /// Deadlines that are kept, those of answered requests included.
+    var deadlineCount: Int { deadlines.count }
+
     mutating func park(_ parking: Parked) -> UInt64 {
         let id = nextParked
         nextParked += 1

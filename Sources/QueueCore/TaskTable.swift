@@ -67,6 +67,9 @@ struct TaskTable: Sendable {
     private var sparse: [UInt64: TaskSlot] = [:]
     private(set) var count = 0
 
+    /// Pages, given back ones between others included.
+    var pageCount: Int { pages.count }
+
     /// The slot of a task; one with state 0 when there is none.
     subscript(sequence: TaskSequence) -> TaskSlot {
         let number = sequence.rawValue

@@ -1,16 +1,15 @@
 import ByteStore
-import QueueCore
-import Storage
-import TQModel
+public import QueueCore
+public import TQModel
 
 /// Puts stored bytes into replies that lack them.
-struct AnswerCompletion {
+public struct AnswerCompletion: Sendable {
     private let reader: StoreReader
 
-    init(_ reader: StoreReader) { self.reader = reader }
+    public init(_ reader: StoreReader) { self.reader = reader }
 
     /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.
-    func reply(to answer: Answer) -> (reply: Reply, damaged: [LeaseHandle]) {
+    public func reply(to answer: Answer) -> (reply: Reply, damaged: [LeaseHandle]) {
         do throws(StorageError) {
             switch answer.missing {
             case .nothing: return (answer.reply, [])
@@ -33,7 +32,7 @@ struct AnswerCompletion {
     }
 
     /// The whole reply, when everything that it lacks is in memory.
-    func cachedReply(to answer: Answer) -> Reply? {
+    public func cachedReply(to answer: Answer) -> Reply? {
         switch (answer.missing, answer.reply) {
         case (.nothing, let reply): return reply
         case (.payloads(let places), .claimed(let deliveries)):
