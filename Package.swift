@@ -124,7 +124,12 @@ let package = Package(
         tests("TQWorkerTests", ["TQWorker", "TQClient", "TQModel", "FakeBroker"]),
         tests("BrokerConfigTests", ["BrokerConfig", "TQModel"]),
         tests("TelemetryTests", ["Telemetry", logging]),
-        tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
+        tests(
+            "BrokerTests",
+            [
+                "Broker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", logging, nioCore, nioPosix,
+            ]
+        ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
         tests(
