@@ -92,7 +92,7 @@ let package = Package(
         ),
         executable(
             "tq-worker",
-            ["TQModel", "TQClient", "TQWorker", "Telemetry", "CommandLineSupport", argumentParser, logging, subprocess]
+            ["TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
         ),
         executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
@@ -124,7 +124,10 @@ let package = Package(
         tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
-        tests("CommandTests", ["CommandLineSupport", "TQModel", argumentParser, subprocess]),
+        tests(
+            "CommandTests",
+            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-worker", argumentParser]
+        ),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx2b

@@ -44,3 +44,23 @@ func terminalWidth() -> Int? {
     guard isatty(STDERR_FILENO) == 1, ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 else { return nil }
     return size.ws_col == 0 ? 80 : Int(size.ws_col)
 }
+
+/// The bytes of a file, or of standard input for `-`.
+///
+/// - Throws: ``CommandFailure`` with the path and the system's reason.
+public func readFile(_ path: String) throws -> [UInt8] {
+    let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+    defer { if descriptor > STDERR_FILENO { close(descriptor) } }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while descriptor >= 0 {
+        let count = read(descriptor, &chunk, chunk.count)
+        if count == 0 { return bytes }
+        if count > 0 {
+            bytes += chunk[..<count]
+        } else if errno != EINTR {
+            break
+        }
+    }
+    throw CommandFailure(.failed, "cannot read \(path): \(String(cString: strerror(errno)))")
+}

@@ -107,6 +107,7 @@ extension Checker {
             report(.oneLease, record.id, [previous.claimReturned, lease.claimInvoked], sentence)
         }
         let before = attemptsBegun(record)
+        if before.count > 1 { tasks[slot].isCountUncertain = true }
         if isRedriven || (lease.attempt <= before.lowerBound && record.canBeRedriven) {
             tasks[slot].redrivesUsed += 1
         } else if lease.attempt <= before.lowerBound {
@@ -138,7 +139,7 @@ extension Checker {
         }
         if let gap {
             gaps[gap].missing -= 1
-        } else if !isUncounted, record.redrives == 0 {
+        } else if !isUncounted, record.redrives == 0, !record.isCountUncertain {
             let sentence = "The delivery with token \(lease.token) did not count as an attempt"
             report(.attempts, record.id, [lease.claimInvoked, newest.claimReturned], sentence)
         }

@@ -106,7 +106,7 @@ extension Checker {
             report(.recovery, nil, [dump.began], "Recovery changed the counters")
         }
         guard !dump.counters.isEmpty else { return }
-        for (queue, counted) in dump.counters {
+        for (queue, counted) in dump.counters.sorted(by: { $0.key ?? .max < $1.key ?? .max }) {
             let recounted: TaskCounts
             if let queue {
                 recounted = dump.recount[queue] ?? TaskCounts()
@@ -122,7 +122,7 @@ extension Checker {
             }
         }
         guard dump.counters.keys.contains(where: { $0 != nil }) else { return }
-        for queue in dump.recount.keys where dump.counters[queue] == nil {
+        for queue in dump.recount.keys.sorted() where dump.counters[queue] == nil {
             report(.counters, nil, [dump.began], "Queue \(queue) has tasks but no counters")
         }
     }

@@ -1,4 +1,4 @@
-/// The promises that a history is checked against; the numbers are those of docs/reliability.md.
+/// The promises that a history is checked against.
 ///
 /// Not seen in a history of this kind, and so not here: I11 (high-water mark), I14 (disk and memory), I15
 /// (dependencies and recurring tasks), I17 (principals), I18 (fairness between connections).

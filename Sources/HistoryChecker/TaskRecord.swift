@@ -18,6 +18,8 @@ struct TaskRecord {
 
     /// The delivery with the highest token.
     var lease: LeaseRecord?
+    /// Whether a power cut or a lost release left it open if one of its deliveries counts.
+    var isCountUncertain = false
     /// When the first call was invoked that is known to have touched it, on the monotonic clock.
     var firstTouched: UInt64?
 

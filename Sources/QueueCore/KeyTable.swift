@@ -61,12 +61,14 @@ struct SipHash {
         combine(UInt32(truncatingIfNeeded: bytes.count))
         bytes.withUnsafeBytes { buffer in
             var position = 0
-            if count & 7 == 0 {
-                while position + 8 <= buffer.count {
-                    absorb(UInt64(littleEndian: buffer.loadUnaligned(fromByteOffset: position, as: UInt64.self)))
-                    position += 8
-                    count &+= 8
-                }
+            while position < buffer.count, count & 7 != 0 {
+                combine(buffer[position])
+                position += 1
+            }
+            while position + 8 <= buffer.count {
+                absorb(UInt64(littleEndian: buffer.loadUnaligned(fromByteOffset: position, as: UInt64.self)))
+                position += 8
+                count &+= 8
             }
             while position < buffer.count {
                 combine(buffer[position])

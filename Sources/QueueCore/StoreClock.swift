@@ -10,6 +10,8 @@ struct StoreClock: Sendable {
 
     private(set) var milliseconds: UInt64
     private var monotonicMilliseconds: UInt64?
+    /// Elapsed time for which nothing was caught up yet: a busy broker asks every millisecond.
+    private var uncountedMilliseconds: UInt64 = 0
 
     init(milliseconds: UInt64) { self.milliseconds = milliseconds }
 
@@ -20,8 +22,9 @@ struct StoreClock: Sendable {
         guard let last = monotonicMilliseconds, now.monotonicMilliseconds > last else { return }
         let elapsed = now.monotonicMilliseconds - last
         milliseconds += elapsed
-        if now.wallMilliseconds > milliseconds {
-            milliseconds += min(now.wallMilliseconds - milliseconds, elapsed / Self.catchUpDivisor)
-        }
+        uncountedMilliseconds += elapsed
+        let catchUp = uncountedMilliseconds / Self.catchUpDivisor
+        uncountedMilliseconds %= Self.catchUpDivisor
+        if now.wallMilliseconds > milliseconds { milliseconds += min(now.wallMilliseconds - milliseconds, catchUp) }
     }
 }

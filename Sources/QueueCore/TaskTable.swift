@@ -13,9 +13,9 @@ struct TaskSlot: Sendable {
     var rank = Rank(rawValue: 0)
     var queue: UInt32 = 0
     var type: UInt32 = 0
-    /// In progress: the lease's place in the lease table. Ended: the bucket of the outcome.
+    /// In progress: the lease's place in the lease table; ended: the bucket of the outcome.
     var link: UInt32 = 0
-    /// Waiting or in progress: the place in the segment. Ended: the part of the outcome's record.
+    /// Waiting or in progress: the place in the segment; ended: the part of the outcome's record.
     var place: UInt16 = 0
     var attempts: UInt16 = 0
     var crashes: UInt16 = 0
@@ -66,6 +66,9 @@ struct TaskTable: Sendable {
     private var firstPage: UInt64 = 0
     private var sparse: [UInt64: TaskSlot] = [:]
     private(set) var count = 0
+
+    /// Pages, given back ones between others included.
+    var pageCount: Int { pages.count }
 
     /// The slot of a task; one with state 0 when there is none.
     subscript(sequence: TaskSequence) -> TaskSlot {
@@ -143,28 +146,36 @@ struct TaskTable: Sendable {
         if index < UInt64(pages.count) {
             return pages[Int(index)] == nil ? nil : Int(index)
         }
-        // A gap in the sequences (other tasks ended long ago) costs eight bytes for 1,024 of them.
-        while UInt64(pages.count) < index { pages.append(nil) }
+        // A gap (other tasks ended long ago) costs 16 bytes for 1,024 sequences; before one that costs more than the
+        // tasks so far, those become stragglers.
+        if index - UInt64(pages.count) > UInt64(count) * 4 + 1024 {
+            for old in pages.indices { moveStragglers(old) }
+            pages.removeAll()
+            firstPage = page
+        }
+        while UInt64(pages.count) < page - firstPage { pages.append(nil) }
         pages.append(Page(slots: ContiguousArray(repeating: TaskSlot(), count: Int(Self.pageSize))))
         if pages.count >= 2 { thinOut(pages.count - 2) }
-        return Int(index)
+        return Int(page - firstPage)
     }
 
     /// Moves the stragglers of an old page into the dictionary, and forgets leading pages without slots.
     private mutating func thinOut(_ index: Int) {
         guard index < pages.count - 1, let page = pages[index], page.used <= Self.sparseCount else { return }
-        if page.used > 0 {
-            let base = (firstPage + UInt64(index)) * Self.pageSize
-            for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 {
-                sparse[base + UInt64(place)] = slot
-            }
-        }
-        pages[index] = nil
-        guard index == 0 else { return }
+        moveStragglers(index)
+        guard pages[0] == nil else { return }
         let empty = pages.prefix { $0 == nil }.count
         if empty > 256 || empty * 2 > pages.count {
             pages.removeFirst(empty)
             firstPage += UInt64(empty)
         }
+    }
+
+    private mutating func moveStragglers(_ index: Int) {
+        guard let page = pages[index] else { return }
+        pages[index] = nil
+        guard page.used > 0 else { return }
+        let base = (firstPage + UInt64(index)) * Self.pageSize
+        for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 { sparse[base + UInt64(place)] = slot }
     }
 }

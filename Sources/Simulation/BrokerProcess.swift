@@ -27,6 +27,8 @@ struct BrokerProcess {
     /// Replies that have left.
     private var replies: [SentReply] = []
     private var notices: [Notice] = []
+    /// What became of submitted tasks, as soon as it is decided.
+    private var submissions: [Result<Submission, TQError>] = []
 
     /// Something that needs stored bytes: a command before it can be decided, an answer before it can leave.
     enum Errand {
@@ -109,6 +111,7 @@ struct BrokerProcess {
     private mutating func collect() {
         notices += core.takeNotices()
         for answer in core.takeAnswers() {
+            if case .submitted(let results) = answer.reply { submissions += results }
             if answer.writtenThrough <= written, answer.syncedThrough <= synced {
                 release(answer)
             } else {
@@ -132,6 +135,11 @@ struct BrokerProcess {
     mutating func takeReplies() -> [SentReply] {
         defer { replies = [] }
         return replies
+    }
+
+    mutating func takeSubmissions() -> [Result<Submission, TQError>] {
+        defer { submissions = [] }
+        return submissions
     }
 
     mutating func takeNotices() -> [Notice] {

@@ -36,6 +36,7 @@ extension Simulation {
         nextRequest += 1
         asked[key] = Asked(client: client, request: request, operations: operations)
         perform(.request(session, id: key.request, .anonymous, request), request.kind)
+        if case .submit(let specs) = request { noteStored(specs) }
     }
 
     // MARK: Connections

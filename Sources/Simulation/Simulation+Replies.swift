@@ -6,7 +6,6 @@ extension Simulation {
     /// Hands over the replies that have left the broker; some are lost on the way.
     mutating func deliver() throws(Broken) {
         for sent in broker.process.takeReplies() {
-            try noteStored(sent)
             if case .delivery(let stream, let deliveries) = sent.reply {
                 take(deliveries, of: stream, sent.answer)
             } else {
@@ -144,14 +143,13 @@ extension Simulation {
 
     // MARK: Notes
 
-    /// Remembers what the core stored, although not every client hears of it.
-    private mutating func noteStored(_ sent: BrokerProcess.SentReply) throws(Broken) {
-        let key = AskedKey(session: sent.answer.session, request: sent.answer.request)
-        guard case .submitted(let results) = sent.answer.reply, case .submit(let specs)? = asked[key]?.request else { return }
-        for (spec, result) in zip(specs, results) {
-            guard case .success(let submission) = result, stored[submission.id] == nil else { continue }
-            stored[submission.id] = StoredSpec(queue: spec.queue, rank: spec.rank, payload: Digest(of: spec.payload))
-            storedIDs.append(submission.id)
+    /// Remembers what the core took, although not every client will hear of it.
+    mutating func noteStored(_ specs: [TaskSpec]) {
+        for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
+            guard case .success(let submission) = result, !submission.isDuplicate else { continue }
+            // A task that a power cut took may have had the same id; nobody heard of it.
+            let task = StoredSpec(queue: spec.queue, rank: spec.rank, payload: Digest(of: spec.payload))
+            if stored.updateValue(task, forKey: submission.id) == nil { storedIDs.append(submission.id) }
         }
     }
 
@@ -198,7 +196,7 @@ extension Simulation {
         report.hits.count(.event(.locatorWritten), by: effects.derived.locators.count)
         report.hits.count(.event(.outcomesExpired), by: effects.expiredOutcomes.count)
         report.hits.count(.event(.keysExpired), by: effects.expiredKeys.count)
-        let redriven = effects.removedDeadLetters.count
+        let redriven = effects.redrivenDeadLetters.count
         let moved = effects.segments.reduce(0) { $0 + ($1.key.isMoved ? $1.taskCount : 0) }
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
         for transition in effects.transitions {

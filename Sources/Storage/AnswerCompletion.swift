@@ -13,7 +13,7 @@ public struct AnswerCompletion: Sendable {
         do throws(StorageError) {
             switch answer.missing {
             case .nothing: return (answer.reply, [])
-            case .payloads(let places): return try deliveries(answer.reply, places)
+            case .payloads(let places): return deliveries(answer.reply, places)
             case .ended(let id, let sequence, let ended, let asResult):
                 guard let task = try reader.endedTask(id, sequence, ended) else { return (answer.reply, []) }
                 return (asResult ? .result(task.asResult) : .status(task.status), [])
@@ -25,7 +25,9 @@ public struct AnswerCompletion: Sendable {
                 return (.deadLetters(try reader.deadLetters(query, after: after)), [])
             }
         } catch {
-            return (.error(TQError(.storageCorrupt, error.description)), [])
+            // A store that is closed for a rebuild is not damaged.
+            let code: TQError.Code = error.kind == .corruption ? .storageCorrupt : .readOnly
+            return (.error(TQError(code, error.description)), [])
         }
     }
 
@@ -53,7 +55,7 @@ public struct AnswerCompletion: Sendable {
     private func deliveries(
         _ reply: Reply,
         _ places: [PayloadPlace]
-    ) throws(StorageError) -> (reply: Reply, damaged: [LeaseHandle]) {
+    ) -> (reply: Reply, damaged: [LeaseHandle]) {
         var whole: [Delivery] = []
         var damaged: [LeaseHandle] = []
         let deliveries: [Delivery] =
@@ -70,8 +72,9 @@ public struct AnswerCompletion: Sendable {
                 var delivery = delivery
                 delivery.payload = payload
                 whole.append(delivery)
-            } catch where error.kind == .corruption {
-                damaged.append(delivery.lease)
+            } catch {
+                // What cannot be read now comes back when its lease lapses.
+                if error.kind == .corruption { damaged.append(delivery.lease) }
             }
         }
         if case .delivery(let stream, _) = reply { return (.delivery(stream: stream, whole), damaged) }

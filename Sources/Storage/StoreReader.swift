@@ -252,13 +252,16 @@ public struct StoreReader: Sendable {
         after sequence: TaskSequence
     ) throws(StorageError) -> DeadLetterPage {
         var page = DeadLetterPage(letters: [], hasMore: false)
+        var byteCount = 0
         try store.scan(
             .deadLetter, from: KeyLayout.deadLetter(TaskSequence(sequence.rawValue &+ 1)), to: nil
         ) { _, value throws(StorageError) in
             let (row, error, payload) = try deadLetter(value)
             let status = try status(row, error: error)
             if let queue = query.queue, queue != status.queue { return .continue }
-            guard page.letters.count < Int(query.count) else {
+            byteCount += error.count + payload.count
+            let isFull = page.letters.count >= Int(query.count) || byteCount > Limits.replyPayloadBytesMax
+            guard page.letters.isEmpty || !isFull else {
                 page.hasMore = true
                 return .stop
             }

@@ -62,7 +62,7 @@ final class Call: @unchecked Sendable {
 
     /// The error for a call that is given up because there is no connection.
     func fail(becauseOf cause: TQError) {
-        guard sends > 0 else { return finish(.failure(cause)) }
+        guard sends > 0, !request.changesNothing else { return finish(.failure(cause)) }
         finish(
             .failure(
                 TQError(
@@ -83,6 +83,18 @@ final class Call: @unchecked Sendable {
                     + "the first one may have happened. \(error.message)"
             )
         default: error
+        }
+    }
+}
+
+extension Request {
+    /// Whether it makes no difference if the broker has seen it.
+    fileprivate var changesNothing: Bool {
+        switch self {
+        case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping, .heartbeat,
+            .registerWorker:
+            true
+        default: false
         }
     }
 }

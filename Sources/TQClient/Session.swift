@@ -1,9 +1,6 @@
-import Logging
 import NIOCore
-import NIOPosix
 import Synchronization
 import TQModel
-import WireProtocol
 
 /// A client's talk with its brokers across connections: queues requests, sends them in bursts, connects again,
 /// sends again what may be, and opens streams anew.
@@ -12,7 +9,7 @@ import WireProtocol
 final class Session: @unchecked Sendable {
     let eventLoop: any EventLoop
     let options: ClientOptions
-    private let addresses: [BrokerAddress]
+    let addresses: [BrokerAddress]
 
     /// What callers want done; one wake-up of the event loop takes all that came until then.
     private struct Outbox {
@@ -24,20 +21,25 @@ final class Session: @unchecked Sendable {
     private let outbox = Mutex(Outbox())
     private let lastStream = Atomic<UInt32>(0)
 
-    private var connection: Connection?
-    private var isConnecting = false
-    private var isClosed = false
+    // The rest is the event loop's; Session+Streams and Session+Connecting work on it too.
+    var connection: Connection?
+    var isConnecting = false
+    var isClosed = false
     /// Calls that wait for a connection, oldest first.
-    private var waiting: [Call] = []
-    private var streams: [UInt32: DeliveryStream] = [:]
-    private var backoff: Backoff
-    private var firstAddress = 0
+    var waiting: [Call] = []
+    var streams: [UInt32: DeliveryStream] = [:]
+    var backoff: Backoff
+    var firstAddress = 0
 
     init(addresses: [BrokerAddress], options: ClientOptions) {
         self.addresses = addresses
         self.options = options
         self.eventLoop = options.eventLoopGroup.any()
         self.backoff = Backoff(first: options.reconnectDelayMin, longest: options.reconnectDelayMax)
+    }
+
+    deinit {
+        if let connection { eventLoop.execute { connection.close() } }
     }
 
     // MARK: From any thread
@@ -54,7 +56,7 @@ final class Session: @unchecked Sendable {
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 call.completion = { continuation.resume(returning: $0) }
-                enqueue(call)
+                queueUp(call)
             }
         } onCancel: {
             post { $0.abandoned.append(call) }
@@ -63,7 +65,7 @@ final class Session: @unchecked Sendable {
     }
 
     /// Sends the request when there is a connection; its completion is called on the event loop.
-    func enqueue(_ call: Call) { post { $0.calls.append(call) } }
+    func queueUp(_ call: Call) { post { $0.calls.append(call) } }
 
     /// Lets a stream deliver that many tasks more.
     func grant(stream: UInt32, count: UInt32) { post { $0.grants.append((stream, count)) } }
@@ -78,7 +80,7 @@ final class Session: @unchecked Sendable {
     func close(stream: UInt32) {
         eventLoop.execute {
             guard self.streams.removeValue(forKey: stream) != nil, self.connection != nil else { return }
-            self.enqueue(Call(.closeStream(stream: stream), resend: .never, patience: .zero))
+            self.queueUp(Call(.closeStream(stream: stream), resend: .never, patience: .zero))
         }
     }
 
@@ -133,14 +135,13 @@ final class Session: @unchecked Sendable {
         sendGrants(box.grants)
     }
 
-    private func sendWaiting() {
-        guard let connection else {
-            if !waiting.isEmpty { connectAgain() }
-            return
-        }
+    func sendWaiting() {
+        waiting.removeAll(where: giveUpIfAbandoned)
+        guard !waiting.isEmpty else { return }
+        guard let connection else { return connectAgain() }
         let calls = waiting
         waiting = []
-        connection.send(calls.filter { !giveUpIfAbandoned($0) })
+        connection.send(calls)
     }
 
     private func sendGrants(_ grants: [(stream: UInt32, count: UInt32)]) {
@@ -162,19 +163,19 @@ final class Session: @unchecked Sendable {
         if call.sends > 0 { _ = giveUpIfAbandoned(call) }
     }
 
-    private func giveUpIfAbandoned(_ call: Call) -> Bool {
+    func giveUpIfAbandoned(_ call: Call) -> Bool {
         guard call.isAbandoned else { return false }
         call.fail(becauseOf: TQError(.connectionFailed, "The caller was cancelled before the request was sent."))
         return true
     }
 
-    private func failWaiting(because reason: TQError) {
+    func failWaiting(because reason: TQError) {
         let calls = waiting
         waiting = []
         for call in calls { call.fail(becauseOf: reason) }
     }
 
-    private func answer(_ call: Call, _ reply: Reply) {
+    func answer(_ call: Call, _ reply: Reply) {
         if call.isAbandoned, case .claimed(let deliveries) = reply { return giveBack(deliveries) }
         call.finish(with: reply)
     }
@@ -182,170 +183,6 @@ final class Session: @unchecked Sendable {
     /// Releases deliveries that nobody waits for any more, so that others get them before their leases lapse.
     func giveBack(_ deliveries: [Delivery]) {
         guard !deliveries.isEmpty else { return }
-        enqueue(Call(.release(deliveries.map { Release(lease: $0.lease) }), resend: .fenced, patience: .zero))
-    }
-
-    // MARK: Streams
-
-    private func begin(_ stream: DeliveryStream) {
-        guard !isClosed else { return stream.onEnd(TQError(.connectionFailed, "The client was closed.")) }
-        streams[stream.number] = stream
-        guard let connection else { return connectAgain() }
-        connection.send([openCall(stream)])
-    }
-
-    private func openCall(_ stream: DeliveryStream) -> Call {
-        var claim = stream.claim
-        claim.count = stream.credit
-        // Every connection opens the stream itself, so the call dies with its connection.
-        return Call(.openStream(stream: stream.number, claim), resend: .never, patience: .zero) { [weak self] result in
-            guard let self, case .failure(let error) = result else { return }
-            self.openFailed(stream, error)
-        }
-    }
-
-    private func openFailed(_ stream: DeliveryStream, _ error: TQError) {
-        guard streams[stream.number] === stream, connection != nil else { return }
-        guard error.retryable else {
-            streams[stream.number] = nil
-            return stream.onEnd(error)
-        }
-        guard error.code != .outcomeUnknown else { return }
-        let wait = stream.backoff.next(atLeastMilliseconds: error.retryAfterMilliseconds)
-        eventLoop.scheduleTask(in: wait.timeAmount) {
-            guard self.streams[stream.number] === stream, let connection = self.connection else { return }
-            connection.send([self.openCall(stream)])
-        }
-    }
-
-    private func deliver(_ number: UInt32, _ deliveries: [Delivery]) {
-        guard let stream = streams[number] else { return giveBack(deliveries) }
-        stream.credit -= min(stream.credit, UInt32(clamping: deliveries.count))
-        stream.onDeliveries(deliveries)
-    }
-
-    // MARK: Connecting
-
-    private func connect(_ completion: @escaping @Sendable (Result<Void, TQError>) -> Void) {
-        guard !isClosed else { return completion(.failure(TQError(.connectionFailed, "The client was closed."))) }
-        guard connection == nil, !isConnecting else { return completion(.success(())) }
-        isConnecting = true
-        attempt(0, failures: []) { result in
-            self.isConnecting = false
-            completion(result.map { self.connected($0.connection, $0.reply) })
-        }
-    }
-
-    /// Tries the address at that offset from the one that worked last, then the next ones.
-    private func attempt(
-        _ offset: Int,
-        failures: [TQError],
-        _ completion: @escaping @Sendable (Result<(connection: Connection, reply: HelloReply), TQError>) -> Void
-    ) {
-        guard offset < addresses.count else { return completion(.failure(Self.summary(failures))) }
-        let index = (firstAddress + offset) % addresses.count
-        let address = addresses[index]
-        let hello = Hello(clientName: String(options.clientName.prefix(60)), settings: options.settings)
-        let connection = Connection(address: address, hello: hello, options: options, eventLoop: eventLoop)
-        open(connection, at: address).whenComplete { result in
-            switch result {
-            case .success(let reply):
-                self.firstAddress = index
-                completion(.success((connection, reply)))
-            case .failure(let error):
-                let failure =
-                    error as? TQError
-                    ?? TQError(.connectionFailed, "No connection to \(address): \(error).")
-                self.attempt(offset + 1, failures: failures + [failure], completion)
-            }
-        }
-    }
-
-    private func open(_ connection: Connection, at address: BrokerAddress) -> EventLoopFuture<HelloReply> {
-        let opened = ClientBootstrap(group: eventLoop)
-            .connectTimeout(options.connectTimeout.timeAmount)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16_384, maximum: 262_144)
-            )
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(connection) }
-            }
-            .connect(host: address.host, port: address.port)
-        opened.whenFailure { connection.ready.fail(TQError(.connectionFailed, "No connection to \(address): \($0).")) }
-        return connection.ready.futureResult
-    }
-
-    private func connected(_ connection: Connection, _ reply: HelloReply) {
-        guard !isClosed else { return connection.close() }
-        options.logger.debug("connected", metadata: ["broker_version": "\(reply.brokerVersion)"])
-        self.connection = connection
-        backoff.reset()
-        connection.onDelivery = { [weak self] in self?.deliver($0, $1) }
-        connection.onAnswer = { [weak self] in self?.answer($0, $1) }
-        connection.onEnd = { [weak self, weak connection] reason, calls in
-            self?.lost(connection, because: reason, unanswered: calls)
-        }
-        connection.send(streams.values.sorted { $0.number < $1.number }.map(openCall))
-        sendWaiting()
-    }
-
-    private func lost(_ connection: Connection?, because reason: TQError, unanswered: [Call]) {
-        if self.connection === connection { self.connection = nil }
-        options.logger.info("connection lost", metadata: ["reason": "\(reason)"])
-        let (again, never) = unanswered.stablySplit { !isClosed && $0.resend != .never && !$0.isAbandoned }
-        for call in never { call.fail(becauseOf: reason) }
-        let now = NIODeadline.now()
-        for call in again { call.wait(from: now) }
-        waiting = again + waiting
-        if !waiting.isEmpty || !streams.isEmpty { connectAgain() }
-    }
-
-    /// Connects now, and after growing waits until it works or nothing waits for it.
-    private func connectAgain() {
-        guard !isConnecting, connection == nil, !isClosed else { return }
-        connect { result in
-            guard case .failure(let error) = result, !self.isClosed else { return }
-            self.giveUpOverdue(because: error)
-            guard !self.waiting.isEmpty || !self.streams.isEmpty else { return }
-            self.isConnecting = true
-            let wait = self.backoff.next(atLeastMilliseconds: error.retryAfterMilliseconds)
-            self.eventLoop.scheduleTask(in: wait.timeAmount) {
-                self.isConnecting = false
-                self.connectAgain()
-            }
-        }
-    }
-
-    /// Fails the calls whose patience is over; all of them when waiting cannot help.
-    private func giveUpOverdue(because error: TQError) {
-        let now = NIODeadline.now()
-        let (over, rest) = waiting.stablySplit { call in
-            guard let deadline = call.deadline else { return false }
-            return deadline <= now || !error.retryable
-        }
-        waiting = rest
-        for call in over { call.fail(becauseOf: error) }
-    }
-
-    private static func summary(_ failures: [TQError]) -> TQError {
-        guard let first = failures.first else { return TQError(.invalidArgument, "There is no broker address.") }
-        guard failures.count > 1 else { return first }
-        let code = failures.contains { $0.code == .connectionFailed } ? TQError.Code.connectionFailed : first.code
-        return TQError(code, failures.map(\.message).joined(separator: " "))
-    }
-}
-
-extension Array {
-    /// The elements that satisfy the condition and the others, both in their order.
-    func stablySplit(_ condition: (Element) -> Bool) -> (matching: [Element], others: [Element]) {
-        var matching: [Element] = []
-        var others: [Element] = []
-        for element in self {
-            if condition(element) { matching.append(element) } else { others.append(element) }
-        }
-        return (matching, others)
+        queueUp(Call(.release(deliveries.map { Release(lease: $0.lease) }), resend: .fenced, patience: .zero))
     }
 }

@@ -79,7 +79,7 @@ extension TQClient {
                 }
             )
         }
-        session.enqueue(call)
+        session.queueUp(call)
     }
 
     /// Opens a stream that lasts over lost connections; the closures are called on the event loop.

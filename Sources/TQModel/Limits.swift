@@ -4,8 +4,6 @@ public enum Limits {
     public static let frameBytesMax = 16 * 1024 * 1024
     /// A payload or a result in bytes: 10 MiB.
     public static let payloadBytesMax = 10 * 1024 * 1024
-    /// Payloads in one delivery of several tasks, in bytes, so that it fits into a frame with room for the rest: 15 MiB.
-    public static let deliveryBytesMax = 15 * 1024 * 1024
     /// The name of a queue, a task type or a worker in bytes of UTF-8.
     public static let nameBytesMax = 255
     /// An idempotency key in bytes.

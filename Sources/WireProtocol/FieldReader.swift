@@ -133,7 +133,7 @@ struct FieldReader: ~Copyable {
         }
         guard count <= max else { throw .tooMany(count, max: max, in: message) }
         var items: [Item] = []
-        items.reserveCapacity(count)
+        items.reserveCapacity(min(count, Limits.batchCountMax))
         for _ in 0..<count { items.append(try item(&self)) }
         return items
     }

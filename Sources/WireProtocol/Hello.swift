@@ -48,7 +48,7 @@ public struct Hello: Hashable, Sendable {
             $0.append(integer: Self.magic)
             $0.append(integer: version)
             $0.append(integer: capabilities)
-            $0.append(field: Tag.clientName, nonEmpty: Bytes(clientName.utf8))
+            $0.append(field: Tag.clientName, nonEmpty: Bytes(clientName.utf8.prefix(Limits.nameBytesMax)))
             $0.append(field: Tag.endsLeasesOnClose, nonZero: settings.endsLeasesOnClose ? 1 as UInt8 : 0)
             $0.append(field: Tag.credentials, nonEmpty: credentials)
             if let namespace { $0.append(field: Tag.namespace, bytes: namespace.bytes) }
@@ -126,6 +126,9 @@ public struct HelloReply: Hashable, Sendable {
                     brokerVersion: String(decoding: try reader.shortBytes(), as: UTF8.self)
                 )
                 try reader.noKnownFields()
+                guard reply.version == Hello.currentVersion else {
+                    throw TQError(.versionUnsupported, "The broker speaks version \(reply.version) of the protocol.")
+                }
                 return reply
             }.value
         case .errorReply:

@@ -36,14 +36,14 @@ enum Listings {
 
     static let statistics = Listing<BrokerStatistics>(
         counts(\.counts) + [
-            Column("submitted", "total_submitted", count: { $0.totals.submitted }),
-            Column("claimed", "total_claimed", count: { $0.totals.claimed }),
-            Column("done", "total_completed", count: { $0.totals.completed }),
+            Column("total submitted", "total_submitted", count: { $0.totals.submitted }),
+            Column("total claimed", "total_claimed", count: { $0.totals.claimed }),
+            Column("total completed", "total_completed", count: { $0.totals.completed }),
             Column("attempts failed", "total_failed", count: { $0.totals.failed }),
-            Column("retried", "total_retried", count: { $0.totals.retried }),
-            Column("dead-lettered", "total_dead_lettered", count: { $0.totals.deadLettered }),
-            Column("stopped", "total_cancelled", count: { $0.totals.cancelled }),
-            Column("expired", "total_expired", count: { $0.totals.expired }),
+            Column("total retried", "total_retried", count: { $0.totals.retried }),
+            Column("total dead-lettered", "total_dead_lettered", count: { $0.totals.deadLettered }),
+            Column("total cancelled", "total_cancelled", count: { $0.totals.cancelled }),
+            Column("total expired", "total_expired", count: { $0.totals.expired }),
             Column("leases lapsed", "total_lapsed", count: { $0.totals.lapsed }),
             Column("queues", "queues", count: { UInt64($0.queues) }),
             Column("workers", "workers", count: { UInt64($0.workers) }),

@@ -1,6 +1,5 @@
 import ArgumentParser
 import CommandLineSupport
-import FoundationEssentials
 import TQClient
 import TQModel
 
@@ -108,15 +107,6 @@ struct Submit: AsyncParsableCommand {
         task.retriesMax = maxRetries
         task.crashesMax = maxCrashes
         return task
-    }
-}
-
-/// The bytes of a file, or of standard input for `-`.
-private func readFile(_ path: String) throws -> [UInt8] {
-    do {
-        return [UInt8](try Data(contentsOf: URL(filePath: path == "-" ? "/dev/stdin" : path)))
-    } catch {
-        throw CommandFailure(.failed, "cannot read \(path): \(error)")
     }
 }
 

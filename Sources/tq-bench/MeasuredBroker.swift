@@ -1,6 +1,7 @@
 import CommandLineSupport
 import FoundationEssentials
 import Glibc
+import TQClient
 
 /// The broker under load: its own child process on fresh data, or one that runs already.
 final class MeasuredBroker: Sendable {

@@ -1,1 +1,4 @@
-// Replaced by the target's first file.
+import CommandLineSupport
+
+StopSignals.catchAll()
+await WorkerCommand.runAndExit()

@@ -53,6 +53,9 @@ public final class FakeBroker: Sendable {
     /// Cuts every connection and goes on listening; nothing more is received from them when it returns.
     public func closeConnections() async { for peer in peers.takeAll() { await peer.closed() } }
 
+    /// Returns when every client has closed its connection.
+    public func waitUntilNoConnection() async { for peer in peers.takeAll() { await peer.closedByClient() } }
+
     /// The next request that satisfies the condition; earlier ones are skipped.
     public func next(where condition: @Sendable (Request) -> Bool = { _ in true }) async -> Request? {
         for await request in received where condition(request) { return request }
@@ -76,6 +79,9 @@ public final class Peer: Sendable {
     public func send(bytes: [UInt8]) { channel.writeAndFlush(channel.allocator.buffer(bytes: bytes), promise: nil) }
 
     public func close() { channel.close(promise: nil) }
+
+    /// Waits until the connection is closed.
+    func closedByClient() async { try? await channel.closeFuture.get() }
 
     /// Closes the connection and waits until it is.
     func closed() async { try? await channel.close().get() }

@@ -55,5 +55,5 @@ enum Mutation: String, CaseIterable {
     case lapseNeverNoticed
     case startTimeIgnored
     case pauseIgnored
-    case unavailableSubmitCompletes
+    case submitCompletesByItself
 }

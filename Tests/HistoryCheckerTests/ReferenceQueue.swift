@@ -188,7 +188,7 @@ extension ReferenceQueue {
         let id = TaskID(high: place, low: SplitMix64.mix(place))
         let isEarly = now.wallMilliseconds < submit.notBeforeWallMilliseconds && !makes(.startTimeIgnored)
         var task = ReferenceTask(id: id, spec: submit, state: isEarly ? .scheduled : .pending)
-        if makes(.unavailableSubmitCompletes), submit.payload.rawValue % 7 == 0 { task.state = .completed }
+        if makes(.submitCompletesByItself), submit.payload.rawValue % 7 == 0 { task.state = .completed }
         state.tasks.append(nil)
         state[id] = task
         return id

@@ -17,12 +17,12 @@ struct RehearsalTests {
 
     @Test(arguments: Mutation.allCases)
     func everyMistakeIsFound(_ mutation: Mutation) {
-        for seed in UInt64(0)..<100 {
+        for seed in UInt64(0)..<500 {
             let rehearsal = Rehearsal(seed: seed, steps: 2_000, mutation: mutation, keepsEvents: false)
             guard let violation = rehearsal.checker.violations.first else { continue }
             print("mutation\t\(mutation.rawValue)\tseed \(seed)\tevent \(rehearsal.checker.eventCount)\t\(violation)")
             return
         }
-        Issue.record("\(mutation.rawValue) was not found in 100 histories")
+        Issue.record("\(mutation.rawValue) was not found in 500 histories")
     }
 }

@@ -183,6 +183,30 @@ struct ClientTests {
         await broker.stop()
     }
 
+    @Test("A caller that is cancelled while there is no broker returns at once")
+    func cancelledWithoutBroker() async throws {
+        let broker = try await FakeBroker.start { _, _, _ in }
+        await broker.stop()
+        var options = ClientOptions()
+        options.connectionPatience = nil
+        let client = TQClient(addresses: try BrokerAddress.list(broker.address), options: options)
+        let ping = Task { try await client.ping() }
+        ping.cancel()
+        let error = await #expect(throws: TQError.self) { try await ping.value }
+        #expect(error?.code == .connectionFailed)
+        await client.close()
+    }
+
+    @Test("A client that is dropped closes its connection")
+    func dropped() async throws {
+        let broker = try await FakeBroker.start { _, id, peer in peer.reply(.done, to: id) }
+        var client: TQClient? = try await TQClient.connect(to: broker.address)
+        try await client?.ping()
+        client = nil
+        await broker.waitUntilNoConnection()
+        await broker.stop()
+    }
+
     @Test("A stream gives credit back as tasks are taken, and opens again after a lost connection")
     func stream() async throws {
         let opened = Atomic<Int>(0)

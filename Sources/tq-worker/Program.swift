@@ -1,0 +1,83 @@
+import CommandLineSupport
+import Glibc
+import Synchronization
+import TQModel
+import TQWorker
+
+/// A program that is run once for each task.
+struct Program: Sendable {
+    private let arguments: [String]
+    private let environment: [String: String]
+
+    /// Takes the program's name or path, and its arguments.
+    init(_ arguments: [String]) {
+        self.arguments = arguments
+        self.environment = processEnvironment().filter { !$0.key.hasPrefix("TQ_TASK_") }
+        // A program that doesn't read its payload closes the pipe early: an error to handle, not a reason to die.
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    /// Runs the program and returns what it writes.
+    ///
+    /// Cancellation ends the program and its children: SIGTERM, after five seconds SIGKILL.
+    /// - Throws: ``ProgramFailure`` unless it exits with 0; `PermanentFailure` when it writes more than a result may have.
+    func result(of payload: Bytes, variables: [String: String]) async throws -> Bytes {
+        let child = ChildProcess()
+        let environment = environment.merging(variables) { $1 }.map { "\($0.key)=\($0.value)" }
+        let end = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                // A thread for each child: simple, and no more than the worker's concurrency.
+                startThread {
+                    let end = child.run(arguments: arguments, environment: environment, input: payload)
+                    continuation.resume(returning: end)
+                }
+            }
+        } onCancel: {
+            child.stop()
+        }
+        switch end {
+        case .exited(code: 0, let output, _): return output
+        case .exited(let code, _, let errors): throw ProgramFailure("exit code \(code)", errors)
+        case .signaled(let number, let errors): throw ProgramFailure("killed by signal \(number)", errors)
+        case .outputTooLarge: throw PermanentFailure("The output is larger than \(Limits.payloadBytesMax) bytes.")
+        case .notStarted(let reason): throw ProgramFailure("\(arguments[0]) cannot be started", Bytes(reason.utf8))
+        }
+    }
+}
+
+/// A program did not succeed: how it ended, and the end of what it wrote to standard error.
+struct ProgramFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ end: String, _ errors: Bytes) {
+        let text = String(decoding: errors, as: UTF8.self)
+        let trimmed = text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
+        self.description = trimmed.isEmpty ? end : "\(end): \(String(trimmed))"
+    }
+}
+
+/// Runs a closure in a thread of its own.
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+    final class Box {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    pthread_attr_setstacksize(&attributes, 512 * 1024)
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    let box = Unmanaged.passRetained(Box(body))
+    var thread = pthread_t()
+    let result = pthread_create(
+        &thread,
+        &attributes,
+        { pointer in
+            guard let pointer else { return nil }
+            Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body()
+            return nil
+        },
+        box.toOpaque()
+    )
+    if result != 0 { box.takeRetainedValue().body() }
+}

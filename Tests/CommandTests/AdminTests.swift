@@ -1,0 +1,128 @@
+import Foundation
+import Testing
+
+@Suite("tq-admin and tq-worker against a broker")
+struct AdminTests {
+    private func json(_ text: String) throws -> [String: Any] {
+        try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+
+    @Test("a task is submitted, looked at, cancelled and waited for, with the documented exit codes")
+    func life() throws {
+        let broker = try BrokerProcess()
+        let submitted = try broker.admin("submit", "--type", "t", "--payload", "p")
+        #expect(submitted.status == 0)
+        let id = submitted.output.dropLast()
+        #expect(id.count == 36)
+        let status = try json(try broker.admin("status", "\(id)", "-o", "json").output)
+        #expect(status["state"] as? String == "pending")
+        #expect(status["priority"] as? Int == 150)
+        #expect(try broker.admin("result", "\(id)").status == 1)
+        #expect(try broker.admin("cancel", "\(id)").status == 0)
+        #expect(try broker.admin("cancel", "\(id)").status == 3)
+        #expect(try broker.admin("wait", "\(id)").status == 11)
+        #expect(try broker.admin("status", "01900000-0000-7000-8000-000000000000").status == 2)
+        #expect(try broker.admin("status", "no-id").status == 64)
+        #expect(try broker.admin("health").status == 0)
+    }
+
+    @Test("the requirement's own spelling of submit works")
+    func requirement() throws {
+        let broker = try BrokerProcess()
+        let outcome = try broker.admin(
+            "task",
+            "submit",
+            "send_email",
+            #"{"to":"a"}"#,
+            "--priority=high",
+            "--timeout=300",
+            "--scheduled-at=2199-01-01T00:00:00Z",
+            "--max-retries=5",
+            "-o",
+            "json"
+        )
+        let id = try #require(try json(outcome.output)["task_id"] as? String)
+        let status = try json(try broker.admin("status", id, "-o", "json").output)
+        #expect(status["state"] as? String == "scheduled")
+        #expect(status["priority"] as? Int == 255)
+        #expect(status["max_retries"] as? Int == 5)
+        #expect(status["task_type"] as? String == "send_email")
+        #expect(status["starts_at"] as? String == "2199-01-01T00:00:00.000Z")
+    }
+
+    @Test("the same key gives the same task, and another content under it is a conflict")
+    func keys() throws {
+        let broker = try BrokerProcess()
+        let first = try broker.admin("submit", "t", "a", "--key", "k").output
+        #expect(try broker.admin("submit", "t", "a", "--key", "k").output == first)
+        let other = try broker.admin("submit", "t", "b", "--key", "k")
+        #expect(other.status == 3)
+        #expect(other.output.isEmpty)
+        #expect(other.errors.contains("conflict"))
+    }
+
+    @Test("programs work on tasks, and their results and failures come back")
+    func exec() throws {
+        let broker = try BrokerProcess()
+        let worker = try broker.startWorker(
+            "exec",
+            "--queue",
+            "q",
+            "--",
+            "sh",
+            "-c",
+            "read a; [ $a != bad ] && echo got $a"
+        )
+        defer {
+            worker.terminate()
+            worker.waitUntilExit()
+        }
+        let ids = try broker.admin("submit", "--queue", "q", "--type", "t", "--lines", "-", input: "1\n2\n3\n").output
+            .split(separator: "\n")
+        #expect(ids.count == 3)
+        for (number, id) in zip(1..., ids) {
+            #expect(try broker.admin("wait", "\(id)").output == "got \(number)\n")
+        }
+        let bad = try broker.admin("submit", "--queue", "q", "--type", "t", "--payload", "bad\n", "--max-retries", "0")
+        let outcome = try broker.admin("wait", "\(bad.output.dropLast())")
+        #expect(outcome.status == 10)
+        #expect(outcome.errors.contains("exit code 1"))
+        #expect(try broker.admin("dead-letter", "list").output.split(separator: "\n").count == 2)
+        #expect(try broker.admin("dead-letter", "redrive", "--all").output == "redriven 1\n")
+        let workers = try broker.admin("worker", "list", "-o", "json").output
+        #expect(workers.contains("tq-worker 0.1.0 exec sh -c"))
+    }
+
+    @Test("SIGTERM ends a worker in good order")
+    func stop() throws {
+        let broker = try BrokerProcess()
+        let worker = try broker.startWorker("demo", "--queue", "d")
+        let id = try broker.admin("submit", "--queue", "d", "--type", "echo", "--payload", "x").output.dropLast()
+        #expect(try broker.admin("wait", "\(id)").output == "x")
+        worker.terminate()
+        worker.waitUntilExit()
+        #expect(worker.terminationReason == .exit)
+        #expect(worker.terminationStatus == 0)
+        #expect(try broker.admin("worker", "list").output.split(separator: "\n").count == 1)
+    }
+
+    @Test("no broker, a wrong option and a wrong variable have their exit codes")
+    func failures() throws {
+        let nobody = ["TQ_BROKER_ADDR": "127.0.0.1:1"]
+        #expect(try Commands.run("tq-admin", ["stats"], environment: nobody).status == 4)
+        #expect(try Commands.run("tq-admin", ["stats", "--nonsense"]).status == 64)
+        #expect(try Commands.run("tq-admin", ["submit"]).status == 64)
+        #expect(try Commands.run("tq-worker", ["exec", "--", "no-such-program"]).status == 64)
+        let misspelt = try Commands.run("tq-worker", ["demo"], environment: ["TQ_WORKER_CONCURENCY": "2"])
+        #expect(misspelt.status == 64)
+        #expect(misspelt.errors.contains("did you mean TQ_WORKER_CONCURRENCY?"))
+    }
+
+    @Test("every command says its version and how it is used", arguments: ["tq-admin", "tq-worker", "tq-broker"])
+    func help(command: String) throws {
+        #expect(try Commands.run(command, ["--version"]).output == "0.1.0\n")
+        let help = try Commands.run(command, ["--help"])
+        #expect(help.status == 0)
+        #expect(help.output.contains("USAGE: \(command)"))
+    }
+}
