@@ -8,7 +8,7 @@ public enum Call: Hashable, Sendable {
     case complete(LeaseHandle, result: Digest)
     case fail(LeaseHandle, isPermanent: Bool, retryAfterMilliseconds: UInt64?)
     case release(LeaseHandle, delayMilliseconds: UInt64)
-    /// A duration of 0 takes the one that the lease was given with.
+    /// A duration of 0 takes the one that the lease has.
     case renew(LeaseHandle, leaseMilliseconds: UInt32)
     case cancel(TaskID)
     case redrive(TaskID)

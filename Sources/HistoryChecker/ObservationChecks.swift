@@ -42,7 +42,10 @@ extension Checker {
             }
         case .refused(let code):
             tasks[slot].redrives -= 1
-            if code == .taskNotFound { checkMissing(slot, since: operation.invoked) }
+            // A task that is no dead letter is not found among them.
+            if code == .taskNotFound, tasks[slot].end?.state == .deadLetter {
+                checkMissing(slot, since: operation.invoked)
+            }
         case .unknown: break
         case .submitted, .delivered, .observed: reportMismatch(operation)
         }
