@@ -129,7 +129,7 @@ extension Checker {
     /// A delivery whose reply was slower than that of a newer one.
     private mutating func acceptLate(_ slot: Int, _ lease: LeaseRecord, newest: LeaseRecord) {
         let record = tasks[slot]
-        let isUndone = isUndoable(lease)
+        let isUndone = isUndoable(lease) || mayHaveLapsedUncounted(lease)
         if isCertainlyValid(lease, of: record, at: newest.returnedMilliseconds) {
             let sentence = "Delivered with token \(newest.token) while the lease with token \(lease.token) was valid"
             report(.oneLease, record.id, [newest.claimReturned, lease.claimInvoked], sentence)
@@ -150,10 +150,13 @@ extension Checker {
         guard let lease = record.lease else { return 0...0 }
         let isReleased = lease.ended.map { $0.by == .release && $0.returned < position } ?? false
         let highest = isReleased ? lease.attempt - 1 : lease.attempt
-        let isMaybeLower = isReleased || lease.releases > 0 || isUndoable(lease)
+        let isMaybeLower = isReleased || lease.releases > 0 || isUndoable(lease) || mayHaveLapsedUncounted(lease)
         let lowest = isMaybeLower ? lease.attempt - 1 : lease.attempt
         return max(0, lowest)...max(0, highest)
     }
+
+    /// A restart gives a lease its full duration again; when it lapses then, the attempt counts for nothing.
+    private func mayHaveLapsedUncounted(_ lease: LeaseRecord) -> Bool { stops.isStopped(since: lease.claimInvoked) }
 
     /// Every attempt that was counted but not delivered must be a claim that was lost.
     mutating func checkGaps() {

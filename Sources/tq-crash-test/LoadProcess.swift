@@ -16,7 +16,7 @@ final class LoadProcess {
         let (answers, output) = try Self.makePipe()
         (self.orders, self.answers) = (orders, answers)
         let arguments = [
-            try ownPath(), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history, "--seed", "\(seed)",
+            try ownPath(), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history, "--load-seed", "\(seed)",
         ]
         child = try ChildProcess(arguments, .init(input: input, output: output, errorPath: logPath))
         close(input)
