@@ -20,6 +20,10 @@ public struct BrokerSettings: Sendable {
     public var payloadCacheBytes: Int
     /// Free space on the data disk below which submits are refused.
     public var diskReserveBytes: UInt64
+    /// How many bytes of the disk of a directory are free; `nil` when the system does not say.
+    public var freeBytes: @Sendable (_ directory: String) -> UInt64? = { StoreFiles.freeBytes($0) }
+    /// The time between two turns that give the disk space of expired results back; 0 for never.
+    public var compactIntervalMilliseconds: Int64
     /// Event loops for connections; one for every core but one is enough.
     public var eventLoops: Int
     /// How the queue itself behaves.
@@ -35,6 +39,7 @@ public struct BrokerSettings: Sendable {
         memtableBytes: Int = 64 << 20,
         payloadCacheBytes: Int = 16 << 20,
         diskReserveBytes: UInt64 = 256 << 20,
+        compactIntervalMilliseconds: Int64 = 3_600_000,
         eventLoops: Int = 1,
         core: CoreConfiguration = CoreConfiguration()
     ) {
@@ -47,6 +52,7 @@ public struct BrokerSettings: Sendable {
         self.memtableBytes = memtableBytes
         self.payloadCacheBytes = payloadCacheBytes
         self.diskReserveBytes = diskReserveBytes
+        self.compactIntervalMilliseconds = compactIntervalMilliseconds
         self.eventLoops = eventLoops
         self.core = core
         self.core.syncIntervalMilliseconds = syncIntervalMilliseconds

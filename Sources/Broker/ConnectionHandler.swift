@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import QueueCore
+import Synchronization
 import TQModel
 import WireProtocol
 
@@ -10,6 +11,13 @@ import WireProtocol
 final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
+
+    /// Replies on their way to the event loop, and whether the peer takes what is sent; both show congestion.
+    private let repliesUnderWay = Atomic(0)
+    private let isWritable = Atomic(true)
+    private static let repliesUnderWayMax = 8
+    /// What a peer may send before its hello is complete.
+    private static let helloBytesMax = 4096
 
     // Everything below is touched on the connection's event loop alone.
 
@@ -48,6 +56,7 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
         self.context = nil
         if let session { engine.closeSession(session) }
         session = nil
+        isClosing = true
         context.fireChannelInactive()
     }
 
@@ -59,7 +68,10 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
 
     /// A client that does not read its replies may not send more requests.
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        _ = context.channel.setOption(.autoRead, value: context.channel.isWritable)
+        let isWritable = context.channel.isWritable
+        self.isWritable.store(isWritable, ordering: .sequentiallyConsistent)
+        _ = context.channel.setOption(.autoRead, value: isWritable)
+        if isWritable, let session { engine.resume(session) }
         context.fireChannelWritabilityChanged()
     }
 
@@ -67,11 +79,16 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosing else { return }
-        lastActivity = .now()
+        // Before the hello only time counts: bytes that drip in keep no connection open.
+        if session != nil { lastActivity = .now() }
         unwrapInboundIn(data).withUnsafeReadableBytes { reader.append($0) }
         do throws(TQError) {
-            while let frame = try reader.next() { try take(frame) }
+            while !isClosing, let frame = try reader.next() { take(frame) }
+            guard session == nil, !isClosing else { return }
             if let foreign = reader.foreignProtocol { return bounce(foreign) }
+            guard reader.unreadByteCount <= Self.helloBytesMax else {
+                throw TQError(.frameTooLarge, "A hello has at most \(Self.helloBytesMax) bytes.")
+            }
         } catch {
             refuse(error, id: 0)
         }
@@ -87,15 +104,15 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
         context.fireChannelReadComplete()
     }
 
-    private func take(_ frame: Frame) throws(TQError) {
-        guard let session else { return try takeHello(frame) }
+    private func take(_ frame: Frame) {
         do throws(TQError) {
+            guard let session else { return try takeHello(frame) }
             let (id, request) = try Request.decode(frame)
             burst.append(.request(session, id: id, .anonymous, request))
             if case .addCredit = request { return }
             unanswered += 1
         } catch {
-            guard !error.code.endsConnection else { throw error }
+            guard session != nil, !error.code.endsConnection else { return refuse(error, id: frame.requestID) }
             write(.error(error), id: frame.requestID)
         }
     }
@@ -112,11 +129,18 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
     // MARK: Bytes out
 
     func deliver(_ replies: [(request: UInt32, reply: Reply)]) {
-        if eventLoop.inEventLoop {
+        if eventLoop.inEventLoop { return send(replies) }
+        repliesUnderWay.add(1, ordering: .sequentiallyConsistent)
+        eventLoop.execute { [self] in
             send(replies)
-        } else {
-            eventLoop.execute { [self] in send(replies) }
+            let before = repliesUnderWay.subtract(1, ordering: .sequentiallyConsistent).oldValue
+            if before == Self.repliesUnderWayMax, let session { engine.resume(session) }
         }
+    }
+
+    var isCongested: Bool {
+        !isWritable.load(ordering: .sequentiallyConsistent)
+            || repliesUnderWay.load(ordering: .sequentiallyConsistent) >= Self.repliesUnderWayMax
     }
 
     private func send(_ replies: [(request: UInt32, reply: Reply)]) {
@@ -124,7 +148,8 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
             if case .delivery = reply {
                 write(reply, id: 0)
             } else {
-                unanswered -= 1
+                // An error for `addCredit` answers what does not count as a request.
+                unanswered = max(0, unanswered - 1)
                 write(reply, id: id)
             }
         }
@@ -182,7 +207,8 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
         guard let context else { return }
         let buffer = context.channel.allocator.buffer(bytes: output)
         output.removeAll()
-        context.writeAndFlush(wrapOutboundOut(buffer)).whenComplete { [self] _ in self.context?.close(promise: nil) }
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        context.channel.closeGently()
     }
 
     // MARK: Idle connections
@@ -193,14 +219,28 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
     }
 
     private func closeIfIdle(after wait: TimeAmount) {
-        guard let context else { return }
+        guard context != nil, !isClosing else { return }
         let isSilent = NIODeadline.now() - lastActivity >= wait
         let isBusy = unanswered > 0 || session.map(engine.isBusy) ?? false
         guard isSilent, !isBusy else {
             if isSilent { lastActivity = .now() }
             return scheduleIdleCheck()
         }
-        logger.debug("idle connection closed")
-        context.close(promise: nil)
+        refuse(
+            TQError(
+                .timedOut,
+                "The connection was silent for \(settings.idleTimeoutMilliseconds) ms and holds nothing. "
+                    + "Connect again, and send a ping now and then."),
+            id: 0)
+    }
+}
+
+extension Channel {
+    /// Ends our side when everything is sent, and leaves the peer a moment to read it and to end its own.
+    ///
+    /// A connection that is closed while bytes of the peer are unread is reset, and the last frame may get lost.
+    func closeGently() {
+        close(mode: .output, promise: nil)
+        eventLoop.scheduleTask(in: .seconds(1)) { [weak self] in self?.close(promise: nil) }
     }
 }

@@ -17,14 +17,16 @@ final class Engine: Sendable {
     private let sessions = SessionTable()
     private let monitor: Monitor<State>
     private let isTickWaiting = Atomic(false)
+    private let isCompacting = Atomic(false)
     /// Reads the present store.
     private let reader: Mutex<StoreReader>
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
     private let reads = WorkThread()
+    /// Answers that wait, without their payloads, until their sessions have read more.
+    private let postponed = Mutex<[SessionID: [Answer]]>([:])
 
     /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
     private static let openByteCountMax = 8 << 20
-    private static let markIntervalMilliseconds: UInt64 = 1000
 
     private struct State {
         var core: QueueCore
@@ -38,8 +40,15 @@ final class Engine: Sendable {
         var syncWanted: UInt64 = 0
         /// Why nothing is changed until the store is rebuilt.
         var failure: String?
-        /// Whether the mark or the interval of the weaker mode is due.
-        var isTimeDue = false
+        /// The first session that the core knows; older ones ended with the core before it.
+        var firstSession: SessionID = 0
+        var isDraining = false
+        /// Whether the mark is to be written.
+        var isMarkDue = false
+        /// Whether the interval of the weaker mode has passed.
+        var isIntervalDue = false
+        /// Commands whose bytes could not be read, for the next tick.
+        var putOff: [Command] = []
         var isCommitterIdle = false
         var isStopping = false
         var hasStopped = false
@@ -52,7 +61,15 @@ final class Engine: Sendable {
             return answer.writtenThrough <= written && answer.syncedThrough <= synced
         }
 
-        var hasWork: Bool { core.hasEffects || syncWanted > synced || isTimeDue }
+        var hasWork: Bool { core.hasEffects || syncWanted > synced || isMarkDue || isIntervalDue }
+
+        /// Whether the store takes no changes: it is to be rebuilt, or it is closed.
+        var cannotChange: Bool { failure != nil || hasStopped }
+
+        mutating func takePutOff() -> [Command] {
+            defer { putOff = [] }
+            return putOff
+        }
     }
 
     init(_ settings: BrokerSettings, files: StoreFiles, logger: Logger) {
@@ -66,6 +83,7 @@ final class Engine: Sendable {
     private static func makeCore(_ settings: BrokerSettings, _ files: StoreFiles) -> QueueCore {
         defer { files.releaseIndex() }
         var configuration = settings.core
+        configuration.syncIntervalMilliseconds = settings.syncIntervalMilliseconds
         configuration.seed = .random(in: .min ... .max)
         return QueueCore(
             configuration: configuration,
@@ -86,6 +104,7 @@ final class Engine: Sendable {
 
     func closeSession(_ id: SessionID) {
         sessions.remove(id)
+        postponed.withLock { $0[id] = nil }
         perform([.closeSession(id)])
     }
 
@@ -105,9 +124,11 @@ final class Engine: Sendable {
     func perform(_ commands: [Command]) {
         let now = BrokerClock.now()
         var needing: [Command] = []
-        let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.failure != nil }) {
+        let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.cannotChange }) {
             state -> [Answer] in
-            if let failure = state.failure { return commands.compactMap { Self.refuse($0, failure, settings) } }
+            guard !state.cannotChange else { return commands.compactMap { refuse($0, state) } }
+            // A burst belongs to one session.
+            if let session = commands.first?.session, session < state.firstSession { return [] }
             for command in commands {
                 if !state.core.decide(command, now: now).isEmpty {
                     needing.append(command)
@@ -125,27 +146,50 @@ final class Engine: Sendable {
         while true {
             let now = BrokerClock.now()
             let (missing, ready) = monitor.withLock { state -> ([Fetch], [Answer]) in
-                if let failure = state.failure {
-                    return ([], [Self.refuse(command, failure, settings)].compactMap { $0 })
-                }
+                guard !state.cannotChange else { return ([], [refuse(command, state)].compactMap { $0 }) }
+                if let session = command.session, session < state.firstSession { return ([], []) }
                 let missing = state.core.decide(command, fetched: fetched, now: now)
                 return (missing, collect(&state))
             }
             release(ready)
             if missing.isEmpty { return }
+            awaitStored(missing)
             do throws(StorageError) {
                 let reader = reader.withLock { $0 }
                 fetched.merge(try reader.fetch(missing)) { $1 }
             } catch {
-                logger.error("the store cannot be read", metadata: ["error": "\(error)"])
-                for fetch in missing { fetched[fetch] = .damaged(error.description) }
+                return putOff(command, because: error)
             }
         }
     }
 
+    /// Waits until the groups that hold the bytes are in the store: a task that was stored or moved just now is not.
+    private func awaitStored(_ fetches: [Fetch]) {
+        let groups = fetches.compactMap(\.group)
+        monitor.withLock(when: { state in
+            state.cannotChange
+                || groups.allSatisfy { $0.epoch != state.core.epoch || $0.counter <= state.written }
+        }) { _ in }
+    }
+
+    /// What cannot be read may be intact: a request is refused, the end of a session is tried again with the next tick.
+    private func putOff(_ command: Command, because error: StorageError) {
+        logger.error("the store cannot be read", metadata: ["error": "\(error)"])
+        switch command {
+        case .request(let session, let id, _, _):
+            let refusal = TQError(
+                .readOnly, "Nothing was done, because the store cannot be read: \(error). Try again.",
+                retryAfterMilliseconds: 1000)
+            sessions[session]?.deliver([(id, .error(refusal))])
+        case .closeSession: monitor.withLock { $0.putOff.append(command) }
+        default: break
+        }
+    }
+
     /// The answer to a request while nothing may change: health is served, everything else waits for the rebuild.
-    private static func refuse(_ command: Command, _ failure: String, _ settings: BrokerSettings) -> Answer? {
+    private func refuse(_ command: Command, _ state: State) -> Answer? {
         guard case .request(let session, let id, _, let request) = command else { return nil }
+        let failure = state.failure ?? "it has stopped."
         let reply: Reply =
             switch request {
             case .ping: .done
@@ -224,31 +268,24 @@ final class Engine: Sendable {
         var effects: EffectBatch?
         /// The newest group, by counter, that is written after this turn.
         var through: UInt64
-        /// Whether an answer waits for a sync.
+        /// Whether an answer waits for a sync; in the weaker mode, whether its interval has passed.
         var needsSync: Bool
+        var needsMark: Bool
         /// Whether answers can leave between write and sync: deliveries of tasks that were synced before.
         var isSplit: Bool
         var files: StoreFiles
     }
 
     private func runCommitter() {
-        var times = CommitTimes(BrokerClock.now().monotonicMilliseconds)
         while let turn = nextTurn() {
             do throws(StorageError) {
-                try commit(turn, &times)
+                try commit(turn)
             } catch {
-                rebuild(after: error)
+                guard rebuild(after: error) else { break }
             }
         }
         monitor.withLock { $0.hasStopped = true }
         monitor.wakeAll()
-    }
-
-    private struct CommitTimes {
-        var sync: UInt64
-        var mark: UInt64
-
-        init(_ now: UInt64) { (sync, mark) = (now, now) }
     }
 
     private func nextTurn() -> Turn? {
@@ -257,43 +294,37 @@ final class Engine: Sendable {
                 state.isCommitterIdle = true
                 if state.isStopping { return nil }
             }
-            state.isTimeDue = false
+            defer { (state.isMarkDue, state.isIntervalDue) = (false, false) }
             let effects = state.core.hasEffects ? state.core.closeGroup() : nil
             let through = effects?.group.counter ?? state.written
             let synced = state.synced
             return Turn(
                 effects: effects,
                 through: through,
-                needsSync: state.syncWanted > synced,
+                needsSync: settings.syncIntervalMilliseconds > 0 ? state.isIntervalDue : state.syncWanted > synced,
+                needsMark: state.isMarkDue,
                 isSplit: state.held.contains { $0.syncedThrough <= synced && $0.writtenThrough <= through },
                 files: state.files
             )
         }
     }
 
-    private func commit(_ turn: Turn, _ times: inout CommitTimes) throws(StorageError) {
+    private func commit(_ turn: Turn) throws(StorageError) {
         let log = turn.files.log
-        let isInterval = settings.syncIntervalMilliseconds > 0
-        var needsSync = turn.needsSync && !isInterval
+        var needsSync = turn.needsSync
         if let effects = turn.effects {
             let isTogether = needsSync && !turn.isSplit
             try log.commit(effects, sync: isTogether)
-            advance(written: turn.through, synced: isTogether || isInterval ? turn.through : 0)
+            // In the weaker mode what is written counts as synced: the interval syncs it.
+            let isAcknowledged = isTogether || settings.syncIntervalMilliseconds > 0
+            advance(written: turn.through, synced: isAcknowledged ? turn.through : 0)
             if isTogether { needsSync = false }
         }
-        let now = BrokerClock.now().monotonicMilliseconds
-        if isInterval, now >= times.sync + UInt64(settings.syncIntervalMilliseconds) {
-            needsSync = true
-            times.sync = now
-        }
         if needsSync {
-            try log.sync()
+            if log.written != log.synced { try log.sync() }
             advance(written: turn.through, synced: turn.through)
         }
-        if now >= times.mark + Self.markIntervalMilliseconds {
-            try turn.files.writeMark()
-            times.mark = now
-        }
+        if turn.needsMark { try turn.files.writeMark() }
     }
 
     /// Lets the answers leave that waited for a group.
@@ -316,10 +347,14 @@ final class Engine: Sendable {
         var lacking: [Answer] = []
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers {
-            if let reply = completion.cachedReply(to: answer) {
-                replies.append(reply, to: answer)
-            } else {
-                lacking.append(answer)
+            if case .nothing = answer.missing {
+                replies.append(answer.reply, to: answer)
+            } else if !postpones(answer) {
+                if let reply = completion.cachedReply(to: answer) {
+                    replies.append(reply, to: answer)
+                } else {
+                    lacking.append(answer)
+                }
             }
         }
         replies.deliver(to: sessions)
@@ -327,14 +362,44 @@ final class Engine: Sendable {
     }
 
     private func complete(_ answers: [Answer]) {
-        var replies = SessionReplies()
         let completion = AnswerCompletion(reader.withLock { $0 })
-        for answer in answers {
+        for answer in answers where !postpones(answer) {
             let (reply, damaged) = completion.reply(to: answer)
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
-            replies.append(reply, to: answer)
+            giveCreditBack(for: answer, reply)
+            if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
+            // One by one, so that a session is seen to be congested before the next bytes are read for it.
+            sessions[answer.session]?.deliver([(answer.request, reply)])
         }
-        replies.deliver(to: sessions)
+    }
+
+    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
+    private func giveCreditBack(for answer: Answer, _ reply: Reply) {
+        guard case .payloads(let places) = answer.missing, case .delivery(let stream, let deliveries) = reply,
+            places.count > deliveries.count
+        else { return }
+        let count = UInt32(places.count - deliveries.count)
+        logger.warning("tasks were not delivered: damaged, ended meanwhile, or not readable", metadata: ["tasks": "\(count)"])
+        // No client uses request 0, so nobody is told when the stream is closed by now.
+        performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
+    }
+
+    // MARK: Slow readers
+
+    /// Keeps an answer without its payloads while its session is congested, and drops it when the session has ended.
+    private func postpones(_ answer: Answer) -> Bool {
+        guard let sink = sessions[answer.session] else { return true }
+        guard sink.isCongested else { return false }
+        postponed.withLock { $0[answer.session, default: []].append(answer) }
+        // It may have caught up, or ended, since it was asked.
+        if !sink.isCongested || sessions[answer.session] == nil { resume(answer.session) }
+        return true
+    }
+
+    /// Goes on with a session that has read what it was sent.
+    func resume(_ session: SessionID) {
+        guard let answers = postponed.withLock({ $0.removeValue(forKey: session) }) else { return }
+        reads.submit { [self] in complete(answers) }
     }
 
     // MARK: Time
@@ -346,14 +411,23 @@ final class Engine: Sendable {
         reads.submit { [self] in
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
+            for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
             if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
-            if settings.syncIntervalMilliseconds > 0 { makeTimeDue() }
         }
     }
 
-    private func makeTimeDue() {
+    /// Syncs what was acknowledged without it; call it in the interval of the weaker mode.
+    func syncInterval() {
         monitor.withLock { state in
-            state.isTimeDue = true
+            state.isIntervalDue = true
+            state.isCommitterIdle = false
+        }
+        monitor.wakeAll()
+    }
+
+    private func makeMarkDue() {
+        monitor.withLock { state in
+            state.isMarkDue = true
             state.isCommitterIdle = false
         }
         monitor.wakeAll()
@@ -361,8 +435,8 @@ final class Engine: Sendable {
 
     /// Compares the free space of the disk with the reserve; call it about once a second.
     func watchDisk() {
-        makeTimeDue()
-        guard let free = StoreFiles.freeBytes(settings.dataDirectory) else { return }
+        makeMarkDue()
+        guard let free = settings.freeBytes(settings.dataDirectory) else { return }
         let isLow = free < settings.diskReserveBytes
         if isLow != monitor.withLock({ $0.core.isDiskLow }) {
             let metadata: Logger.Metadata = ["free_bytes": "\(free)", "reserve_bytes": "\(settings.diskReserveBytes)"]
@@ -375,11 +449,29 @@ final class Engine: Sendable {
         perform([.disk(isLow: isLow)])
     }
 
+    /// Gives the disk space of expired outcomes back, on a thread of its own; call it about once an hour.
+    func compact() {
+        guard isCompacting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        WorkThread.start { [self] in
+            defer { isCompacting.store(false, ordering: .relaxed) }
+            let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
+            do throws(StorageError) {
+                try files.reclaimExpired(through: bucket)
+            } catch where error.kind != .closed {
+                logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
+            } catch {
+                // The broker stopped or rebuilds: the next turn does it.
+            }
+        }
+    }
+
     // MARK: Failure
 
     /// After a failed write or sync nothing is guessed: everybody who waits is told that the outcome is unknown, and the
     /// store is opened and recovered anew until that works.
-    private func rebuild(after error: StorageError) {
+    ///
+    /// - Returns: `false` when the broker is stopped before it works.
+    private func rebuild(after error: StorageError) -> Bool {
         logger.critical("a write failed: nothing is changed until the store is rebuilt", metadata: ["error": "\(error)"])
         let (held, files) = monitor.withLock { state -> ([Answer], StoreFiles) in
             state.failure = error.description
@@ -387,47 +479,60 @@ final class Engine: Sendable {
             return (state.held, state.files)
         }
         monitor.wakeAll()
-        for answer in held {
-            let unknown = TQError(
-                .outcomeUnknown,
-                "The broker could not store this (\(error.description)): it may have happened or not. "
-                    + "Repeat it with the same idempotency key.",
-                retryAfterMilliseconds: 1000)
-            sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
-        }
+        for answer in held { answerUnknown(answer, error) }
         files.close()
-        while true {
+        while !monitor.withLock({ $0.isStopping }) {
             sleep(1)
-            if monitor.withLock({ $0.isStopping }) { return }
             do throws(StorageError) {
-                let files = try StoreFiles(settings)
-                monitor.withLock { state in
-                    state.core = Self.makeCore(settings, files)
-                    state.files = files
-                    state.held = []
-                    (state.written, state.synced, state.syncWanted) = (0, 0, 0)
-                    state.failure = nil
-                }
-                reader.withLock { $0 = files.reader }
-                // The new core knows no session; clients connect again and go on.
-                for sink in sessions.all { sink.disconnect() }
+                serve(try StoreFiles(settings))
                 logger.notice("the store was rebuilt: serving again")
-                return
+                return true
             } catch {
                 logger.error("the store cannot be rebuilt yet", metadata: ["error": "\(error)"])
             }
         }
+        return false
+    }
+
+    private func answerUnknown(_ answer: Answer, _ error: StorageError) {
+        // Nobody asked for a delivery: its stream ends with the connection.
+        if case .delivery = answer.reply { return }
+        let unknown = TQError(
+            .outcomeUnknown,
+            "The broker could not store this (\(error.description)): it may have happened or not. "
+                + "Repeat it with the same idempotency key.",
+            retryAfterMilliseconds: 1000)
+        sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
+    }
+
+    /// Goes on with a rebuilt store; its core knows no session, so that clients connect again.
+    private func serve(_ files: StoreFiles) {
+        reader.withLock { $0 = files.reader }
+        let ended = monitor.withLock { state in
+            state.core = Self.makeCore(settings, files)
+            if state.isDraining { _ = state.core.decide(.drain, now: BrokerClock.now()) }
+            state.files = files
+            (state.written, state.synced, state.syncWanted) = (0, 0, 0)
+            state.failure = nil
+            let (ended, next) = sessions.removeAll()
+            state.firstSession = next
+            return ended
+        }
+        for sink in ended { sink.disconnect() }
     }
 
     // MARK: Stopping
 
     /// Refuses new work; what runs may end.
-    func drain() { perform([.drain]) }
+    func drain() {
+        monitor.withLock { $0.isDraining = true }
+        perform([.drain])
+    }
 
-    /// Whether no worker holds a task.
-    var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 } }
+    /// Whether no worker holds a task and nobody waits for the disk.
+    var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 && $0.held.isEmpty } }
 
-    /// Commits what is decided, notes how far that is, and closes the store.
+    /// Commits what is decided, notes how far that is, closes the store, and ends what sessions are left.
     func stop() {
         reads.stop()
         monitor.withLock { $0.isStopping = true }
@@ -441,6 +546,28 @@ final class Engine: Sendable {
                 logger.error("the last sync failed", metadata: ["error": "\(error)"])
             }
             state.files.close()
+        }
+        for sink in sessions.removeAll().sinks { sink.disconnect() }
+    }
+}
+
+extension Command {
+    /// Whose command it is; `nil` for the broker's own.
+    fileprivate var session: SessionID? {
+        switch self {
+        case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
+        case .tick, .clean, .damagedPayload, .disk, .drain: nil
+        }
+    }
+}
+
+extension Fetch {
+    /// The group that stored it, where that matters: what is read soon after it was decided.
+    fileprivate var group: GroupID? {
+        switch self {
+        case .task(let segment, _), .segment(let segment): segment.group
+        case .transitions(let group): group
+        case .deadLetter, .locators: nil
         }
     }
 }

@@ -22,6 +22,8 @@ final class Listener: Sendable {
             // Large reads are worth 1.4 times the throughput; see docs/decisions.
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .childChannelOption(.maxMessagesPerRead, value: 4)
+            // Beyond the upper mark the peer is slow: no more is read from it, or from the store for it.
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 * 1024, high: 1024 * 1024))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard gate.enter(channel) else {
@@ -83,9 +85,7 @@ private final class Turnaway: ChannelInboundHandler {
         var bytes: [UInt8] = []
         // An error of one sentence fits into a frame.
         try? Reply.error(error).encode(id: 0, into: &bytes)
-        let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(bytes: bytes))).whenComplete { _ in
-            channel.close(promise: nil)
-        }
+        context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(bytes: bytes)), promise: nil)
+        context.channel.closeGently()
     }
 }

@@ -13,6 +13,7 @@ final class StoreFiles {
     private(set) var index: DurableIndex
     private let store: RocksDBStorage
     private let mark: HighWaterMark
+    private var marked: LogPosition
 
     /// Opens the store, recovers it, and raises its epoch.
     ///
@@ -37,7 +38,8 @@ final class StoreFiles {
             try log.begin(epoch: epoch, index: index, identity: recovered == nil ? identity : nil)
             reader = StoreReader(store: store, cache: cache, storeKey: identity.key)
             mark = try HighWaterMark(markPath, initial: Self.mark(identity, log.synced))
-            try mark.write(Self.mark(identity, log.synced))
+            marked = log.synced
+            try mark.write(Self.mark(identity, marked))
         } catch {
             store.close()
             throw error
@@ -52,10 +54,20 @@ final class StoreFiles {
     }
 
     /// Notes durably how far the store is synced; a store that has less at the next start has lost something.
-    func writeMark() throws(StorageError) { try mark.write(Self.mark(identity, log.synced)) }
+    func writeMark() throws(StorageError) {
+        let synced = log.synced
+        guard synced != marked else { return }
+        try mark.write(Self.mark(identity, synced))
+        marked = synced
+    }
 
     /// Forgets what recovery found, once the core has it.
     func releaseIndex() { index = DurableIndex() }
+
+    /// Gives the disk space of expired outcomes back; may take long, and disturbs nobody.
+    func reclaimExpired(through bucket: ExpiryBucket) throws(StorageError) {
+        try Compaction.reclaimExpired(in: store, through: bucket)
+    }
 
     func close() { store.close() }
 

@@ -37,6 +37,9 @@ struct QueueState: Sendable {
         return readyByType?[type]?.first { Self.holds($0, tasks, queue) }
     }
 
+    /// Entries in the order of all types, stale ones included.
+    var readyCount: Int { ready.count }
+
     /// Removes what ``first(type:tasks:queue:)`` has just returned.
     mutating func removeFirst(_ entry: ReadyLanes.Entry, type: UInt32?) {
         if let type { readyByType?[type]?.removeFirst(entry) } else { ready.removeFirst(entry) }

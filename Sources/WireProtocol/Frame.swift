@@ -68,6 +68,9 @@ public struct FrameReader: Sendable {
         return frame
     }
 
+    /// Bytes of a frame that is not complete yet.
+    public var unreadByteCount: Int { bytes.count - position }
+
     /// Another protocol that the first bytes of the connection look like; `nil` once a frame was read.
     public var foreignProtocol: ForeignProtocol? {
         hasReadFrame ? nil : ForeignProtocol(firstBytes: bytes[position...])

@@ -19,7 +19,7 @@ struct BenchCommand: AsyncParsableCommand {
         version: tqVersion
     )
 
-    @Option(help: "submit, claim or lifecycle.")
+    @Option(help: "submit, claim, lifecycle, or promises: the floor below which nothing is released.")
     var scenario: Scenario = .lifecycle
     @Option(help: "Connections that submit, and in a lifecycle as many that claim and complete.")
     var connections = 4
@@ -52,8 +52,13 @@ struct BenchCommand: AsyncParsableCommand {
         let broker = try makeBroker()
         defer { broker.stop() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let measurement = try await measure(broker, group)
-        measurement.print(output.format)
+        if scenario == .promises {
+            let verdicts = try await Promises(broker: broker, group: group).measure()
+            Promises.print(verdicts, output.format)
+            guard verdicts.allSatisfy(\.isKept) else { throw CommandFailure(.failed, "A promise is broken.") }
+        } else {
+            try await measure(broker, group).print(output.format)
+        }
         try await group.shutdownGracefully()
     }
 
@@ -116,13 +121,13 @@ struct BenchCommand: AsyncParsableCommand {
 
 /// What is measured.
 enum Scenario: String, ExpressibleByArgument, CaseIterable {
-    case submit, claim, lifecycle
+    case submit, claim, lifecycle, promises
 
     var goal: LoadRun.Goal {
         switch self {
         case .submit: .submitted
         case .claim: .claimed
-        case .lifecycle: .completed
+        case .lifecycle, .promises: .completed
         }
     }
 }

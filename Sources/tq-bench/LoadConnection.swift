@@ -100,6 +100,7 @@ final class Producer: LoadConnection, @unchecked Sendable {
     private var sentAt: [UInt32: NIODeadline] = [:]
     private var nextSend = NIODeadline.now()
     private var payload: [UInt8]
+    private var isTimerSet = false
 
     init(_ run: LoadRun, window: Int, interval: Int64) {
         self.window = window
@@ -139,8 +140,10 @@ final class Producer: LoadConnection, @unchecked Sendable {
             submit(at: nextSend)
             nextSend = nextSend + .nanoseconds(interval)
         }
-        guard !run.isOver else { return }
+        guard !run.isOver, !isTimerSet else { return }
+        isTimerSet = true
         eventLoop?.scheduleTask(deadline: max(nextSend, now + .microseconds(200))) { [self] in
+            isTimerSet = false
             sendDue()
             flush()
         }

@@ -52,7 +52,7 @@ struct BrokerCommand: AsyncParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         umask(0o077)
-        StopSignals.block()
+        StopSignals.catchAll()
         await runAndExit()
     }
 
@@ -114,12 +114,12 @@ struct BrokerCommand: AsyncParsableCommand {
         do throws(ConfigurationError) {
             return try LoadedConfiguration.load(try input())
         } catch {
-            throw CommandFailure(.failed, error.description)
+            throw CommandFailure(.usage, error.description)
         }
     }
 
     private func input() throws(ConfigurationError) -> ConfigurationInput {
-        var input = ConfigurationInput(environment: Self.environment, filePath: file.file, isInsecure: insecure)
+        var input = ConfigurationInput(environment: processEnvironment(), filePath: file.file, isInsecure: insecure)
         for assignment in assignments { try input.set(assignment) }
         input.setFlag("persistence.data_dir", dataDir)
         input.setFlag("broker.host", host)
@@ -128,19 +128,6 @@ struct BrokerCommand: AsyncParsableCommand {
         input.setFlag("api.grpc_port", grpcPort)
         input.setFlag("monitoring.prometheus_port", prometheusPort)
         return input
-    }
-
-    private static var environment: [String: String] {
-        var variables: [String: String] = [:]
-        var place = environ
-        while let entry = place.pointee {
-            let text = String(cString: entry)
-            if let equals = text.firstIndex(of: "=") {
-                variables[String(text[..<equals])] = String(text[text.index(after: equals)...])
-            }
-            place += 1
-        }
-        return variables
     }
 }
 

@@ -17,7 +17,9 @@ extension BrokerSettings {
             syncIntervalMilliseconds: UInt32(clamping: persistence.walSyncIntervalMilliseconds),
             memtableBytes: persistence.memtableBytes,
             payloadCacheBytes: persistence.bodyCacheBytes,
-            diskReserveBytes: UInt64(clamping: persistence.diskReserveBytes)
+            diskReserveBytes: UInt64(clamping: persistence.diskReserveBytes),
+            compactIntervalMilliseconds: persistence.isAutoCompacting
+                ? Int64(persistence.compactIntervalMilliseconds) : 0
         )
         core.queueDepthThreshold = UInt64(clamping: broker.queueDepthThreshold)
         core.claimCountMax = UInt32(clamping: broker.maxBatchClaim)

@@ -13,6 +13,8 @@ struct Program: Sendable {
     init(_ arguments: [String]) {
         self.arguments = arguments
         self.environment = processEnvironment().filter { !$0.key.hasPrefix("TQ_TASK_") }
+        // A program that doesn't read its payload closes the pipe early: an error to handle, not a reason to die.
+        signal(SIGPIPE, SIG_IGN)
     }
 
     /// Runs the program and returns what it writes.

@@ -35,7 +35,7 @@ enum Commands {
         process.standardOutput = output
         process.standardError = errors
         try process.run()
-        try standardInput.fileHandleForWriting.write(contentsOf: input)
+        if !input.isEmpty { try standardInput.fileHandleForWriting.write(contentsOf: input) }
         try standardInput.fileHandleForWriting.close()
         let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
         let errorText = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)

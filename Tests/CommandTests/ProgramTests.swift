@@ -49,7 +49,7 @@ struct ProgramTests {
         #expect(await failure("kill -9 $$") == "killed by signal 9")
         let long = await failure("yes wörd | head -c 1000000 >&2; echo the end >&2; exit 1")
         #expect(long.hasPrefix("exit code 1: "))
-        #expect(long.hasSuffix("\nthe end"))
+        #expect(long.hasSuffix("the end"))
         #expect(long.utf8.count <= Limits.errorBytesMax)
         #expect(!long.contains("\u{fffd}"))
     }
@@ -95,7 +95,6 @@ struct ProgramTests {
 
     @Test("programs start with the usual answers to signals")
     func signals() async throws {
-        signal(SIGPIPE, SIG_IGN)
         #expect(try await shell("yes | head -1").elementsEqual("y\n".utf8))
         #expect(await failure("kill -s PIPE $$") == "killed by signal 13")
     }

@@ -10,7 +10,7 @@ struct CoreHarness {
     var now: Now
     private(set) var store = FakeStore()
     /// A fresh index that took every batch, as a replica would.
-    private var follower = DurableIndex()
+    private(set) var follower = DurableIndex()
     /// Groups from which the follower derived something else than the core.
     private var diverged: [GroupID] = []
     /// Answers that nobody has looked at.
@@ -156,11 +156,15 @@ struct CoreHarness {
     private func difference(_ left: [String], _ right: [String]) -> String {
         guard left != right else { return "" }
         let (leftSet, rightSet) = (Set(left), Set(right))
-        let lines = left.filter { !rightSet.contains($0) }.map { "live: \($0)" }
+        let lines =
+            left.filter { !rightSet.contains($0) }.map { "live: \($0)" }
             + right.filter { !leftSet.contains($0) }.map { "other: \($0)" }
         return lines.isEmpty ? "other order" : lines.joined(separator: "\n")
     }
 }
+
+/// A request was not answered as it should have been.
+struct Unanswered: Error {}
 
 // MARK: - Requests by name
 
@@ -178,14 +182,14 @@ extension CoreHarness {
         queue: Name = "q",
         type: Name = "t",
         payload: String = "",
-        priority: Priority = .normal,
+        priority: UInt8 = 150,
         start: TaskSpec.Start = .now
     ) -> TaskID {
         let spec = TaskSpec(
             queue: queue,
             type: type,
             payload: Bytes(Array(payload.utf8)),
-            rank: priority.rank,
+            rank: Priority(priority).rank,
             start: start
         )
         return id(of: submit(spec))
@@ -345,8 +349,28 @@ extension CoreHarness {
         return names.number(of: queue, namespace: namespace).map { core.index.counts(queue: $0) } ?? TaskCounts()
     }
 
-    mutating func statistics() -> BrokerStatistics? {
-        guard case .statistics(let statistics)? = reply(.statistics) else { return nil }
+    /// The code of the error that a request is answered with; `nil` when it is answered otherwise, or not yet.
+    mutating func errorCode(_ request: Request) -> TQError.Code? {
+        guard case .error(let error)? = reply(request) else { return nil }
+        return error.code
+    }
+
+    mutating func health() -> Health? {
+        guard case .health(let health)? = reply(.health) else { return nil }
+        return health
+    }
+
+    /// Whether the replica finds a worker by its name.
+    func followerKnows(worker: Name) -> Bool { follower.workerNumbers[.init(namespace: 0, name: worker)] != nil }
+
+    mutating func statistics() throws -> BrokerStatistics {
+        guard case .statistics(let statistics)? = reply(.statistics) else { throw Unanswered() }
         return statistics
+    }
+
+    /// The status of a task that must be known.
+    mutating func known(_ id: TaskID) throws -> TaskStatus {
+        guard let status = status(id) else { throw Unanswered() }
+        return status
     }
 }

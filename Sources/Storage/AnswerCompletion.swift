@@ -1,20 +1,19 @@
 import ByteStore
-import QueueCore
-import Storage
-import TQModel
+public import QueueCore
+public import TQModel
 
 /// Puts stored bytes into replies that lack them.
-struct AnswerCompletion {
+public struct AnswerCompletion: Sendable {
     private let reader: StoreReader
 
-    init(_ reader: StoreReader) { self.reader = reader }
+    public init(_ reader: StoreReader) { self.reader = reader }
 
     /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.
-    func reply(to answer: Answer) -> (reply: Reply, damaged: [LeaseHandle]) {
+    public func reply(to answer: Answer) -> (reply: Reply, damaged: [LeaseHandle]) {
         do throws(StorageError) {
             switch answer.missing {
             case .nothing: return (answer.reply, [])
-            case .payloads(let places): return try deliveries(answer.reply, places)
+            case .payloads(let places): return deliveries(answer.reply, places)
             case .ended(let id, let sequence, let ended, let asResult):
                 guard let task = try reader.endedTask(id, sequence, ended) else { return (answer.reply, []) }
                 return (asResult ? .result(task.asResult) : .status(task.status), [])
@@ -26,12 +25,14 @@ struct AnswerCompletion {
                 return (.deadLetters(try reader.deadLetters(query, after: after)), [])
             }
         } catch {
-            return (.error(TQError(.storageCorrupt, error.description)), [])
+            // A store that is closed for a rebuild is not damaged.
+            let code: TQError.Code = error.kind == .corruption ? .storageCorrupt : .readOnly
+            return (.error(TQError(code, error.description)), [])
         }
     }
 
     /// The whole reply, when everything that it lacks is in memory.
-    func cachedReply(to answer: Answer) -> Reply? {
+    public func cachedReply(to answer: Answer) -> Reply? {
         switch (answer.missing, answer.reply) {
         case (.nothing, let reply): return reply
         case (.payloads(let places), .claimed(let deliveries)):
@@ -54,7 +55,7 @@ struct AnswerCompletion {
     private func deliveries(
         _ reply: Reply,
         _ places: [PayloadPlace]
-    ) throws(StorageError) -> (reply: Reply, damaged: [LeaseHandle]) {
+    ) -> (reply: Reply, damaged: [LeaseHandle]) {
         var whole: [Delivery] = []
         var damaged: [LeaseHandle] = []
         let deliveries: [Delivery] =
@@ -71,8 +72,9 @@ struct AnswerCompletion {
                 var delivery = delivery
                 delivery.payload = payload
                 whole.append(delivery)
-            } catch where error.kind == .corruption {
-                damaged.append(delivery.lease)
+            } catch {
+                // What cannot be read now comes back when its lease lapses.
+                if error.kind == .corruption { damaged.append(delivery.lease) }
             }
         }
         if case .delivery(let stream, _) = reply { return (.delivery(stream: stream, whole), damaged) }

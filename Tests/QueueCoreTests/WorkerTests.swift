@@ -1,0 +1,125 @@
+import TQModel
+import Testing
+
+@testable import QueueCore
+
+@Suite("Workers")
+struct WorkerTests {
+    private func workers(_ core: inout CoreHarness, namespace: UInt32 = 0) -> [WorkerStatus] {
+        guard case .workers(let workers)? = core.reply(.workers, namespace: namespace) else { return [] }
+        return workers
+    }
+
+    @Test("A worker is known from its registration, heartbeat or claim on, and says what it does")
+    func known() throws {
+        var core = CoreHarness()
+        #expect(core.reply(.registerWorker(WorkerSpec(name: "b", metadata: [1], concurrency: 4))) == .done)
+        #expect(core.reply(.heartbeat(WorkerSpec(name: "c", running: 1))) == .done)
+        core.submit()
+        #expect(core.claim(worker: "a").count == 1)
+        core.advance(milliseconds: 1_000)
+        #expect(core.reply(.heartbeat(WorkerSpec(name: "b", concurrency: 4, running: 3, memoryBytes: .max))) == .done)
+        let all = workers(&core)
+        #expect(all.map(\.spec.name) == ["a", "b", "c"])
+        #expect(all.map(\.leases) == [1, 0, 0])
+        #expect(all.map(\.silentMilliseconds) == [1_000, 0, 1_000])
+        #expect(all.map(\.spec.running) == [0, 3, 1])
+        #expect(workers(&core, namespace: 1).isEmpty)
+        try core.checkIndex()
+    }
+
+    @Test("A worker silent for more than a minute is given up, and its tasks return with a crash")
+    func silent() throws {
+        var core = CoreHarness()
+        let id = core.submit()
+        _ = try core.lease(worker: "w", leaseMilliseconds: 3_600_000)
+        core.advance(milliseconds: 60_000)
+        #expect(core.state(id) == .inProgress)
+        core.advance(milliseconds: 1)
+        let status = try core.known(id)
+        #expect(status.state == .pending)
+        #expect(status.crashes == 1)
+        #expect(workers(&core).isEmpty)
+        #expect(core.takeNotices() == [.leaseLapsed(id, worker: "w", crashes: 1), .workerLost("w", leases: 1)])
+        try core.checkIndex()
+    }
+
+    @Test("Heartbeats and claims keep a worker")
+    func heartbeats() throws {
+        var core = CoreHarness()
+        core.submit()
+        let lease = try core.lease(worker: "w", leaseMilliseconds: 3_600_000)
+        for round in 0..<5 {
+            core.advance(milliseconds: 60_000)
+            if round % 2 == 0 {
+                #expect(core.reply(.heartbeat(WorkerSpec(name: "w"))) == .done)
+            } else {
+                #expect(core.claim(worker: "w").isEmpty)
+            }
+        }
+        #expect(core.renew(lease) == nil)
+    }
+
+    @Test("No inactivity is too long to be set")
+    func unlimitedInactivity() throws {
+        var core = CoreHarness(CoreConfiguration(workerInactivityMilliseconds: .max))
+        #expect(core.reply(.heartbeat(WorkerSpec(name: "w"))) == .done)
+        core.advance(milliseconds: 100_000_000)
+        #expect(workers(&core).count == 1)
+    }
+
+    @Test("A worker that says good-bye gives its tasks back without a crash or an attempt")
+    func deregister() throws {
+        var core = CoreHarness()
+        let ids = [core.submit(), core.submit()]
+        #expect(core.claim(2, worker: "w").count == 2)
+        #expect(core.reply(.deregisterWorker("w")) == .done)
+        for id in ids {
+            let status = try core.known(id)
+            #expect(status.state == .pending)
+            #expect(status.attempts == 0)
+            #expect(status.crashes == 0)
+        }
+        #expect(core.errorCode(.deregisterWorker("w")) == .workerNotFound)
+        try core.checkIndex()
+    }
+
+    @Test("A worker that returns in one group is known once, to a replica too")
+    func sameGroup() throws {
+        var core = CoreHarness()
+        for _ in 0..<3 {
+            #expect(core.reply(.registerWorker(WorkerSpec(name: "w"))) == .done)
+            #expect(core.reply(.deregisterWorker("w")) == .done)
+        }
+        #expect(core.reply(.registerWorker(WorkerSpec(name: "w"))) == .done)
+        try core.checkIndex()
+        #expect(core.followerKnows(worker: "w"))
+    }
+
+    @Test("A restart gives workers and their leases the whole time again, and its losses are nobody's crash")
+    func restart() throws {
+        var core = CoreHarness()
+        let id = core.submit()
+        _ = try core.lease(worker: "w", leaseMilliseconds: 3_600_000)
+        core.advance(milliseconds: 59_000)
+        try core.restart()
+        core.advance(milliseconds: 60_000)
+        #expect(core.state(id) == .inProgress)
+        core.advance(milliseconds: 1)
+        let status = try core.known(id)
+        #expect(status.state == .pending)
+        #expect(status.crashes == 0)
+        try core.checkIndex()
+    }
+
+    @Test("Names and metadata have their bounds")
+    func bounds() {
+        var core = CoreHarness()
+        let long = Bytes(repeating: 65, count: Limits.errorBytesMax + 1)
+        #expect(core.errorCode(.registerWorker(WorkerSpec(name: "a b"))) == .invalidArgument)
+        #expect(core.errorCode(.heartbeat(WorkerSpec(name: ""))) == .invalidArgument)
+        #expect(core.errorCode(.registerWorker(WorkerSpec(name: "w", metadata: long))) == .invalidArgument)
+        #expect(core.errorCode(.deregisterWorker(Name(bytes: [0xff]))) == .workerNotFound)
+        #expect(core.reply(.registerWorker(WorkerSpec(name: "w", metadata: long.dropLast()))) == .done)
+    }
+}
