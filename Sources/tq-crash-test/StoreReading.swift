@@ -64,7 +64,7 @@ final class StoreReading {
         try await concurrently(ids) { [client] id in
             do throws(TQError) {
                 return try Self.row(try await client.status(id))
-            } catch where error.code == .taskNotFound {
+            } catch  where error.code == .taskNotFound {
                 // The checker misses the row.
                 return nil
             }
