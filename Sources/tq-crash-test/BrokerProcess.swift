@@ -65,7 +65,8 @@ final class BrokerProcess {
     /// - Throws: When it ends otherwise than with success.
     func stop() throws {
         child?.signal(SIGTERM)
-        guard child?.wait() == 0 else { throw failure("did not end well after SIGTERM") }
+        guard let status = child?.wait(), status != 0 else { return }
+        throw failure("ended with status \(status >> 8), signal \(status & 0x7f) after SIGTERM")
     }
 
     private func failure(_ what: String) -> CommandFailure {

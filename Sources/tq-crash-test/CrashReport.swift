@@ -97,7 +97,8 @@ struct CrashReport {
         let width = lines.map(\.title.count).max() ?? 0
         for line in lines {
             let value = "\(line.value)"
-            text += line.title + String(repeating: " ", count: width - line.title.count + 12 - value.count) + value + "\n"
+            text +=
+                line.title + String(repeating: " ", count: width - line.title.count + 12 - value.count) + value + "\n"
         }
         return text + "\n" + (isClean ? "Every promise was kept.\n" : problems)
     }

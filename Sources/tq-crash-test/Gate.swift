@@ -47,7 +47,9 @@ final class Gate: Sendable {
         closer?.resume()
     }
 
-    /// Lets nobody in from now on; returns when nobody is inside. One caller at a time.
+    /// Lets nobody in from now on; returns when nobody is inside.
+    ///
+    /// One caller at a time.
     func close() async {
         await withCheckedContinuation { continuation in
             let isEmpty = state.withLock { state in

@@ -90,8 +90,10 @@ final class HistoryFollower {
         checker.observe(event)
     }
 
+    /// The outcome, but for a task that is only a duplicate of the same call.
+    ///
     /// The client library sends a submit again when the broker stopped before the reply came. The history has one call
-    /// for both, so the second is no duplicate to it, unless the key had a task before.
+    /// for both.
     private func withoutOwnDuplicate(_ outcome: Outcome, of invoked: OpenCall) -> Outcome {
         guard case .submit(let submit) = invoked.call, case .submitted(let id, let isDuplicate) = outcome,
             let key = submit.key
@@ -158,7 +160,8 @@ final class HistoryFollower {
 /// What a history has shown.
 struct HistoryCounts {
     /// Acknowledged, all of them.
-    var submits = 0, deliveries = 0, completions = 0, failures = 0, releases = 0, renewals = 0, cancels = 0, redrives = 0
+    var submits = 0, deliveries = 0, completions = 0, failures = 0, releases = 0, renewals = 0, cancels = 0,
+        redrives = 0
     /// Submits that found the task of an earlier one with the same key.
     var duplicates = 0
     /// Requests that the broker refused as it should, such as completions with a lost lease.

@@ -15,11 +15,12 @@ struct LoadCommand: AsyncParsableCommand {
 
     @Option var brokerAddr: String
     @Option var history: String
-    @Option var seed: UInt64
+    // Not `seed`: the test's own option of that name would take it.
+    @Option var loadSeed: UInt64
 
     func run() async throws {
         let addresses = try BrokerAddress.list(brokerAddr)
-        let load = Load(addresses, recorder: try Recorder(history), seed: seed)
+        let load = Load(addresses, recorder: try Recorder(history), seed: loadSeed)
         let work = Task { await load.run() }
         for await line in Self.lines {
             switch LoadOrder(rawValue: line) {

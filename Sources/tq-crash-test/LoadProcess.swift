@@ -16,7 +16,7 @@ final class LoadProcess {
         let (answers, output) = try Self.makePipe()
         (self.orders, self.answers) = (orders, answers)
         let arguments = [
-            try ownPath(), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history, "--seed", "\(seed)",
+            try ownPath(), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history, "--load-seed", "\(seed)",
         ]
         child = try ChildProcess(arguments, .init(input: input, output: output, errorPath: logPath))
         close(input)
@@ -42,11 +42,14 @@ final class LoadProcess {
                 throw CommandFailure(
                     .failed,
                     "The load did not \(order.rawValue) within \(Self.patience) s: the broker serves, and does not "
-                        + "answer every request. The requests without a return are in the history.")
+                        + "answer every request. The requests without a return are in the history."
+                )
             }
             var bytes = [UInt8](repeating: 0, count: 64)
             let count = read(answers, &bytes, bytes.count)
-            guard count > 0 else { throw CommandFailure(.failed, "The load has ended; its last words are in load.log.") }
+            guard count > 0 else {
+                throw CommandFailure(.failed, "The load has ended; its last words are in load.log.")
+            }
             answer += String(decoding: bytes[..<count], as: UTF8.self)
         }
     }

@@ -25,20 +25,20 @@ final class StoreReading {
     func events(of ids: [TaskID], everyResult: Bool, mustEqualPrevious: Bool) async throws -> [Event.Kind] {
         var rows: [TaskID: StoredTask] = [:]
         let deadline = ContinuousClock.now + Self.restPatience
+        var counted = try await counters()
         while true {
-            let before = try await counters()
+            let before = counted
             // What has ended stays as it is: only the others are read again.
             let open = ids.filter { !(rows[$0]?.state.isFinal ?? false) }
             for id in open { rows[id] = nil }
             for row in try await read(open) { rows[row.id] = row }
-            let after = try await counters()
-            if before == after { break }
+            counted = try await counters()
+            if before == counted { break }
             guard ContinuousClock.now < deadline else {
                 throw CommandFailure(.failed, "The broker is not at rest after \(Self.restPatience) without requests.")
             }
         }
         try await addResults(to: &rows, everyResult: everyResult)
-        let counted = try await counters()
         return [.dumpBegan(mustEqualPrevious: mustEqualPrevious)] + ids.compactMap { rows[$0] }.map { .dumped($0) }
             + counted.map { .counted(queue: $0.queue, $0.counts) } + [.dumpEnded]
     }
@@ -64,7 +64,7 @@ final class StoreReading {
         try await concurrently(ids) { [client] id in
             do throws(TQError) {
                 return try Self.row(try await client.status(id))
-            } catch where error.code == .taskNotFound {
+            } catch  where error.code == .taskNotFound {
                 // The checker misses the row.
                 return nil
             }

@@ -37,7 +37,9 @@ struct Submitter {
         spec.rank = (random.chance(50) ? Priority.normal : Priority(UInt8.random(in: 0...255, using: &random))).rank
         let start = random.chance(10) ? Recorder.now().wallMilliseconds + .random(in: 1...800, using: &random) : 0
         if start > 0 { spec.start = .at(wallMilliseconds: start) }
-        let (retriesMax, crashesMax) = (UInt16.random(in: 0...6, using: &random), UInt16.random(in: 0...4, using: &random))
+        let (retriesMax, crashesMax) = (
+            UInt16.random(in: 0...6, using: &random), UInt16.random(in: 0...4, using: &random)
+        )
         (spec.retriesMax, spec.crashesMax) = (retriesMax, crashesMax)
         (spec.backoffMillisecondsMin, spec.backoffMillisecondsMax) = (20, 400)
         spec.idempotencyKey = Bytes("key-\(number)".utf8)
@@ -55,7 +57,8 @@ struct Submitter {
 
     /// Mostly some hundred bytes, now and then more than a segment takes along with others.
     private mutating func makePayload(_ number: UInt64) -> Bytes {
-        let count = random.chance(1) ? Int.random(in: 10_000...100_000, using: &random) : .random(in: 0...600, using: &random)
+        let count =
+            random.chance(1) ? Int.random(in: 10_000...100_000, using: &random) : .random(in: 0...600, using: &random)
         var payload = withUnsafeBytes(of: number) { Array($0) }
         while payload.count < 8 + count { withUnsafeBytes(of: random.next()) { payload.append(contentsOf: $0) } }
         return Bytes(payload)

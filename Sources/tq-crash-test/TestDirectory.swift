@@ -12,7 +12,9 @@ struct TestDirectory {
         path = "\(parent)/tq-crash-test-\(seed)-\(getpid())"
         if try Self.isInMemory(parent) {
             throw CommandFailure(
-                .usage, "\(parent) is in memory (tmpfs), where nothing is synced. Name a directory on a disk with --data-parent.")
+                .usage,
+                "\(parent) is in memory (tmpfs), where nothing is synced. Name a directory on a disk with --data-parent."
+            )
         }
         guard mkdir(path, 0o700) == 0 else {
             throw CommandFailure(.failed, "Cannot make \(path): \(String(cString: strerror(errno))).")

@@ -62,7 +62,9 @@ struct UnreliableWorker {
             fate.releases.append(Release(lease: lease, delayMilliseconds: .random(in: 1...300, using: &random)))
         case ..<18:
             let wait: UInt64? = random.chance(50) ? nil : .random(in: 0...200, using: &random)
-            fate.failures.append(Failure(lease: lease, error: Bytes("it went wrong".utf8), retryAfterMilliseconds: wait))
+            fate.failures.append(
+                Failure(lease: lease, error: Bytes("it went wrong".utf8), retryAfterMilliseconds: wait)
+            )
             if random.chance(30) { lost.append((lease, 5)) }
         case ..<19:
             fate.failures.append(Failure(lease: lease, error: Bytes("it cannot work".utf8), isPermanent: true))
@@ -89,6 +91,7 @@ struct UnreliableWorker {
 
     /// Unlike every other result, so that none can be taken for another.
     private mutating func makeResult(_ lease: LeaseHandle) -> Bytes {
-        Bytes("\(lease.token)-\(random.next())".utf8) + Bytes(repeating: 0x2e, count: .random(in: 0...200, using: &random))
+        Bytes("\(lease.token)-\(random.next())".utf8)
+            + Bytes(repeating: 0x2e, count: .random(in: 0...200, using: &random))
     }
 }
