@@ -27,7 +27,6 @@ final class Engine: Sendable {
 
     /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
     private static let openByteCountMax = 8 << 20
-    private static let markIntervalMilliseconds: UInt64 = 1000
 
     private struct State {
         var core: QueueCore
@@ -44,15 +43,28 @@ final class Engine: Sendable {
         /// The first session that the core knows; older ones ended with the core before it.
         var firstSession: SessionID = 0
         var isDraining = false
-        /// Whether the mark or the interval of the weaker mode is due.
-        var isTimeDue = false
+        /// Whether the mark is to be written.
+        var isMarkDue = false
+        /// Whether the interval of the weaker mode has passed.
+        var isIntervalDue = false
         /// Commands whose bytes could not be read, for the next tick.
         var putOff: [Command] = []
         var isCommitterIdle = false
         var isStopping = false
         var hasStopped = false
 
-        var hasWork: Bool { core.hasEffects || syncWanted > synced || isTimeDue }
+        /// Whether what the answer tells of is as safe as its client was promised.
+        func mayLeave(_ answer: Answer) -> Bool {
+            #if TQ_PLANT_BUGS
+            if core.configuration.plantedBug == .replyBeforeWrite { return true }
+            #endif
+            return answer.writtenThrough <= written && answer.syncedThrough <= synced
+        }
+
+        var hasWork: Bool { core.hasEffects || syncWanted > synced || isMarkDue || isIntervalDue }
+
+        /// Whether the store takes no changes: it is to be rebuilt, or it is closed.
+        var cannotChange: Bool { failure != nil || hasStopped }
 
         mutating func takePutOff() -> [Command] {
             defer { putOff = [] }
@@ -71,6 +83,7 @@ final class Engine: Sendable {
     private static func makeCore(_ settings: BrokerSettings, _ files: StoreFiles) -> QueueCore {
         defer { files.releaseIndex() }
         var configuration = settings.core
+        configuration.syncIntervalMilliseconds = settings.syncIntervalMilliseconds
         configuration.seed = .random(in: .min ... .max)
         return QueueCore(
             configuration: configuration,
@@ -111,9 +124,9 @@ final class Engine: Sendable {
     func perform(_ commands: [Command]) {
         let now = BrokerClock.now()
         var needing: [Command] = []
-        let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.failure != nil }) {
+        let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.cannotChange }) {
             state -> [Answer] in
-            if let failure = state.failure { return commands.compactMap { Self.refuse($0, failure, settings) } }
+            guard !state.cannotChange else { return commands.compactMap { refuse($0, state) } }
             // A burst belongs to one session.
             if let session = commands.first?.session, session < state.firstSession { return [] }
             for command in commands {
@@ -133,9 +146,7 @@ final class Engine: Sendable {
         while true {
             let now = BrokerClock.now()
             let (missing, ready) = monitor.withLock { state -> ([Fetch], [Answer]) in
-                if let failure = state.failure {
-                    return ([], [Self.refuse(command, failure, settings)].compactMap { $0 })
-                }
+                guard !state.cannotChange else { return ([], [refuse(command, state)].compactMap { $0 }) }
                 if let session = command.session, session < state.firstSession { return ([], []) }
                 let missing = state.core.decide(command, fetched: fetched, now: now)
                 return (missing, collect(&state))
@@ -156,7 +167,7 @@ final class Engine: Sendable {
     private func awaitStored(_ fetches: [Fetch]) {
         let groups = fetches.compactMap(\.group)
         monitor.withLock(when: { state in
-            state.failure != nil || state.hasStopped
+            state.cannotChange
                 || groups.allSatisfy { $0.epoch != state.core.epoch || $0.counter <= state.written }
         }) { _ in }
     }
@@ -176,8 +187,9 @@ final class Engine: Sendable {
     }
 
     /// The answer to a request while nothing may change: health is served, everything else waits for the rebuild.
-    private static func refuse(_ command: Command, _ failure: String, _ settings: BrokerSettings) -> Answer? {
+    private func refuse(_ command: Command, _ state: State) -> Answer? {
         guard case .request(let session, let id, _, let request) = command else { return nil }
+        let failure = state.failure ?? "it has stopped."
         let reply: Reply =
             switch request {
             case .ping: .done
@@ -204,7 +216,7 @@ final class Engine: Sendable {
         for notice in state.core.takeNotices() { log(notice) }
         var ready: [Answer] = []
         for answer in state.core.takeAnswers() {
-            if answer.writtenThrough <= state.written, answer.syncedThrough <= state.synced {
+            if state.mayLeave(answer) {
                 ready.append(answer)
             } else {
                 state.syncWanted = max(state.syncWanted, answer.syncedThrough)
@@ -220,11 +232,10 @@ final class Engine: Sendable {
 
     /// Takes the held answers that may leave now.
     private func takeReady(_ state: inout State) -> [Answer] {
-        let (written, synced) = (state.written, state.synced)
         var ready: [Answer] = []
         var waiting: [Answer] = []
         for answer in state.held {
-            if answer.writtenThrough <= written, answer.syncedThrough <= synced {
+            if state.mayLeave(answer) {
                 ready.append(answer)
             } else {
                 waiting.append(answer)
@@ -257,18 +268,18 @@ final class Engine: Sendable {
         var effects: EffectBatch?
         /// The newest group, by counter, that is written after this turn.
         var through: UInt64
-        /// Whether an answer waits for a sync.
+        /// Whether an answer waits for a sync; in the weaker mode, whether its interval has passed.
         var needsSync: Bool
+        var needsMark: Bool
         /// Whether answers can leave between write and sync: deliveries of tasks that were synced before.
         var isSplit: Bool
         var files: StoreFiles
     }
 
     private func runCommitter() {
-        var times = CommitTimes(BrokerClock.now().monotonicMilliseconds)
         while let turn = nextTurn() {
             do throws(StorageError) {
-                try commit(turn, &times)
+                try commit(turn)
             } catch {
                 guard rebuild(after: error) else { break }
             }
@@ -277,56 +288,43 @@ final class Engine: Sendable {
         monitor.wakeAll()
     }
 
-    private struct CommitTimes {
-        var sync: UInt64
-        var mark: UInt64
-
-        init(_ now: UInt64) { (sync, mark) = (now, now) }
-    }
-
     private func nextTurn() -> Turn? {
         monitor.withLock(when: { $0.hasWork || $0.isStopping || !$0.isCommitterIdle }) { state in
             if !state.hasWork {
                 state.isCommitterIdle = true
                 if state.isStopping { return nil }
             }
-            state.isTimeDue = false
+            defer { (state.isMarkDue, state.isIntervalDue) = (false, false) }
             let effects = state.core.hasEffects ? state.core.closeGroup() : nil
             let through = effects?.group.counter ?? state.written
             let synced = state.synced
             return Turn(
                 effects: effects,
                 through: through,
-                needsSync: state.syncWanted > synced,
+                needsSync: settings.syncIntervalMilliseconds > 0 ? state.isIntervalDue : state.syncWanted > synced,
+                needsMark: state.isMarkDue,
                 isSplit: state.held.contains { $0.syncedThrough <= synced && $0.writtenThrough <= through },
                 files: state.files
             )
         }
     }
 
-    private func commit(_ turn: Turn, _ times: inout CommitTimes) throws(StorageError) {
+    private func commit(_ turn: Turn) throws(StorageError) {
         let log = turn.files.log
-        let isInterval = settings.syncIntervalMilliseconds > 0
-        var needsSync = turn.needsSync && !isInterval
+        var needsSync = turn.needsSync
         if let effects = turn.effects {
             let isTogether = needsSync && !turn.isSplit
             try log.commit(effects, sync: isTogether)
-            advance(written: turn.through, synced: isTogether || isInterval ? turn.through : 0)
+            // In the weaker mode what is written counts as synced: the interval syncs it.
+            let isAcknowledged = isTogether || settings.syncIntervalMilliseconds > 0
+            advance(written: turn.through, synced: isAcknowledged ? turn.through : 0)
             if isTogether { needsSync = false }
         }
-        let now = BrokerClock.now().monotonicMilliseconds
-        if isInterval, now >= times.sync + UInt64(settings.syncIntervalMilliseconds) {
-            needsSync = true
-            times.sync = now
-        }
         if needsSync {
-            try log.sync()
+            if log.written != log.synced { try log.sync() }
             advance(written: turn.through, synced: turn.through)
         }
-        if now >= times.mark + Self.markIntervalMilliseconds {
-            try turn.files.writeMark()
-            times.mark = now
-        }
+        if turn.needsMark { try turn.files.writeMark() }
     }
 
     /// Lets the answers leave that waited for a group.
@@ -415,13 +413,21 @@ final class Engine: Sendable {
             performWithReads(.tick)
             for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
             if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
-            if settings.syncIntervalMilliseconds > 0 { makeTimeDue() }
         }
     }
 
-    private func makeTimeDue() {
+    /// Syncs what was acknowledged without it; call it in the interval of the weaker mode.
+    func syncInterval() {
         monitor.withLock { state in
-            state.isTimeDue = true
+            state.isIntervalDue = true
+            state.isCommitterIdle = false
+        }
+        monitor.wakeAll()
+    }
+
+    private func makeMarkDue() {
+        monitor.withLock { state in
+            state.isMarkDue = true
             state.isCommitterIdle = false
         }
         monitor.wakeAll()
@@ -429,8 +435,8 @@ final class Engine: Sendable {
 
     /// Compares the free space of the disk with the reserve; call it about once a second.
     func watchDisk() {
-        makeTimeDue()
-        guard let free = StoreFiles.freeBytes(settings.dataDirectory) else { return }
+        makeMarkDue()
+        guard let free = settings.freeBytes(settings.dataDirectory) else { return }
         let isLow = free < settings.diskReserveBytes
         if isLow != monitor.withLock({ $0.core.isDiskLow }) {
             let metadata: Logger.Metadata = ["free_bytes": "\(free)", "reserve_bytes": "\(settings.diskReserveBytes)"]
@@ -526,7 +532,7 @@ final class Engine: Sendable {
     /// Whether no worker holds a task and nobody waits for the disk.
     var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 && $0.held.isEmpty } }
 
-    /// Commits what is decided, notes how far that is, and closes the store.
+    /// Commits what is decided, notes how far that is, closes the store, and ends what sessions are left.
     func stop() {
         reads.stop()
         monitor.withLock { $0.isStopping = true }
@@ -541,6 +547,7 @@ final class Engine: Sendable {
             }
             state.files.close()
         }
+        for sink in sessions.removeAll().sinks { sink.disconnect() }
     }
 }
 
