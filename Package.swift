@@ -11,7 +11,10 @@ let settings: [SwiftSetting] =
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("MemberImportVisibility"),
         .enableUpcomingFeature("InternalImportsByDefault"),
-    ] + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
+    ]
+    + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
+    // A broker with bugs for `tools/crash-test --self-test`; no other build has any of that code.
+    + (Context.environment["TQ_PLANT_BUGS"] == nil ? [] : [.define("TQ_PLANT_BUGS")])
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -103,7 +106,7 @@ let package = Package(
         executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
         executable(
             "tq-crash-test",
-            ["TQModel", "TQClient", "HistoryChecker", "CommandLineSupport", argumentParser, subprocess]
+            ["TQModel", "TQClient", "HistoryChecker", "CommandLineSupport", argumentParser]
         ),
 
         tests("TQModelTests", ["TQModel"]),
@@ -131,7 +134,7 @@ let package = Package(
         tests("SimulationTests", ["Simulation"]),
         tests(
             "CommandTests",
-            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-worker", argumentParser]
+            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test", "tq-worker", "HistoryChecker", argumentParser]
         ),
         tests("HouseRulesTests", []),
     ],

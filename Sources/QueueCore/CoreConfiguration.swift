@@ -18,6 +18,10 @@ public struct CoreConfiguration: Sendable {
     public var version: String
     /// Feeds the jitter of backoffs.
     public var seed: UInt64
+    #if TQ_PLANT_BUGS
+    /// What this broker does wrong.
+    public var plantedBug: PlantedBug?
+    #endif
 
     public init(
         queueDepthThreshold: UInt64 = UInt64(Defaults.queueDepthThreshold),

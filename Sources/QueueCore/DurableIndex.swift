@@ -23,6 +23,8 @@ public struct DurableIndex: Sendable {
     /// By queue number; number 0 is none.
     var queues: ContiguousArray<QueueState> = [QueueState()]
     var counters: [CounterKey: UInt64] = [:]
+    /// The counters of each bucket of outcomes, so that a tick looks at buckets alone.
+    private var bucketCounters: [ExpiryBucket: [CounterKey]] = [:]
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
     public private(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     private var expiringThrough = ExpiryBucket(rawValue: 0)
@@ -93,7 +95,13 @@ public struct DurableIndex: Sendable {
     private mutating func transitionRecord() -> UInt32 {
         if openTransitions == 0 {
             let record = StoredRecord(
-                group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
+                group: group,
+                part: 0,
+                isSegment: false,
+                count: 0,
+                live: 1,
+                first: TaskSequence(0)
+            )
             openTransitions = records.insert(record)
         }
         return openTransitions
@@ -249,7 +257,11 @@ public struct DurableIndex: Sendable {
         guard !isRecovering else { return }
         let queue = slot.queue
         queues[Int(queue)].push(
-            .init(rank: slot.rank, sequence: sequence), type: slot.type, tasks: tasks, queue: queue)
+            .init(rank: slot.rank, sequence: sequence),
+            type: slot.type,
+            tasks: tasks,
+            queue: queue
+        )
         if !queues[Int(queue)].isAnnounced {
             queues[Int(queue)].isAnnounced = true
             readyQueues.append(queue)
@@ -361,39 +373,38 @@ public struct DurableIndex: Sendable {
 
     mutating func apply(expiredKeys bucket: ExpiryBucket) { keys.expire(bucket) }
 
-    mutating func apply(_ removed: RemovedDeadLetter) {
-        count(.deadLetters(queue: removed.queue), by: -1)
-        queues[Int(removed.queue)].counts.deadLetter -= 1
+    /// Takes a task out of the dead letters; its row tells the queue, so this comes after rows and before transitions.
+    mutating func apply(redriven sequence: TaskSequence) {
+        let queue = tasks[sequence].queue
+        count(.deadLetters(queue: queue), by: -1)
+        queues[Int(queue)].counts.deadLetter -= 1
     }
 
     mutating func apply(expiredOutcomes bucket: ExpiryBucket) {
         expiringThrough = max(expiringThrough, bucket)
-        for key in counters.keys.sorted() {
-            guard case .outcomes(bucket, let queue, let state) = key, let value = counters[key] else { continue }
+        for key in bucketCounters.removeValue(forKey: bucket) ?? [] {
+            guard case .outcomes(_, let queue, let state) = key, let value = counters.removeValue(forKey: key) else {
+                continue
+            }
             queues[Int(queue)].counts[state] -= value
-            counters[key] = nil
             touchedCounters.insert(key)
         }
     }
 
     /// Buckets of outcomes whose time has come, earliest first.
     var expiredOutcomeBuckets: [ExpiryBucket] {
-        var found: Set<ExpiryBucket> = []
-        for key in counters.keys {
-            if case .outcomes(let bucket, _, _) = key, bucket.isExpired(storeMilliseconds: storeMilliseconds) {
-                found.insert(bucket)
-            }
-        }
-        return found.sorted()
+        bucketCounters.keys.filter { $0.isExpired(storeMilliseconds: storeMilliseconds) }.sorted()
     }
 
     /// How many outcomes a bucket holds.
     func outcomeCount(in bucket: ExpiryBucket) -> UInt64 {
-        counters.reduce(0) { $0 + ($1.key.bucket == bucket ? $1.value : 0) }
+        bucketCounters[bucket, default: []].reduce(0) { $0 + (counters[$1] ?? 0) }
     }
 
     private mutating func count(_ key: CounterKey, by change: Int64) {
-        let value = UInt64(Int64(counters[key] ?? 0) + change)
+        let old = counters[key] ?? 0
+        let value = UInt64(Int64(old) + change)
+        if old == 0, let bucket = key.bucket { bucketCounters[bucket, default: []].append(key) }
         counters[key] = value == 0 ? nil : value
         touchedCounters.insert(key)
     }
@@ -412,8 +423,8 @@ public struct DurableIndex: Sendable {
             let handle = openSegment(part: segment.key.part, first: rows.first?.sequence ?? TaskSequence(0))
             for (place, row) in rows.enumerated() { apply(row, segment: handle, place: UInt16(place)) }
         }
+        batch.redrivenDeadLetters.forEach { apply(redriven: $0) }
         batch.transitions.forEach { apply($0) }
-        batch.removedDeadLetters.forEach { apply($0) }
         batch.removedWorkers.forEach { apply(removedWorker: $0) }
         batch.keys.forEach { apply($0) }
         batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0.bucket) }
@@ -441,6 +452,7 @@ public struct DurableIndex: Sendable {
             throw RecoveryError("a counter names queue \(row.key.queue), which is unknown")
         }
         counters[row.key] = row.value
+        if let bucket = row.key.bucket { bucketCounters[bucket, default: []].append(row.key) }
         switch row.key {
         case .outcomes(_, let queue, let state): queues[Int(queue)].counts[state] += row.value
         case .deadLetters(let queue): queues[Int(queue)].counts.deadLetter += row.value
@@ -449,15 +461,25 @@ public struct DurableIndex: Sendable {
 
     /// Takes a segment's table.
     ///
-    /// - Throws: A sentence when a row names a queue that the store does not know.
+    /// - Throws: A sentence when a row names a queue or a sequence that the store does not know.
     public mutating func recover(segment key: SegmentKey, rows: [TaskRow]) throws(RecoveryError) {
         let first = rows.first?.sequence ?? TaskSequence(0)
         let record = StoredRecord(
-            group: key.group, part: key.part, isSegment: true, count: 0, live: 1, first: first)
+            group: key.group,
+            part: key.part,
+            isSegment: true,
+            count: 0,
+            live: 1,
+            first: first
+        )
         let handle = records.insert(record)
         for (place, row) in rows.enumerated() {
             guard row.queue > 0, Int(row.queue) < queues.count else {
                 throw RecoveryError("task \(row.sequence) of segment \(key) names queue \(row.queue), which is unknown")
+            }
+            let isInOrder = key.isMoved || row.sequence.rawValue == first.rawValue &+ UInt64(place)
+            guard row.sequence.rawValue > 0, row.sequence.rawValue < nextSequence, isInOrder else {
+                throw RecoveryError("segment \(key) holds task \(row.sequence) at place \(place)")
             }
             apply(row, segment: handle, place: UInt16(place))
         }
@@ -465,14 +487,27 @@ public struct DurableIndex: Sendable {
     }
 
     /// Takes a group's transitions: the last one of each task, unless its row is gone or newer.
-    public mutating func recover(transitions rows: [Transition], group: GroupID) {
+    ///
+    /// - Throws: A sentence when a transition names a queue that the store does not know.
+    public mutating func recover(transitions rows: [Transition], group: GroupID) throws(RecoveryError) {
         let record = StoredRecord(
-            group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
+            group: group,
+            part: 0,
+            isSegment: false,
+            count: 0,
+            live: 1,
+            first: TaskSequence(0)
+        )
         let handle = records.insert(record)
         for row in rows.reversed() {
             let slot = tasks[row.sequence]
+            if let queue = row.queue, queue == 0 || Int(queue) >= queues.count {
+                throw RecoveryError("a transition of task \(row.sequence) names queue \(queue), which is unknown")
+            }
             // One before the last may be of the task's life before a redrive in the same group.
-            guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else { continue }
+            guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else {
+                continue
+            }
             apply(row, record: handle)
         }
         records.setCount(handle, UInt32(rows.count))
@@ -496,7 +531,7 @@ public struct DurableIndex: Sendable {
         for handle in records.dead { buryRecord(handle) }
         records.findSparse()
         // Buckets up to now of which nothing is counted; later ones may still be filled.
-        let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? .max
+        let oldest = bucketCounters.keys.min()?.rawValue ?? .max
         expiredThrough = ExpiryBucket(rawValue: min(max(oldest, 1) - 1, UInt32(clamping: storeMilliseconds / 60_000)))
         touchedCounters.removeAll()
         defer { derived = EffectBatch.Derived() }

@@ -23,7 +23,8 @@ public struct EffectBatch: Sendable {
     public var outcomes: [OutcomeRow] = []
     public var results: [UInt8] = []
     public var deadLetters: [DeadLetterRow] = []
-    public var removedDeadLetters: [RemovedDeadLetter] = []
+    /// Dead letters that were put back.
+    public var redrivenDeadLetters: [TaskSequence] = []
     public var keys: [KeyRow] = []
     public var expiredOutcomes: [ExpiredBucket] = []
     public var expiredKeys: [ExpiryBucket] = []
@@ -38,7 +39,7 @@ public struct EffectBatch: Sendable {
     /// Whether nothing would be written.
     public var isEmpty: Bool {
         tasks.isEmpty && transitions.isEmpty && names.isEmpty && registeredWorkers.isEmpty && removedWorkers.isEmpty
-            && deadLetters.isEmpty && removedDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
+            && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
             && expiredKeys.isEmpty && outcomes.isEmpty
     }
 
@@ -294,17 +295,6 @@ public struct DeadLetterRow: Hashable, Sendable {
         self.buriedWallMilliseconds = buriedWallMilliseconds
         self.error = error
         self.payload = payload
-    }
-}
-
-/// A dead letter that was put back or thrown away.
-public struct RemovedDeadLetter: Hashable, Sendable {
-    public var sequence: TaskSequence
-    public var queue: UInt32
-
-    public init(sequence: TaskSequence, queue: UInt32) {
-        self.sequence = sequence
-        self.queue = queue
     }
 }
 

@@ -18,6 +18,10 @@ enum BatchEncoding {
             ) { TransitionTable.write(effects.transitions, texts: effects.texts, to: $0) }
         }
         encodeOutcomes(effects, into: batch)
+        // A task that was put back may have died again in the same group.
+        for sequence in effects.redrivenDeadLetters {
+            batch.delete(.deadLetter, key: KeyLayout.deadLetter(sequence))
+        }
         for row in effects.deadLetters {
             batch.put(
                 .deadLetter,
@@ -79,9 +83,6 @@ enum BatchEncoding {
         }
         for group in effects.derived.deadTransitions {
             batch.singleDelete(.inProgress, key: KeyLayout.transitions(group))
-        }
-        for removed in effects.removedDeadLetters {
-            batch.delete(.deadLetter, key: KeyLayout.deadLetter(removed.sequence))
         }
         for worker in effects.removedWorkers { batch.delete(.index, key: KeyLayout.worker(worker)) }
         for expired in effects.expiredOutcomes {

@@ -65,7 +65,7 @@ public final class CommitLog: Sendable {
     public func sync() throws(StorageError) {
         let written = written
         try store.sync()
-        state.withLock { $0.synced = written }
+        state.withLock { if $0.synced.sequence < written.sequence { $0.synced = written } }
     }
 
     /// Hands over every batch from the next one on, in order, on the writing thread; be quick.

@@ -64,7 +64,7 @@ enum DeadLetterRecord {
         texts.append(contentsOf: try reader.bytes(Int(errorByteCount)))
         let payload = EffectBatch.Span(offset: UInt32(texts.count), count: payloadByteCount)
         texts.append(contentsOf: try reader.bytes(Int(payloadByteCount)))
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return DeadLetterRow(
             task: task,
             reason: reason,

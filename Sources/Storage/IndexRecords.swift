@@ -110,6 +110,7 @@ enum IdempotencyTable {
                     bucket: bucket
                 ))
         }
+        try reader.end()
         return rows
     }
 }
@@ -178,7 +179,7 @@ enum LocatorRecord {
                     bucket.rawValue == 0 ? nil : OutcomeLocation(bucket: bucket, group: group, part: part))
             }
         }
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return Locator(key: key, locations: locations)
     }
 
@@ -217,6 +218,8 @@ enum CounterRecord {
     static func read(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StorageError) -> CounterRow {
         let key = try KeyReader.counter(key)
         var (_, reader) = try TableHeader.open(value, "counter") { _ in 8 }
-        return CounterRow(key: key, value: try reader.read())
+        let row = CounterRow(key: key, value: try reader.read())
+        try reader.end()
+        return row
     }
 }

@@ -130,12 +130,13 @@ enum PendingTable {
             Int($0.count) * Int($0.entryByteCount)
         }
         let columns = Columns(rawValue: header.extra)
-        guard Columns.known.isSuperset(of: columns), Int(header.entryByteCount) == baseByteCount + columns.byteCount
+        guard Columns.known.isSuperset(of: columns), Int(header.entryByteCount) == baseByteCount + columns.byteCount,
+            header.count <= UInt16.max
         else { throw reader.corrupt("columns \(header.extra) with entries of \(header.entryByteCount) bytes") }
         var rows: [TaskRow] = []
         rows.reserveCapacity(Int(header.count))
         for _ in 0..<header.count { rows.append(try readRow(&reader, columns)) }
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return rows
     }
 

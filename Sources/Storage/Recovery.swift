@@ -36,7 +36,7 @@ public enum Recovery {
         from store: any ByteStoreReader,
         mark: Mark? = nil
     ) throws(StorageError) -> RecoveredStore? {
-        guard let identity = try StoreIdentity.read(store), let header = try readHeader(store) else {
+        guard let (identity, header, epoch) = try readHead(store) else {
             if let mark { throw lost(mark, found: 0) }
             return nil
         }
@@ -45,7 +45,7 @@ public enum Recovery {
             identity: identity,
             index: DurableIndex(),
             position: header.position,
-            epoch: try EpochRecord.read(store) ?? header.position.epoch,
+            epoch: epoch,
             report: .init()
         )
         recovered.index.beginRecovery(
@@ -55,6 +55,23 @@ public enum Recovery {
         try readTransitions(store, into: &recovered)
         _ = recovered.index.endRecovery()
         return recovered
+    }
+
+    /// The three records that the first batch of a store brings; `nil` for an empty store.
+    static func readHead(
+        _ store: any ByteStoreReader
+    ) throws(StorageError) -> (identity: StoreIdentity, header: HeaderRecord, epoch: UInt32)? {
+        let identity = try StoreIdentity.read(store)
+        let header = try readHeader(store)
+        let epoch = try EpochRecord.read(store)
+        if let identity, let header, let epoch { return (identity, header, epoch) }
+        guard identity == nil, header == nil, epoch == nil else {
+            throw StorageError(
+                .corruption,
+                "The store lacks its identity, its batch header or its epoch, which come together. "
+                    + "Run 'tq-inspect verify'.")
+        }
+        return nil
     }
 
     private static func readHeader(_ store: any ByteStoreReader) throws(StorageError) -> HeaderRecord? {
@@ -149,7 +166,10 @@ public enum Recovery {
         try store.scan(.inProgress, from: [], to: nil) { key, value throws(StorageError) in
             texts.removeAll(keepingCapacity: true)
             let rows = try TransitionTable.read(value, texts: &texts)
-            recovered.index.recover(transitions: rows, group: GroupID(rawValue: try KeyReader.number(key)))
+            let group = GroupID(rawValue: try KeyReader.number(key))
+            try asStorageError { () throws(RecoveryError) in
+                try recovered.index.recover(transitions: rows, group: group)
+            }
             recovered.report.transitionRecords += 1
             recovered.report.transitions += rows.count
             return .continue

@@ -107,7 +107,7 @@ enum TransitionTable {
         var rows: [Transition] = []
         rows.reserveCapacity(Int(header.count))
         for _ in 0..<header.count { rows.append(try readRow(&reader, &texts)) }
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return rows
     }
 
