@@ -95,7 +95,7 @@ let package = Package(
             ["TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
         ),
         executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
-        executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
+        executable("tq-inspect", ["TQModel", "ByteStore", "Storage", "Telemetry", "CommandLineSupport", argumentParser]),
         executable(
             "tq-bench",
             ["TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram, nioCore, nioPosix]
