@@ -1,6 +1,7 @@
 import CommandLineSupport
 import Glibc
 import TQModel
+import Telemetry
 
 /// The store against a direct computation of every result.
 struct Comparison {
@@ -40,13 +41,17 @@ struct Comparison {
         lost += missing.map { "task \($0.key) of \($0.value.path) is not in the store" }.sorted()
     }
 
+    private static func shown(_ result: [UInt8]) -> String {
+        String(decoding: result.prefix(100).filter { $0 != UInt8(ascii: "\n") }, as: UTF8.self).printable
+    }
+
     private mutating func compare(_ task: StoredTask, _ file: SubmittedFile, _ digest: [UInt8]?) {
         guard let digest else { return changed += 1 }
         // What sha256sum writes of its standard input.
         let expected = digest + "  -\n".utf8
         guard task.result != expected else { return }
-        let text = String(decoding: task.result, as: UTF8.self)
-        wrong.append("task \(task.id) of \(file.path) has the result '\(text)' instead of '\(String(decoding: expected, as: UTF8.self))'")
+        let (found, right) = (Self.shown(task.result), Self.shown(expected))
+        wrong.append("task \(task.id) of \(file.path) has the result '\(found)' instead of '\(right)'")
     }
 }
 

@@ -20,7 +20,8 @@ struct Demo {
         let submission = Submission(files)
         try await submission.run(client, broker)
         let submitted = await submission.files
-        say("\(await submission.duplicates) of the tasks that were sent again had been stored before the kill")
+        let duplicates = await submission.duplicates
+        if duplicates > 0 { say("\(duplicates) tasks that were sent again had been stored before the kill: they are there once") }
 
         let worker = try startWorker(broker.address)
         try await Work(client: client, broker: broker, count: submitted.count).run(worker, log: directory.workerLog)
@@ -92,10 +93,9 @@ struct Verdict {
         return parts.joined(separator: ", ")
     }
 
-    /// The line, and everything that is wrong.
+    /// What is wrong, one line each.
     var problems: String {
         let all = comparison.lost.map { "lost: \($0)" } + comparison.wrong.map { "wrong: \($0)" }
-        let shown = all.prefix(20).joined(separator: "\n")
-        return "\(line)\n\(shown)" + (all.count > 20 ? "\nand \(all.count - 20) more" : "")
+        return (all.prefix(20) + (all.count > 20 ? ["and \(all.count - 20) more"] : [])).joined(separator: "\n")
     }
 }

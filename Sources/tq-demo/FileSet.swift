@@ -78,7 +78,7 @@ struct FileSet {
     /// What was passed over, for people; empty when nothing was.
     var skipped: String {
         let counts = [
-            (links, "links"), (tooLarge, "larger than 10 MB"), (unreadable, "unreadable"), (special, "no regular files"),
+            (links, "links"), (tooLarge, "larger than 10 MB"), (unreadable, "unreadable"), (special, "special files"),
         ]
         return counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
     }

@@ -50,7 +50,7 @@ actor Submission {
         vanished += batch.count - images.count
         taken += images.count
         let tasks = images.map { TaskSpec(queue: Demo.queue, type: "sha256sum", payload: $0.1.payload[...]) }
-        let isKiller = isKillDue && files.count >= count / 3
+        let isKiller = isKillDue && (files.count >= count / 3 || batches.isEmpty)
         if isKiller { isKillDue = false }
         async let reply = client.submit(tasks)
         if isKiller {
