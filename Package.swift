@@ -103,6 +103,7 @@ let package = Package(
             "tq-bench",
             ["TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram, nioCore, nioPosix]
         ),
+        executable("tq-demo", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
         executable(
             "tq-crash-test",
