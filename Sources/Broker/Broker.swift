@@ -150,7 +150,11 @@ public struct StartError: Error, Sendable, CustomStringConvertible {
     /// What is in the way, and the way out.
     public let description: String
 
-    init(_ error: StorageError) { self.description = error.description }
+    init(_ error: StorageError) {
+        // The engine names the damaged file, and knows no way out.
+        let isLeftAlone = error.kind == .corruption && !error.description.contains("tq-inspect")
+        self.description = error.description + (isLeftAlone ? ". Run 'tq-inspect verify' to see what is affected." : "")
+    }
 
     init(listening settings: BrokerSettings, _ error: any Error) {
         let address = "\(settings.host):\(settings.port)"

@@ -128,6 +128,11 @@ public struct StoreReader: Sendable {
     /// The task that an id of this store names.
     public func sequence(of id: TaskID) -> TaskSequence? { cipher.sequence(of: id) }
 
+    /// The id that names a task of this store.
+    func id(of sequence: TaskSequence, createdMilliseconds: UInt64) -> TaskID {
+        cipher.id(of: sequence, createdMilliseconds: createdMilliseconds)
+    }
+
     // MARK: Ended tasks
 
     /// A task that has ended, as it is stored.
