@@ -93,7 +93,7 @@ final class CrashTest {
 
     /// After every restart at least one kill in five was during a recovery; now and then one follows another.
     private var wantsKillDuringRecovery: Bool {
-        report.killsDuringRecovery * 5 <= report.kills || random.chance(10)
+        report.killsDuringRecovery * 5 < report.kills || random.chance(10)
     }
 
     private func killDuringRecovery() async throws {
