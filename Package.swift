@@ -127,7 +127,7 @@ let package = Package(
         tests("SimulationTests", ["Simulation"]),
         tests(
             "CommandTests",
-            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-worker", argumentParser]
+            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-inspect", "tq-worker", argumentParser]
         ),
         tests("HouseRulesTests", []),
     ],
