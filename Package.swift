@@ -135,7 +135,10 @@ let package = Package(
         tests("SimulationTests", ["Simulation"]),
         tests(
             "CommandTests",
-            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test", "tq-worker", "HistoryChecker", argumentParser]
+            [
+                "CommandLineSupport", "TQModel", "TQWorker", "HistoryChecker", "tq-admin", "tq-broker", "tq-crash-test",
+                "tq-inspect", "tq-worker", argumentParser,
+            ]
         ),
         tests("HouseRulesTests", []),
     ],
