@@ -188,6 +188,8 @@ extension Simulation {
             closeStream(client, place)
             return ask(client, .closeStream(stream: number))
         }
+        // What a worker is given that was silent too long may be taken back with the rest.
+        guard clients[client].worker == nil || !clients[client].isGivenUp else { return }
         let count = 1 + dice.below(3)
         addClaims(count, client, place)
         ask(client, .addCredit(stream: number, count: UInt32(count)))
