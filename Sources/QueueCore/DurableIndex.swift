@@ -5,6 +5,7 @@ import TQModel
 /// There is one way to change it, `apply`: the live core calls it as it decides, recovery with what it reads, a
 /// follower with what it receives. Whatever may be lost in a restart is in ``SessionState`` instead.
 public struct DurableIndex: Sendable {
+    /// The sequence that the next task gets, from 1.
     public internal(set) var nextSequence: UInt64 = 1
     /// Milliseconds on which retention and windows run; see ``StoreClock``.
     public internal(set) var storeMilliseconds: UInt64 = 0
@@ -48,6 +49,7 @@ public struct DurableIndex: Sendable {
         var name: Name
     }
 
+    /// Creates the index of an empty store.
     public init() {}
 
     // MARK: Groups
@@ -443,10 +445,16 @@ public struct DurableIndex: Sendable {
         self.nextSequence = nextSequence
     }
 
+    /// Takes a name.
     public mutating func recover(_ row: NameRow) { apply(row) }
+    /// Takes a worker.
     public mutating func recover(_ row: WorkerRow) { apply(row) }
+    /// Takes an idempotency key.
     public mutating func recover(_ row: KeyRow) { apply(row) }
 
+    /// Takes a counter.
+    ///
+    /// - Throws: A sentence when the counter is of a queue that the store does not know.
     public mutating func recover(_ row: CounterRow) throws(RecoveryError) {
         guard Int(row.key.queue) < queues.count else {
             throw RecoveryError("a counter names queue \(row.key.queue), which is unknown")
@@ -541,7 +549,9 @@ public struct DurableIndex: Sendable {
 
 /// What a store says that cannot be.
 public struct RecoveryError: Error, Sendable, CustomStringConvertible {
+    /// What contradicts what, as a clause without a full stop.
     public let description: String
 
+    /// Creates an error that says so.
     public init(_ description: String) { self.description = description }
 }
