@@ -86,7 +86,8 @@ public struct QueueCore: Sendable {
     ///
     /// - Parameter fetched: Stored bytes that an earlier call asked for.
     /// - Returns: What must be fetched before the command can be decided; when this is not empty, nothing was done, and
-    ///   the caller comes again with the bytes, read when everything decided so far is written. Something else may have happened in between: it may be asked again.
+    ///   the caller comes again with the bytes, read when everything decided so far is written. Something else may have
+    ///   happened in between: it may be asked again.
     public mutating func decide(_ command: Command, fetched: [Fetch: Fetched] = [:], now: Now) -> [Fetch] {
         advance(to: now)
         let missing = reads(command).filter { fetched[$0] == nil }
