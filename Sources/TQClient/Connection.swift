@@ -80,11 +80,18 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Channel events
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { sayHello(context) }
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
-    func channelActive(context: ChannelHandlerContext) {
+    func channelActive(context: ChannelHandlerContext) { sayHello(context) }
+
+    private func sayHello(_ context: ChannelHandlerContext) {
+        // Added while the channel becomes active, the handler may hear of that too.
+        guard timer == nil else { return }
         var bytes: [UInt8] = []
         do throws(TQError) {
             try hello.encode(id: lastID, into: &bytes)
@@ -113,7 +120,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(because: TQError(.connectionFailed, "The connection to \(address) failed: \(error)."))
+        end(because: .connectionBroke(to: address, because: error))
     }
 
     // MARK: Receiving
