@@ -43,6 +43,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Writes the calls as one burst; a call beyond the limits is answered at once and not sent.
     func send(_ calls: some Sequence<Call>) {
         var bytes: [UInt8] = []
+        let now = NIODeadline.now()
         for call in calls {
             let id = nextID()
             do throws(TQError) {
@@ -51,7 +52,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 call.finish(.failure(error))
                 continue
             }
-            call.sends += 1
+            call.sent(at: now)
             unanswered[id] = call
         }
         write(bytes)
