@@ -36,13 +36,10 @@ public struct ClientOptions: Sendable {
 }
 
 extension Duration {
-    /// The same time for SwiftNIO, at most some 292 years.
+    /// The same time for SwiftNIO, at most some 292 years; 0 for less than nothing.
     var timeAmount: TimeAmount {
-        let (seconds, attoseconds) = components
-        return .nanoseconds(
-            seconds.multipliedReportingOverflow(by: 1_000_000_000).overflow
-                ? .max : seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-        )
+        let nanoseconds = Int128(components.seconds) * 1_000_000_000 + Int128(components.attoseconds / 1_000_000_000)
+        return .nanoseconds(Int64(clamping: max(nanoseconds, 0)))
     }
 
     /// Whole milliseconds, rounded up; 0 for less than nothing.
