@@ -134,7 +134,10 @@ let package = Package(
         tests("SimulationTests", ["Simulation"]),
         tests(
             "CommandTests",
-            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test", "tq-worker", "HistoryChecker", argumentParser]
+            [
+                "CommandLineSupport", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test",
+                "tq-worker", argumentParser,
+            ]
         ),
         tests("HouseRulesTests", []),
     ],
