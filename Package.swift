@@ -98,11 +98,12 @@ let package = Package(
             ["TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
         ),
         executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
-        executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
+        executable("tq-inspect", ["TQModel", "ByteStore", "Storage", "Telemetry", "CommandLineSupport", argumentParser]),
         executable(
             "tq-bench",
             ["TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram, nioCore, nioPosix]
         ),
+        executable("tq-demo", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
         executable(
             "tq-crash-test",
@@ -136,7 +137,7 @@ let package = Package(
             "CommandTests",
             [
                 "CommandLineSupport", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test",
-                "tq-worker", argumentParser,
+                "tq-inspect", "tq-worker", argumentParser,
             ]
         ),
         tests("HouseRulesTests", []),

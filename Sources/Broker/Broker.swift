@@ -10,6 +10,7 @@ import TQModel
 /// ``start()`` opens and recovers the store and listens; ``stop(graceMilliseconds:)`` drains and closes. A broker is
 /// started once.
 public final class Broker: Sendable {
+    /// What the broker was told to be.
     public let settings: BrokerSettings
     private let logger: Logger
     private let state = Mutex(State())
@@ -30,6 +31,7 @@ public final class Broker: Sendable {
         var timers: [RepeatedTask]
     }
 
+    /// Creates a broker that has not opened anything yet.
     public init(_ settings: BrokerSettings, logger: Logger) {
         self.settings = settings
         self.logger = logger
