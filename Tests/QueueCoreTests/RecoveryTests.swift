@@ -1,6 +1,7 @@
-import QueueCore
 import TQModel
 import Testing
+
+@testable import QueueCore
 
 @Suite("Recovery")
 struct RecoveryTests {
