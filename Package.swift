@@ -134,7 +134,7 @@ let package = Package(
         tests("SimulationTests", ["Simulation"]),
         tests(
             "CommandTests",
-            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test", "tq-worker", "HistoryChecker", argumentParser]
+            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test", "tq-inspect", "tq-worker", "HistoryChecker", argumentParser]
         ),
         tests("HouseRulesTests", []),
     ],

@@ -47,8 +47,10 @@ enum Commands {
 /// A broker in a process of its own, on a free port, with a directory that is removed at the end.
 final class BrokerProcess {
     let port: Int
+    let directory: URL
     private let process: Process
-    private let directory: URL
+
+    var processID: Int32 { process.processIdentifier }
 
     init() throws {
         directory = FileManager.default.temporaryDirectory.appending(component: "tq-test-\(UUID().uuidString)")
@@ -71,9 +73,14 @@ final class BrokerProcess {
         errors.fileHandleForReading.readabilityHandler = { _ = $0.availableData }
     }
 
-    deinit {
+    /// Ends the broker in an orderly way; its directory stays.
+    func stop() {
         process.terminate()
         process.waitUntilExit()
+    }
+
+    deinit {
+        stop()
         try? FileManager.default.removeItem(at: directory)
     }
 
