@@ -103,6 +103,7 @@ let package = Package(
             "tq-bench",
             ["TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram, nioCore, nioPosix]
         ),
+        executable("tq-demo", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
         executable(
             "tq-crash-test",
@@ -134,7 +135,10 @@ let package = Package(
         tests("SimulationTests", ["Simulation"]),
         tests(
             "CommandTests",
-            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test", "tq-inspect", "tq-worker", "HistoryChecker", argumentParser]
+            [
+                "CommandLineSupport", "TQModel", "TQWorker", "HistoryChecker", "tq-admin", "tq-broker", "tq-crash-test",
+                "tq-inspect", "tq-worker", argumentParser,
+            ]
         ),
         tests("HouseRulesTests", []),
     ],

@@ -141,6 +141,8 @@ final class Engine: Sendable {
     }
 
     /// Decides a command that needs stored bytes: they are read outside the lock, and read again if something came between.
+    ///
+    /// What it needs may be in a group on its way to the disk, so everything decided so far is written first.
     private func performWithReads(_ command: Command) {
         var fetched: [Fetch: Fetched] = [:]
         while true {

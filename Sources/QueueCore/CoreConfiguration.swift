@@ -23,6 +23,7 @@ public struct CoreConfiguration: Sendable {
     public var plantedBug: PlantedBug?
     #endif
 
+    /// Creates a configuration; what is left out has its default.
     public init(
         queueDepthThreshold: UInt64 = UInt64(Defaults.queueDepthThreshold),
         claimCountMax: UInt32 = UInt32(Limits.claimCountMax),

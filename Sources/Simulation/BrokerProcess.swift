@@ -29,11 +29,22 @@ struct BrokerProcess {
     private var notices: [Notice] = []
     /// What became of submitted tasks, as soon as it is decided.
     private var submissions: [Result<Submission, TQError>] = []
+    /// What streams were given, as soon as it is decided.
+    private var streamed: [Streamed] = []
 
     /// Something that needs stored bytes: a command before it can be decided, an answer before it can leave.
+    ///
+    /// What a command needs may be in the group named with it, and is read once that is written.
     enum Errand {
-        case command(Command, fetched: [Fetch: Fetched], missing: [Fetch])
+        case command(Command, fetched: [Fetch: Fetched], missing: [Fetch], group: GroupID)
         case answer(Answer)
+    }
+
+    /// Tasks that a stream was given; another delivery of it may overtake this one.
+    struct Streamed {
+        var session: SessionID
+        var stream: UInt32
+        var tokens: [LeaseToken]
     }
 
     /// A reply as it leaves, with the answer that it was made of.
@@ -57,7 +68,7 @@ struct BrokerProcess {
         if missing.isEmpty {
             collect()
         } else {
-            errands.append(.command(command, fetched: [:], missing: missing))
+            errands.append(.command(command, fetched: [:], missing: missing, group: core.newestGroup))
         }
     }
 
@@ -68,15 +79,15 @@ struct BrokerProcess {
         case .answer(let answer):
             errands.removeFirst()
             complete(answer, at: now)
-        case .command(let command, var fetched, let missing):
+        case .command(let command, var fetched, let missing, let group):
             guard failure == nil else {
                 errands.removeFirst()
                 return refuse(command)
             }
             if !missing.isEmpty {
-                guard let found = try? reader.fetch(missing) else { return }
+                guard isWritten(group), let found = try? reader.fetch(missing) else { return }
                 fetched.merge(found) { $1 }
-                errands[0] = .command(command, fetched: fetched, missing: [])
+                errands[0] = .command(command, fetched: fetched, missing: [], group: group)
                 return
             }
             let more = core.decide(command, fetched: fetched, now: now)
@@ -84,10 +95,13 @@ struct BrokerProcess {
                 errands.removeFirst()
                 collect()
             } else {
-                errands[0] = .command(command, fetched: fetched, missing: more)
+                errands[0] = .command(command, fetched: fetched, missing: more, group: core.newestGroup)
             }
         }
     }
+
+    /// Whether a group is in the store; one of an earlier epoch is, or never will be.
+    private func isWritten(_ group: GroupID) -> Bool { group.epoch != core.epoch || group.counter <= written }
 
     private mutating func complete(_ answer: Answer, at now: Now) {
         let (reply, damaged) = AnswerCompletion(reader).reply(to: answer)
@@ -111,7 +125,12 @@ struct BrokerProcess {
     private mutating func collect() {
         notices += core.takeNotices()
         for answer in core.takeAnswers() {
-            if case .submitted(let results) = answer.reply { submissions += results }
+            switch answer.reply {
+            case .submitted(let results): submissions += results
+            case .delivery(let stream, let deliveries):
+                streamed.append(Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token)))
+            default: break
+            }
             if answer.writtenThrough <= written, answer.syncedThrough <= synced {
                 release(answer)
             } else {
@@ -140,6 +159,11 @@ struct BrokerProcess {
     mutating func takeSubmissions() -> [Result<Submission, TQError>] {
         defer { submissions = [] }
         return submissions
+    }
+
+    mutating func takeStreamed() -> [Streamed] {
+        defer { streamed = [] }
+        return streamed
     }
 
     mutating func takeNotices() -> [Notice] {
@@ -223,7 +247,7 @@ struct BrokerProcess {
     /// Requests that wait for stored bytes before they can be decided.
     var undecided: [(session: SessionID, request: UInt32)] {
         errands.compactMap { errand in
-            guard case .command(.request(let session, let request, _, _), _, _) = errand else { return nil }
+            guard case .command(.request(let session, let request, _, _), _, _, _) = errand else { return nil }
             return (session, request)
         }
     }

@@ -14,6 +14,8 @@ struct Client {
     var endsLeases = false
     /// Open streams: the claims that their credit stands for, oldest first, one for each task.
     var streams: [(number: UInt32, claims: [OperationNumber])] = []
+    /// The claims behind deliveries that are decided and have not come.
+    var streamed: [LeaseToken: OperationNumber] = [:]
     /// When the worker was last heard of at the latest, on the monotonic clock.
     var heardMilliseconds: UInt64 = 0
     /// Whether the history says already that the broker may take back what it holds.

@@ -62,25 +62,25 @@ extension Simulation {
     /// Ends what a client waits for: a request that was certainly not decided changed nothing, any other may have.
     mutating func abandon(_ client: Int, isCertain: Bool) {
         guard let session = clients[client].session else { return }
-        let undelivered = broker.process.undelivered.filter { $0.session == session }
-        var decided = Set(undelivered.map(\.request))
+        assignClaims()
+        var decided = Set(broker.process.undelivered.lazy.filter { $0.session == session }.map(\.request))
         for (holder, request) in broker.process.undecided where holder == session { decided.insert(request) }
         for key in asked.keys.filter({ $0.session == session }).sorted() {
             guard let ended = asked.removeValue(forKey: key) else { continue }
             lose(ended, isCertain: isCertain && !decided.contains(key.request))
         }
-        for stream in clients[client].streams {
-            let onTheWay = undelivered.reduce(0) { sum, answer in
-                guard case .delivery(stream.number, let deliveries) = answer.reply else { return sum }
-                return sum + deliveries.count
-            }
-            for (place, claim) in stream.claims.enumerated() {
-                let isUnknown = place < onTheWay || !isCertain
-                history.record(.returned(claim, isUnknown ? .unknown : .refused(.connectionFailed)), at: now)
-            }
-        }
+        for stream in clients[client].streams { refuse(stream.claims, client) }
+        for claim in clients[client].streamed.values.sorted() { history.record(.returned(claim, .unknown), at: now) }
         clients[client].streams = []
+        clients[client].streamed = [:]
         clients[client].session = nil
+    }
+
+    /// Ends the claims of a stream that nothing was decided for.
+    mutating func refuse(_ claims: [OperationNumber], _ client: Int) {
+        for claim in claims {
+            history.record(.returned(claim, .refused(.connectionFailed)), client: clients[client].number, at: now)
+        }
     }
 
     /// The reply will not come.
@@ -188,15 +188,14 @@ extension Simulation {
             closeStream(client, place)
             return ask(client, .closeStream(stream: number))
         }
+        // What a worker is given that was silent too long may be taken back with the rest.
+        guard clients[client].worker == nil || !clients[client].isGivenUp else { return }
         let count = 1 + dice.below(3)
         addClaims(count, client, place)
         ask(client, .addCredit(stream: number, count: UInt32(count)))
     }
 
     private mutating func openStream(_ client: Int, _ number: UInt32) {
-        // A stream that is being closed has its last deliveries on the way.
-        guard !asked.values.contains(where: { $0.client == client && $0.request == .closeStream(stream: number) })
-        else { return }
         var spec = claimSpec(client)
         spec.queues = Cast.queues
         clients[client].streams.append((number, []))
@@ -215,15 +214,8 @@ extension Simulation {
 
     /// Takes back the credit that no delivery on the way has used.
     private mutating func closeStream(_ client: Int, _ place: Int) {
-        let stream = clients[client].streams.remove(at: place)
-        let onTheWay = broker.process.undelivered.reduce(0) { sum, answer in
-            guard answer.session == clients[client].session, case .delivery(stream.number, let deliveries) = answer.reply
-            else { return sum }
-            return sum + deliveries.count
-        }
-        for (position, claim) in stream.claims.enumerated() {
-            history.record(.returned(claim, position < onTheWay ? .unknown : .refused(.connectionFailed)), at: now)
-        }
+        assignClaims()
+        refuse(clients[client].streams.remove(at: place).claims, client)
     }
 
     // MARK: Leases

@@ -69,6 +69,8 @@ extension Simulation {
     /// Asks and waits for the reply; `nil` when the disk failed on the way.
     private mutating func reply(to request: Request, calls: [Call] = []) throws(Broken) -> Reply? {
         if clients[Self.observer].session == nil { connect(Self.observer) }
+        losesReplies = false
+        defer { losesReplies = true }
         let number = nextRequest
         ask(Self.observer, request, calls: calls)
         var found: Reply?

@@ -5,9 +5,10 @@ import TQModel
 extension Simulation {
     /// Hands over the replies that have left the broker; some are lost on the way.
     mutating func deliver() throws(Broken) {
+        assignClaims()
         for sent in broker.process.takeReplies() {
-            if case .delivery(let stream, let deliveries) = sent.reply {
-                take(deliveries, of: stream, sent.answer)
+            if case .delivery(_, let deliveries) = sent.reply {
+                take(deliveries, of: sent.answer)
             } else {
                 take(sent)
             }
@@ -18,10 +19,7 @@ extension Simulation {
     private mutating func take(_ sent: BrokerProcess.SentReply) {
         let key = AskedKey(session: sent.answer.session, request: sent.answer.request)
         guard let request = asked.removeValue(forKey: key) else { return }
-        if dice.oneIn(50), !request.operations.isEmpty {
-            report.hits.count(.fault(.lostReply))
-            return lose(request, isCertain: false)
-        }
+        if !request.operations.isEmpty, isLost() { return lose(request, isCertain: false) }
         count(sent.reply)
         switch sent.reply {
         case .submitted(let results): takeSubmitted(results, request)
@@ -91,31 +89,46 @@ extension Simulation {
 
     private mutating func dropStream(_ stream: UInt32, _ client: Int) {
         guard let place = clients[client].streams.firstIndex(where: { $0.number == stream }) else { return }
-        for claim in clients[client].streams.remove(at: place).claims {
-            finish(claim, .refused(.connectionFailed), client)
-        }
+        refuse(clients[client].streams.remove(at: place).claims, client)
     }
 
     // MARK: Deliveries
 
-    private mutating func take(_ deliveries: [Delivery], of stream: UInt32, _ answer: Answer) {
+    /// Ties what streams were given to the oldest claims that their credit stands for.
+    mutating func assignClaims() {
+        for given in broker.process.takeStreamed() {
+            guard let client = clients.firstIndex(where: { $0.session == given.session }),
+                let place = clients[client].streams.firstIndex(where: { $0.number == given.stream })
+            else { continue }
+            for token in given.tokens where !clients[client].streams[place].claims.isEmpty {
+                clients[client].streamed[token] = clients[client].streams[place].claims.removeFirst()
+            }
+        }
+    }
+
+    private mutating func take(_ deliveries: [Delivery], of answer: Answer) {
         guard let client = clients.firstIndex(where: { $0.session == answer.session }),
-            let place = clients[client].streams.firstIndex(where: { $0.number == stream })
+            case .delivery(_, let decided) = answer.reply
         else { return }
         report.hits.count(.reply(.delivery))
-        let isLost = dice.oneIn(50)
-        if isLost { report.hits.count(.fault(.lostReply)) }
+        let isLost = isLost()
         for delivery in deliveries {
-            guard !clients[client].streams[place].claims.isEmpty else { return }
-            let claim = clients[client].streams[place].claims.removeFirst()
+            guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else { continue }
             finish(claim, isLost ? .unknown : .delivered([take(delivery, client)]), client)
         }
-        guard case .delivery(_, let decided) = answer.reply else { return }
-        for _ in deliveries.count..<max(deliveries.count, decided.count) {
+        // A lease that ended before its delivery could leave has begun an attempt that nobody saw.
+        for delivery in decided {
+            guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else { continue }
             report.hits.count(.event(.lateReplyOfEndedLease))
-            guard !clients[client].streams[place].claims.isEmpty else { return }
-            finish(clients[client].streams[place].claims.removeFirst(), .unknown, client)
+            finish(claim, .unknown, client)
         }
+    }
+
+    /// Whether a reply is lost on the way.
+    private mutating func isLost() -> Bool {
+        guard losesReplies, dice.oneIn(50) else { return false }
+        report.hits.count(.fault(.lostReply))
+        return true
     }
 
     private mutating func take(_ delivery: Delivery, _ client: Int) -> Delivered {
@@ -131,15 +144,13 @@ extension Simulation {
 
     /// A lease that ended before its delivery could leave has begun an attempt that nobody saw.
     private mutating func noteSkipped(_ sent: BrokerProcess.SentReply, delivered: Int, _ client: Int) {
-        guard case .claimed(let decided) = sent.answer.reply, case .claim(let queues) = claimCall(decided) else { return }
+        guard case .claimed(let decided) = sent.answer.reply else { return }
         for _ in delivered..<max(delivered, decided.count) {
             report.hits.count(.event(.lateReplyOfEndedLease))
-            let claim = history.invoke(.claim(queues: queues), client: clients[client].number, at: now)
+            let claim = history.invoke(.claim(queues: decided.map { Cast.number($0.queue) }), client: clients[client].number, at: now)
             finish(claim, .unknown, client)
         }
     }
-
-    private func claimCall(_ deliveries: [Delivery]) -> Call { .claim(queues: deliveries.map { Cast.number($0.queue) }) }
 
     // MARK: Notes
 

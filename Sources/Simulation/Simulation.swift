@@ -58,6 +58,8 @@ public struct Simulation {
     /// Steps for which a broker that failed stays read-only.
     var stepsToRebuild = 0
     var isDiskLow = false
+    /// Whether the network loses some replies.
+    var losesReplies = true
     var plannedFault: Fault?
     var lastTickMilliseconds: UInt64
 

@@ -9,7 +9,7 @@ struct SelfTest {
     let plan: CrashPlan
 
     /// A bug that so many kills do not show would slip through.
-    private static let killsMax = 10
+    private static let killsMax = 15
 
     /// A bug, as `PlantedBug` of such a broker names it, and the promises one of which it must be seen to break.
     private struct Plant {
@@ -22,7 +22,7 @@ struct SelfTest {
         Plant(
             name: "replyBeforeWrite",
             title: "replies leave before their group is written",
-            breaks: [.submitStays, .endStays, .noDeliveryAfterEnd]
+            breaks: [.submitStays, .endStays, .noDeliveryAfterEnd, .once, .oneLease, .fencing]
         ),
         Plant(
             name: "completionWithoutToken",

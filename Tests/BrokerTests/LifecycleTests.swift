@@ -179,8 +179,8 @@ struct LifecycleTests {
     func renewAndLapse() async throws {
         try await withBroker { broker, client in
             let id = try await client.submit(TaskSpec(type: "t"))
-            let first = try await client.claimOne(lease: 60)
-            #expect(try await client.renew([Renewal(lease: first.lease, leaseMilliseconds: 120)]) == [nil])
+            let first = try await client.claimOne(lease: 3000)
+            #expect(try await client.renew([Renewal(lease: first.lease, leaseMilliseconds: 300)]) == [nil])
             let second = try await client.claimOne()
             #expect(second.lease.task == id)
             #expect(second.attempt == 2)
