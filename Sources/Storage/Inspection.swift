@@ -176,11 +176,19 @@ public struct StoreInspection: Sendable {
         _ place: Int,
         _ payloads: Payloads?
     ) throws(StorageError) -> InspectedTask? {
-        guard let known = recovered.index.task(row.sequence, in: key), known.state.isWaiting || known.state == .inProgress
+        guard let known = recovered.index.task(row.sequence, in: key),
+            known.state.isWaiting || known.state == .inProgress
         else { return nil }
         var task = task(
-            row.sequence, row.createdMilliseconds, known.queue, known.type, known.rank, known.state, known.attempts,
-            known.crashes)
+            row.sequence,
+            row.createdMilliseconds,
+            known.queue,
+            known.type,
+            known.rank,
+            known.state,
+            known.attempts,
+            known.crashes
+        )
         task.startWallMilliseconds = known.startWallMilliseconds
         task.worker = known.worker
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
@@ -193,7 +201,15 @@ public struct StoreInspection: Sendable {
     private func endedTask(_ entry: OutcomeTable.Entry, _ value: UnsafeRawBufferPointer) -> InspectedTask {
         let row = entry.row
         var task = task(
-            row.sequence, row.createdMilliseconds, row.queue, row.type, row.rank, row.state, row.attempts, row.crashes)
+            row.sequence,
+            row.createdMilliseconds,
+            row.queue,
+            row.type,
+            row.rank,
+            row.state,
+            row.attempts,
+            row.crashes
+        )
         task.endWallMilliseconds = row.endWallMilliseconds
         guard row.state == .completed else { return task }
         if entry.isIntact(value) {
@@ -206,8 +222,15 @@ public struct StoreInspection: Sendable {
 
     private func deadTask(_ row: DeadLetterRow, _ texts: [UInt8], _ withPayloads: Bool) -> InspectedTask {
         var task = task(
-            row.task.sequence, row.task.createdMilliseconds, row.task.queue, row.task.type, row.task.rank, .deadLetter,
-            row.attempts, row.crashes)
+            row.task.sequence,
+            row.task.createdMilliseconds,
+            row.task.queue,
+            row.task.type,
+            row.task.rank,
+            .deadLetter,
+            row.attempts,
+            row.crashes
+        )
         task.endWallMilliseconds = row.buriedWallMilliseconds
         task.error = texts[row.error.range]
         if row.reason == .payloadDamaged {

@@ -78,7 +78,8 @@ public final class StoreVerification {
             guard let (_, header, epoch) = try Recovery.readHead(store) else { return }
             if header.position.epoch > epoch || header.group.epoch != header.position.epoch {
                 throw Self.contradiction(
-                    "the last batch is of epoch \(header.position.epoch) and group \(header.group), the store of epoch \(epoch)")
+                    "the last batch is of epoch \(header.position.epoch) and group \(header.group), the store of epoch \(epoch)"
+                )
             }
             if header.previous.sequence + 1 != header.position.sequence {
                 throw Self.contradiction("batch \(header.position.sequence) follows batch \(header.previous.sequence)")

@@ -57,10 +57,13 @@ final class BrokerProcess {
     /// The fields of the line that says that clients can connect.
     let ready: [String: Any]
     private let process: Process
-    private let directory: DataDirectory
+    private let data: DataDirectory
+
+    /// Where the broker keeps its store.
+    var directory: URL { data.url }
 
     init(_ directory: DataDirectory = DataDirectory(), _ arguments: [String] = []) throws {
-        self.directory = directory
+        data = directory
         process = Commands.process("tq-broker", ["--data-dir", directory.url.path, "--port", "0"] + arguments)
         let errors = Pipe()
         process.standardError = errors
@@ -81,10 +84,13 @@ final class BrokerProcess {
         errors.fileHandleForReading.readabilityHandler = { _ = $0.availableData }
     }
 
-    deinit {
+    /// Ends the broker in an orderly way; its directory stays.
+    func stop() {
         process.terminate()
         process.waitUntilExit()
     }
+
+    deinit { stop() }
 
     func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 

@@ -73,7 +73,12 @@ final class TestBroker {
             log = CommitLog(store: store, position: recovered?.position ?? LogPosition(), cache: cache)
             try log.begin(epoch: epoch, index: index, identity: recovered == nil ? identity : nil)
             core = QueueCore(
-                configuration: configuration, index: index, epoch: epoch, storeKey: identity.key, now: now)
+                configuration: configuration,
+                index: index,
+                epoch: epoch,
+                storeKey: identity.key,
+                now: now
+            )
             reader = StoreReader(store: store, cache: cache, storeKey: identity.key)
         }
     }
