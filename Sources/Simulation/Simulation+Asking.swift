@@ -262,7 +262,7 @@ extension Simulation {
     // MARK: Looking, stopping, living
 
     private mutating func askForTask(_ client: Int, _ request: (TaskID) -> Request, call: (TaskID) -> Call) {
-        guard let id = dice.pickRecent(ids) else { return }
+        guard let id = dice.pickRecent(dice.oneIn(3) ? dead : ids) else { return }
         ask(client, request(id), calls: [call(id)])
     }
 
