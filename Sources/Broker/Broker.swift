@@ -10,6 +10,7 @@ import TQModel
 /// ``start()`` opens and recovers the store and listens; ``stop(graceMilliseconds:)`` drains and closes. A broker is
 /// started once.
 public final class Broker: Sendable {
+    /// What the broker was told to be.
     public let settings: BrokerSettings
     private let logger: Logger
     private let state = Mutex(State())
@@ -30,6 +31,7 @@ public final class Broker: Sendable {
         var timers: [RepeatedTask]
     }
 
+    /// Creates a broker that has not opened anything yet.
     public init(_ settings: BrokerSettings, logger: Logger) {
         self.settings = settings
         self.logger = logger
@@ -150,7 +152,11 @@ public struct StartError: Error, Sendable, CustomStringConvertible {
     /// What is in the way, and the way out.
     public let description: String
 
-    init(_ error: StorageError) { self.description = error.description }
+    init(_ error: StorageError) {
+        // The engine names the damaged file, and knows no way out.
+        let isLeftAlone = error.kind == .corruption && !error.description.contains("tq-inspect")
+        self.description = error.description + (isLeftAlone ? ". Run 'tq-inspect verify' to see what is affected." : "")
+    }
 
     init(listening settings: BrokerSettings, _ error: any Error) {
         let address = "\(settings.host):\(settings.port)"

@@ -29,6 +29,7 @@ public struct BrokerSettings: Sendable {
     /// How the queue itself behaves.
     public var core: CoreConfiguration
 
+    /// Creates settings; the interval between syncs holds for `core` too.
     public init(
         dataDirectory: String,
         host: String = "127.0.0.1",

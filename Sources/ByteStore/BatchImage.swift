@@ -1,8 +1,12 @@
 /// One operation of a batch; the bytes belong to the image and are valid as long as it is.
 public enum BatchOperation {
+    /// Sets the value of a key.
     case put(Family, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
+    /// Deletes a key, whether it exists or not.
     case delete(Family, key: UnsafeRawBufferPointer)
+    /// Deletes a key that was put at most once in its life.
     case singleDelete(Family, key: UnsafeRawBufferPointer)
+    /// Deletes every key from `from` to below `to`.
     case deleteRange(Family, from: UnsafeRawBufferPointer, to: UnsafeRawBufferPointer)
 }
 

@@ -26,7 +26,9 @@ public protocol ByteStoreReader: AnyObject, Sendable {
 
 /// What the body of a scan asks for after each row.
 public enum ScanStep: Sendable {
+    /// Hand out the next row.
     case `continue`
+    /// Hand out no more rows; the scan returns without an error.
     case stop
 }
 
@@ -50,6 +52,7 @@ public protocol ByteStore: ByteStoreReader {
     /// Makes every earlier write durable.
     func sync() throws(StorageError)
 
+    /// The state of this moment, with every write that has returned, to be read while writes go on.
     func snapshot() throws(StorageError) -> any ByteStoreSnapshot
 
     /// Makes a complete copy in a directory that must not exist; the files are hard links where that is possible.

@@ -2,12 +2,19 @@
 ///
 /// The raw value is RocksDB's id of the family and part of the batch format; opening a store checks it.
 public enum Family: UInt8, CaseIterable, Sendable {
+    /// What there is once per store: the header of the last commit group, the epoch, identity and format version.
     case `default` = 0
+    /// Tables of submitted tasks, one or more per commit group: all of a task that recovery needs, without its payload.
     case pending
+    /// The payloads of those tables under the same keys, written once and never moved.
     case payload
+    /// What happened to tasks that are not finished: the transitions of a commit group in one table.
     case inProgress
+    /// Finished tasks and their results, by the time at which they expire.
     case completed
+    /// Dead letters, one record each, by sequence.
     case deadLetter
+    /// Where tasks have moved, idempotency keys, names, workers and counters; the key's first letter says which.
     case index
 
     /// The name in RocksDB and in every tool.

@@ -14,6 +14,7 @@ public final class InMemoryStorage: ByteStore {
         return families
     }
 
+    /// Applies the batch at once; `sync` makes no difference, because nothing survives the process.
     public func write(_ batch: WriteBatch, sync: Bool) throws(StorageError) {
         // The copy shares what the batch does not touch, and makes the write all or nothing.
         var next = try current()
@@ -21,12 +22,15 @@ public final class InMemoryStorage: ByteStore {
         contents.withLock { [next] in $0 = next }
     }
 
+    /// Does nothing but throw ``StorageError/Kind/closed`` once the store is closed.
     public func sync() throws(StorageError) { _ = try current() }
 
+    /// The value of a key, nil where there is none.
     public func get(_ family: Family, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
         try current().get(family, key)
     }
 
+    /// Hands out the rows of this moment in key order; the store may be written and closed from the body.
     public func scan(
         _ family: Family,
         from lower: [UInt8],
@@ -36,6 +40,7 @@ public final class InMemoryStorage: ByteStore {
         try current().scan(family, from: lower, to: upper, body)
     }
 
+    /// The last row whose key is at least `lower` and at most `upper`, nil where there is none.
     public func last(
         _ family: Family,
         from lower: [UInt8],
@@ -44,6 +49,7 @@ public final class InMemoryStorage: ByteStore {
         try current().last(family, from: lower, through: upper)
     }
 
+    /// A copy that shares its rows with the store until they are written.
     public func snapshot() throws(StorageError) -> any ByteStoreSnapshot {
         MemorySnapshot(try current()) { [self] () throws(StorageError) in _ = try current() }
     }
@@ -53,16 +59,20 @@ public final class InMemoryStorage: ByteStore {
         throw StorageError(.invalid, "a store in memory has no files to copy to \(path)", path: path)
     }
 
+    /// Does nothing but throw ``StorageError/Kind/closed`` once the store is closed.
     public func flush() throws(StorageError) { _ = try current() }
 
+    /// Does nothing but throw once the store is closed: deleted rows take no space.
     public func compact(_ family: Family, from lower: [UInt8]?, to upper: [UInt8]?) throws(StorageError) {
         _ = try current()
     }
 
+    /// Exact counts of rows and of the bytes of keys and values; `diskBytes` is 0.
     public func statistics(_ family: Family) -> FamilyStatistics {
         contents.withLock { $0?.statistics(family) ?? FamilyStatistics() }
     }
 
+    /// Frees all rows; every later call throws ``StorageError/Kind/closed``.
     public func close() { contents.withLock { $0 = nil } }
 }
 

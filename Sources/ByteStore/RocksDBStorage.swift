@@ -91,12 +91,14 @@ public final class RocksDBStorage: ByteStore {
 
     // MARK: Writing
 
+    /// Writes all of the batch or nothing of it; after a failure only an opening anew shows which.
     public func write(_ batch: WriteBatch, sync: Bool) throws(StorageError) {
         try stoppingOnFailure { () throws(StorageError) in
             try StorageError.check(tq_store_write(engine.store, batch.memory, batch.byteCount, sync))
         }
     }
 
+    /// Waits until the write-ahead log is on the disk, and with it every earlier write.
     public func sync() throws(StorageError) {
         try stoppingOnFailure { () throws(StorageError) in try StorageError.check(tq_store_sync(engine.store)) }
     }
@@ -121,10 +123,12 @@ public final class RocksDBStorage: ByteStore {
 
     // MARK: Reading
 
+    /// The value of a key, nil where there is none; checksums are verified on the way.
     public func get(_ family: Family, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
         try engine.get(nil, family, key)
     }
 
+    /// Hands out the rows of this moment in key order, read block by block.
     public func scan(
         _ family: Family,
         from lower: [UInt8],
@@ -134,6 +138,7 @@ public final class RocksDBStorage: ByteStore {
         try engine.scan(nil, family, from: lower, to: upper, body)
     }
 
+    /// The last row whose key is at least `lower` and at most `upper`, nil where there is none.
     public func last(
         _ family: Family,
         from lower: [UInt8],
@@ -142,20 +147,24 @@ public final class RocksDBStorage: ByteStore {
         try engine.last(nil, family, from: lower, through: upper)
     }
 
+    /// One state of the store; table files that it needs stay on disk until it is let go of.
     public func snapshot() throws(StorageError) -> any ByteStoreSnapshot { try RocksDBSnapshot(engine) }
 
     // MARK: Upkeep
 
+    /// Copies the store with all writes so far; refused after a failed write.
     public func checkpoint(to path: String) throws(StorageError) {
         try checkNoFailure()
         try StorageError.check(tq_store_checkpoint(engine.store, path))
     }
 
+    /// Waits until the memory tables of all families are table files; refused after a failed write.
     public func flush() throws(StorageError) {
         try checkNoFailure()
         try StorageError.check(tq_store_flush(engine.store))
     }
 
+    /// Rewrites the rows from `lower` to `upper` (nil = no bound), which may take minutes.
     public func compact(_ family: Family, from lower: [UInt8]?, to upper: [UInt8]?) throws(StorageError) {
         let id = UInt32(family.rawValue)
         try StorageError.check(
@@ -167,6 +176,7 @@ public final class RocksDBStorage: ByteStore {
         )
     }
 
+    /// The estimates of the engine; zeros once the store is closed.
     public func statistics(_ family: Family) -> FamilyStatistics {
         func property(_ name: String) -> UInt64 { tq_store_property(engine.store, UInt32(family.rawValue), name) }
         return FamilyStatistics(
@@ -176,6 +186,7 @@ public final class RocksDBStorage: ByteStore {
         )
     }
 
+    /// Flushes, unless a write has failed, waits for calls under way, and closes.
     public func close() {
         // After a failure nothing of what is in memory may become durable unseen.
         tq_store_close(engine.store, failure.withLock { $0 == nil })

@@ -16,7 +16,9 @@ public final class SimulatedDisk: ByteStore {
 
     /// Which writes and syncs fail, counted from 1 since the disk was made; the sync of a synced write counts as one.
     public struct FaultPlan: Sendable {
+        /// The writes that fail by their number, and what became of each.
         public var failingWrites: [Int: FailedOutcome]
+        /// The syncs that fail by their number, and what became of each.
         public var failingSyncs: [Int: FailedOutcome]
 
         public init(failingWrites: [Int: FailedOutcome] = [:], failingSyncs: [Int: FailedOutcome] = [:]) {
@@ -98,6 +100,7 @@ public final class SimulatedDisk: ByteStore {
 
     // MARK: Writing
 
+    /// Writes the batch, and makes it and all before it durable when `sync` is set, or fails as planned.
     public func write(_ batch: WriteBatch, sync: Bool) throws(StorageError) {
         let image = batch.withUnsafeBytes { [UInt8]($0) }
         try withState { state throws(StorageError) in
@@ -119,6 +122,7 @@ public final class SimulatedDisk: ByteStore {
         }
     }
 
+    /// Makes every earlier write durable, or fails as planned.
     public func sync() throws(StorageError) {
         try withState { state throws(StorageError) in
             try state.checkWritable()
@@ -135,10 +139,12 @@ public final class SimulatedDisk: ByteStore {
         }
     }
 
+    /// The value of a key as the process sees it: without writes that failed, whatever became of them.
     public func get(_ family: Family, _ key: [UInt8]) throws(StorageError) -> [UInt8]? {
         try visible().get(family, key)
     }
 
+    /// Hands out the rows that the process sees at this moment in key order.
     public func scan(
         _ family: Family,
         from lower: [UInt8],
@@ -148,6 +154,7 @@ public final class SimulatedDisk: ByteStore {
         try visible().scan(family, from: lower, to: upper, body)
     }
 
+    /// The last row whose key is at least `lower` and at most `upper`, nil where there is none.
     public func last(
         _ family: Family,
         from lower: [UInt8],
@@ -156,6 +163,7 @@ public final class SimulatedDisk: ByteStore {
         try visible().last(family, from: lower, through: upper)
     }
 
+    /// What the process sees now; it throws ``StorageError/Kind/closed`` while the process is ended.
     public func snapshot() throws(StorageError) -> any ByteStoreSnapshot {
         MemorySnapshot(try visible()) { [self] () throws(StorageError) in _ = try visible() }
     }
@@ -170,10 +178,12 @@ public final class SimulatedDisk: ByteStore {
     /// Makes nothing durable, which a flush does not promise.
     public func flush() throws(StorageError) { _ = try visible() }
 
+    /// Does nothing but throw while the process is ended.
     public func compact(_ family: Family, from lower: [UInt8]?, to upper: [UInt8]?) throws(StorageError) {
         _ = try visible()
     }
 
+    /// Exact counts of what the process sees; zeros while it is ended.
     public func statistics(_ family: Family) -> FamilyStatistics {
         state.withLock { $0.isOpen ? $0.visible.statistics(family) : FamilyStatistics() }
     }

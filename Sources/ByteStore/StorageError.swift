@@ -28,6 +28,7 @@ public struct StorageError: Error, Hashable, Sendable, CustomStringConvertible {
         case invalid
     }
 
+    /// Which kind of failure it is, and so what may have been written.
     public var kind: Kind
     /// What happened, with the engine's own words, and the way out.
     public var message: String

@@ -41,6 +41,7 @@ public final class WriteBatch {
 
     deinit { tq_batch_destroy(memory) }
 
+    /// Whether there is no operation to write.
     public var isEmpty: Bool { count == 0 }
 
     /// Empties the batch; memory beyond `limit` bytes goes back to the system.

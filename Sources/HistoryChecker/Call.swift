@@ -2,24 +2,35 @@ public import TQModel
 
 /// What a client asks of the broker; a batch is recorded as one call per item.
 public enum Call: Hashable, Sendable {
+    /// Stores one task.
     case submit(SubmitCall)
     /// Takes tasks from any of the queues. Unasked deliveries are recorded as claims, invoked when the credit was given.
     case claim(queues: [QueueNumber])
+    /// Ends a task with success; the digest is that of its result.
     case complete(LeaseHandle, result: Digest)
+    /// Ends an attempt with failure; a `nil` time takes the task's own backoff.
     case fail(LeaseHandle, isPermanent: Bool, retryAfterMilliseconds: UInt64?)
+    /// Gives a task back without counting an attempt, to be claimed again after the delay.
     case release(LeaseHandle, delayMilliseconds: UInt64)
     /// A duration of 0 takes the one that the lease has.
     case renew(LeaseHandle, leaseMilliseconds: UInt32)
+    /// Stops a task that waits.
     case cancel(TaskID)
+    /// Puts a dead letter back as pending.
     case redrive(TaskID)
+    /// Asks for the state of a task.
     case status(TaskID)
+    /// Asks how a task ended, perhaps waiting for its end.
     case result(TaskID)
 }
 
 /// A task as it is submitted, as far as the invariants speak of it.
 public struct SubmitCall: Hashable, Sendable {
+    /// The queue that the task waits in.
     public var queue: QueueNumber
+    /// The idempotency key; `nil` for none.
     public var key: KeyNumber?
+    /// How urgent it is; 0 comes first.
     public var rank: Rank
     /// Best made unlike every other payload of the history, so that a task with an unknown outcome can be recognised.
     public var payload: Digest

@@ -6,10 +6,13 @@ import TQModel
 /// so that each invariant is a look at what is known of one task. The time is linear in the events. A violation
 /// is reported only when no order of decisions that fits the history is innocent of it.
 public struct Checker {
+    /// What the broker under test was set to.
     public let rules: Rules
     /// The first ones, up to ``Rules/violationsMax``.
     public private(set) var violations: [Violation] = []
+    /// All violations so far, those that were not kept included.
     public private(set) var violationCount = 0
+    /// Events observed so far.
     public private(set) var eventCount = 0
 
     var tasks = TaskTable()

@@ -9,6 +9,7 @@ public struct Event: Hashable, Sendable {
     public var time: Now
     /// Who did it; 0 for events of the broker itself.
     public var client: UInt32
+    /// What happened.
     public var kind: Kind
 
     public init(time: Now, client: UInt32 = 0, kind: Kind) {
@@ -19,11 +20,13 @@ public struct Event: Hashable, Sendable {
 
     /// What happened.
     public enum Kind: Hashable, Sendable {
+        /// A client is about to send a call.
         case invoked(OperationNumber, Call)
         /// An operation that never returns may have happened, for ever.
         case returned(OperationNumber, Outcome)
         /// The broker is gone from here to the next `serving`.
         case stopped(Stop)
+        /// The broker answers again, after a stop or for the first time.
         case serving
         /// Nothing but the time: recorded before and after every step of the wall clock.
         case clock
@@ -32,6 +35,7 @@ public struct Event: Hashable, Sendable {
         /// Until `orderEnded` one client claims, and nothing else makes a task claimable: none is submitted, given
         /// back, redriven, falls due or lapses.
         case orderBegan
+        /// Ends the phase that `orderBegan` began.
         case orderEnded
         /// Live workers had the time to do everything; what waits for its start time is excepted.
         case drained
@@ -40,9 +44,11 @@ public struct Event: Hashable, Sendable {
         /// Like every reply, a dump must not tell of what a power cut could still undo.
         /// `mustEqualPrevious` says that nothing happened since the dump before, but for stops and recoveries.
         case dumpBegan(mustEqualPrevious: Bool)
+        /// One row of a dump.
         case dumped(StoredTask)
         /// The counters that the broker keeps of a queue, or of all queues together (`nil`); within a dump.
         case counted(queue: QueueNumber?, TaskCounts)
+        /// The dump is complete: what it did not show is not in the store.
         case dumpEnded
     }
 

@@ -6,6 +6,7 @@ public struct LineError: Error, Hashable, Sendable, CustomStringConvertible {
     public var line: Int
     /// Counted from 1; 0 for the line as a whole.
     public var field: Int
+    /// What was found instead of what had to be there.
     public var message: String
 
     public var description: String { "line \(line), field \(field): \(message)" }

@@ -42,10 +42,9 @@ extension Checker {
             }
         case .refused(let code):
             tasks[slot].redrives -= 1
-            // A task that is no dead letter is not found among them.
-            if code == .taskNotFound, tasks[slot].end?.state == .deadLetter {
-                checkMissing(slot, since: operation.invoked)
-            }
+            // There may be a task, but no dead letter.
+            let isDead = tasks[slot].end?.state == .deadLetter && tasks[slot].redrives == tasks[slot].redrivesUsed
+            if code == .taskNotFound, isDead { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
         case .submitted, .delivered, .observed: reportMismatch(operation)
         }

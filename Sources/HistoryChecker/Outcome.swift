@@ -2,6 +2,7 @@ public import TQModel
 
 /// What a client learned of its call.
 public enum Outcome: Hashable, Sendable {
+    /// The task is stored under this id, or was before, under the same key.
     case submitted(TaskID, isDuplicate: Bool)
     /// In the order of the reply; empty when there was nothing to claim.
     case delivered([Delivered])
@@ -17,10 +18,13 @@ public enum Outcome: Hashable, Sendable {
 
 /// One task of a claim's reply.
 public struct Delivered: Hashable, Sendable {
+    /// The task and the token of this delivery.
     public var lease: LeaseHandle
     /// Counted from 1.
     public var attempt: UInt16
+    /// How long the lease lasts from the delivery.
     public var leaseMilliseconds: UInt32
+    /// What the worker was given.
     public var payload: Digest
 
     public init(lease: LeaseHandle, attempt: UInt16, leaseMilliseconds: UInt32, payload: Digest) {
@@ -33,6 +37,7 @@ public struct Delivered: Hashable, Sendable {
 
 /// What a reply told of a task.
 public struct Observation: Hashable, Sendable {
+    /// Where the task is in its life.
     public var state: TaskState
     /// `nil` when the reply does not tell.
     public var attempts: UInt16?
@@ -48,10 +53,15 @@ public struct Observation: Hashable, Sendable {
 
 /// A task as it is in the store, a row of a dump.
 public struct StoredTask: Hashable, Sendable {
+    /// The task's id.
     public var id: TaskID
+    /// The queue that it is stored in.
     public var queue: QueueNumber
+    /// How urgent it is stored to be.
     public var rank: Rank
+    /// Where it is in its life.
     public var state: TaskState
+    /// Attempts begun.
     public var attempts: UInt16
     /// The token of the lease; `nil` unless the task is in progress.
     public var token: LeaseToken?

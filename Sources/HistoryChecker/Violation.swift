@@ -2,7 +2,9 @@ public import TQModel
 
 /// A promise that a history shows to be broken.
 public struct Violation: Hashable, Sendable, CustomStringConvertible {
+    /// The promise that is broken.
     public var invariant: Invariant
+    /// The task that shows it; `nil` when it is about counters or the history itself.
     public var task: TaskID?
     /// Positions in the history, counted from 0, of the events that contradict each other; the last one shows it.
     public var events: [Int]

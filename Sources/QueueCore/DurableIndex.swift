@@ -5,6 +5,7 @@ import TQModel
 /// There is one way to change it, `apply`: the live core calls it as it decides, recovery with what it reads, a
 /// follower with what it receives. Whatever may be lost in a restart is in ``SessionState`` instead.
 public struct DurableIndex: Sendable {
+    /// The sequence that the next task gets, from 1.
     public internal(set) var nextSequence: UInt64 = 1
     /// Milliseconds on which retention and windows run; see ``StoreClock``.
     public internal(set) var storeMilliseconds: UInt64 = 0
@@ -24,9 +25,9 @@ public struct DurableIndex: Sendable {
     var queues: ContiguousArray<QueueState> = [QueueState()]
     var counters: [CounterKey: UInt64] = [:]
     /// The counters of each bucket of outcomes, so that a tick looks at buckets alone.
-    private var bucketCounters: [ExpiryBucket: [CounterKey]] = [:]
+    var bucketCounters: [ExpiryBucket: [CounterKey]] = [:]
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
-    public private(set) var expiredThrough = ExpiryBucket(rawValue: 0)
+    public internal(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     private var expiringThrough = ExpiryBucket(rawValue: 0)
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]
@@ -35,12 +36,12 @@ public struct DurableIndex: Sendable {
     private(set) var group = GroupID(rawValue: 0)
     private var openTransitions: UInt32 = 0
     private var openSegments: [UInt32] = []
-    private var touchedCounters: Set<CounterKey> = []
-    private var derived = EffectBatch.Derived()
+    var touchedCounters: Set<CounterKey> = []
+    var derived = EffectBatch.Derived()
     /// Queues that got a pending task since somebody looked, each once.
     private var readyQueues: [UInt32] = []
     /// Whether records are being read back: the order of pending tasks is made at the end.
-    private var isRecovering = false
+    var isRecovering = false
 
     /// A worker's name in its namespace.
     struct WorkerName: Hashable, Sendable {
@@ -48,6 +49,7 @@ public struct DurableIndex: Sendable {
         var name: Name
     }
 
+    /// Creates the index of an empty store.
     public init() {}
 
     // MARK: Groups
@@ -146,7 +148,7 @@ public struct DurableIndex: Sendable {
     /// Changes a task's state; the transition's record is the open group's.
     mutating func apply(_ transition: Transition) { apply(transition, record: transitionRecord()) }
 
-    private mutating func apply(_ transition: Transition, record handle: UInt32) {
+    mutating func apply(_ transition: Transition, record handle: UInt32) {
         let sequence = transition.sequence
         var slot = tasks[sequence]
         // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
@@ -253,7 +255,7 @@ public struct DurableIndex: Sendable {
         tasks.remove(sequence)
     }
 
-    private mutating func pushReady(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    mutating func pushReady(_ slot: TaskSlot, _ sequence: TaskSequence) {
         guard !isRecovering else { return }
         let queue = slot.queue
         queues[Int(queue)].push(
@@ -276,7 +278,7 @@ public struct DurableIndex: Sendable {
         return readyQueues
     }
 
-    private mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
         guard !isRecovering, slot.state == .scheduled || slot.state == .failed else { return }
         let start = options[sequence]?.startWallMilliseconds ?? 0
         starts.push(.init(wallMilliseconds: start, sequence: sequence))
@@ -298,11 +300,11 @@ public struct DurableIndex: Sendable {
     // MARK: Records
 
     /// Releases one entry of a record; the last one buries it, but not before recovery has taken all there is.
-    private mutating func release(_ handle: UInt32) {
+    mutating func release(_ handle: UInt32) {
         if records.removeEntry(handle), !isRecovering { buryRecord(handle) }
     }
 
-    private mutating func buryRecord(_ handle: UInt32) {
+    mutating func buryRecord(_ handle: UInt32) {
         let record = records[handle]
         guard record.isSegment else {
             derived.deadTransitions.append(record.group)
@@ -408,140 +410,4 @@ public struct DurableIndex: Sendable {
         counters[key] = value == 0 ? nil : value
         touchedCounters.insert(key)
     }
-
-    // MARK: Replay and recovery
-
-    /// Applies a committed batch: what a follower does, and what the replay test compares.
-    ///
-    /// - Returns: What follows from the batch; equal to the batch's own, or the two have diverged.
-    public mutating func apply(_ batch: EffectBatch) -> EffectBatch.Derived {
-        openGroup(batch.group)
-        batch.names.forEach { apply($0) }
-        batch.registeredWorkers.forEach { apply($0) }
-        for segment in batch.segments {
-            let rows = batch.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
-            let handle = openSegment(part: segment.key.part, first: rows.first?.sequence ?? TaskSequence(0))
-            for (place, row) in rows.enumerated() { apply(row, segment: handle, place: UInt16(place)) }
-        }
-        batch.redrivenDeadLetters.forEach { apply(redriven: $0) }
-        batch.transitions.forEach { apply($0) }
-        batch.removedWorkers.forEach { apply(removedWorker: $0) }
-        batch.keys.forEach { apply($0) }
-        batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0.bucket) }
-        batch.expiredKeys.forEach { apply(expiredKeys: $0) }
-        nextSequence = max(nextSequence, batch.nextSequence)
-        storeMilliseconds = batch.storeMilliseconds
-        _ = takeReadyQueues()
-        return closeGroup()
-    }
-
-    /// Begins to take what a store holds: names, workers, keys and counters first, then segments in order of their
-    /// keys, then transitions in order of their groups.
-    public mutating func beginRecovery(storeMilliseconds: UInt64, nextSequence: UInt64) {
-        isRecovering = true
-        self.storeMilliseconds = storeMilliseconds
-        self.nextSequence = nextSequence
-    }
-
-    public mutating func recover(_ row: NameRow) { apply(row) }
-    public mutating func recover(_ row: WorkerRow) { apply(row) }
-    public mutating func recover(_ row: KeyRow) { apply(row) }
-
-    public mutating func recover(_ row: CounterRow) throws(RecoveryError) {
-        guard Int(row.key.queue) < queues.count else {
-            throw RecoveryError("a counter names queue \(row.key.queue), which is unknown")
-        }
-        counters[row.key] = row.value
-        if let bucket = row.key.bucket { bucketCounters[bucket, default: []].append(row.key) }
-        switch row.key {
-        case .outcomes(_, let queue, let state): queues[Int(queue)].counts[state] += row.value
-        case .deadLetters(let queue): queues[Int(queue)].counts.deadLetter += row.value
-        }
-    }
-
-    /// Takes a segment's table.
-    ///
-    /// - Throws: A sentence when a row names a queue or a sequence that the store does not know.
-    public mutating func recover(segment key: SegmentKey, rows: [TaskRow]) throws(RecoveryError) {
-        let first = rows.first?.sequence ?? TaskSequence(0)
-        let record = StoredRecord(
-            group: key.group,
-            part: key.part,
-            isSegment: true,
-            count: 0,
-            live: 1,
-            first: first
-        )
-        let handle = records.insert(record)
-        for (place, row) in rows.enumerated() {
-            guard row.queue > 0, Int(row.queue) < queues.count else {
-                throw RecoveryError("task \(row.sequence) of segment \(key) names queue \(row.queue), which is unknown")
-            }
-            let isInOrder = key.isMoved || row.sequence.rawValue == first.rawValue &+ UInt64(place)
-            guard row.sequence.rawValue > 0, row.sequence.rawValue < nextSequence, isInOrder else {
-                throw RecoveryError("segment \(key) holds task \(row.sequence) at place \(place)")
-            }
-            apply(row, segment: handle, place: UInt16(place))
-        }
-        release(handle)
-    }
-
-    /// Takes a group's transitions: the last one of each task, unless its row is gone or newer.
-    ///
-    /// - Throws: A sentence when a transition names a queue that the store does not know.
-    public mutating func recover(transitions rows: [Transition], group: GroupID) throws(RecoveryError) {
-        let record = StoredRecord(
-            group: group,
-            part: 0,
-            isSegment: false,
-            count: 0,
-            live: 1,
-            first: TaskSequence(0)
-        )
-        let handle = records.insert(record)
-        for row in rows.reversed() {
-            let slot = tasks[row.sequence]
-            if let queue = row.queue, queue == 0 || Int(queue) >= queues.count {
-                throw RecoveryError("a transition of task \(row.sequence) names queue \(queue), which is unknown")
-            }
-            // One before the last may be of the task's life before a redrive in the same group.
-            guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else {
-                continue
-            }
-            apply(row, record: handle)
-        }
-        records.setCount(handle, UInt32(rows.count))
-        release(handle)
-    }
-
-    /// Ends recovery: puts pending and scheduled tasks in their order.
-    ///
-    /// - Returns: Records that were found dead; a store that was closed or killed at any instant has none.
-    public mutating func endRecovery() -> EffectBatch.Derived {
-        isRecovering = false
-        let tasks = tasks
-        tasks.forEach { sequence, slot in
-            switch slot.state {
-            case .pending: pushReady(slot, sequence)
-            case .scheduled, .failed: pushStart(slot, sequence)
-            default: break
-            }
-        }
-        _ = takeReadyQueues()
-        for handle in records.dead { buryRecord(handle) }
-        records.findSparse()
-        // Buckets up to now of which nothing is counted; later ones may still be filled.
-        let oldest = bucketCounters.keys.min()?.rawValue ?? .max
-        expiredThrough = ExpiryBucket(rawValue: min(max(oldest, 1) - 1, UInt32(clamping: storeMilliseconds / 60_000)))
-        touchedCounters.removeAll()
-        defer { derived = EffectBatch.Derived() }
-        return derived
-    }
-}
-
-/// What a store says that cannot be.
-public struct RecoveryError: Error, Sendable, CustomStringConvertible {
-    public let description: String
-
-    public init(_ description: String) { self.description = description }
 }

@@ -6,8 +6,11 @@ public import TQModel
 /// commands one after the other, takes the effects of a commit group with ``closeGroup()``, stores them as one atomic
 /// batch, and lets each answer leave when the group that it names is stored.
 public struct QueueCore: Sendable {
+    /// The settings, the same for the core's whole life.
     public let configuration: CoreConfiguration
+    /// The epoch of this start, part of every group and token.
     public let epoch: UInt32
+    /// What the committed batches and the open group together say.
     public internal(set) var index: DurableIndex
     var session = SessionState()
     let cipher: TaskIDCipher
@@ -33,8 +36,11 @@ public struct QueueCore: Sendable {
     /// Answers since the last ``takeAnswers()``.
     var answers: [Answer] = []
     var notices: [Notice] = []
+    /// What happened since the start.
     public internal(set) var totals = BrokerTotals()
+    /// Whether submits are refused because the disk is nearly full.
     public internal(set) var isDiskLow = false
+    /// Whether submits and claims are refused because the broker is shutting down.
     public internal(set) var isDraining = false
 
     /// A payload record holds at most that many bytes, so that a claim from the middle of a backlog reads little.
@@ -80,7 +86,8 @@ public struct QueueCore: Sendable {
     ///
     /// - Parameter fetched: Stored bytes that an earlier call asked for.
     /// - Returns: What must be fetched before the command can be decided; when this is not empty, nothing was done, and
-    ///   the caller comes again with the bytes, read when everything decided so far is written. Something else may have happened in between: it may be asked again.
+    ///   the caller comes again with the bytes, read when everything decided so far is written. Something else may have
+    ///   happened in between: it may be asked again.
     public mutating func decide(_ command: Command, fetched: [Fetch: Fetched] = [:], now: Now) -> [Fetch] {
         advance(to: now)
         let missing = reads(command).filter { fetched[$0] == nil }

@@ -60,7 +60,7 @@ struct SessionState: Sendable {
         sessions[parking.session]?.parked.insert(id)
         if parking.deadlineMilliseconds < .max { push(Deadline(milliseconds: parking.deadlineMilliseconds, id: id)) }
         switch parking {
-        case .claim(let claim): joinLines(id, claim)
+        case .claim(let claim): if claim.credit > 0 { joinLines(id, claim) }
         case .result(_, _, _, let sequence, _): resultWaits[sequence, default: []].append(id)
         }
         return id

@@ -6,6 +6,7 @@ public import TQModel
 public struct AnswerCompletion: Sendable {
     private let reader: StoreReader
 
+    /// Creates a completion that reads through this reader.
     public init(_ reader: StoreReader) { self.reader = reader }
 
     /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.

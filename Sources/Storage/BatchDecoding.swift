@@ -4,7 +4,9 @@ import TQModel
 
 /// A committed batch as its followers see it.
 public struct CommittedBatch: Sendable {
+    /// Where the store stands with this batch.
     public var position: LogPosition
+    /// Where it stood before it.
     public var previous: LogPosition
     /// The batch as RocksDB wrote it.
     public var image: [UInt8]

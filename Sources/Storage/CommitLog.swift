@@ -151,5 +151,6 @@ public final class CommitSubscription: Sendable {
 
     deinit { end() }
 
+    /// Ends the subscription; a second call does nothing.
     public func cancel() { end() }
 }

@@ -10,6 +10,7 @@ public struct LogPosition: Hashable, Sendable {
     /// A hash over all batches so far.
     public var runningHash: UInt64
 
+    /// Creates a position; without arguments, that of an empty store.
     public init(epoch: UInt32 = 0, sequence: UInt64 = 0, runningHash: UInt64 = 0) {
         self.epoch = epoch
         self.sequence = sequence

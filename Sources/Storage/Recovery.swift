@@ -4,23 +4,31 @@ import TQModel
 
 /// What recovery found in a store.
 public struct RecoveredStore: Sendable {
+    /// Who the store is.
     public var identity: StoreIdentity
+    /// What the store's batches say together.
     public var index: DurableIndex
     /// The last batch in the store.
     public var position: LogPosition
     /// The epoch that was raised last; whoever serves takes the next one.
     public var epoch: UInt32
+    /// What was read on the way.
     public var report: Report
 
     /// What was read, for the start log and for tests.
     public struct Report: Hashable, Sendable {
+        /// Segments of tasks.
         public var segments = 0
+        /// Rows in them, those of ended tasks included.
         public var tasks = 0
+        /// Records of transitions.
         public var transitionRecords = 0
+        /// Entries in them, superseded ones included.
         public var transitions = 0
         /// Records of payloads that were read: none, whatever the tasks ask for.
         public var payloadRecords = 0
 
+        /// Creates an empty report.
         public init() {}
     }
 }

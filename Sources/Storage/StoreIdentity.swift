@@ -11,8 +11,10 @@ public struct StoreIdentity: Hashable, Sendable {
     public var id: UInt128
     /// The key of task ids and idempotency hashes; see ``TQModel/StoreKey``.
     public var key: StoreKey
+    /// When the store was made, in milliseconds since 1970.
     public var createdWallMilliseconds: UInt64
 
+    /// Creates an identity.
     public init(id: UInt128, key: StoreKey, createdWallMilliseconds: UInt64) {
         self.id = id
         self.key = key

@@ -10,6 +10,7 @@ public struct StoreReader: Sendable {
     private let cache: PayloadCache?
     private let cipher: TaskIDCipher
 
+    /// Creates a reader; without a cache every payload comes from the store.
     public init(store: any ByteStoreReader, cache: PayloadCache?, storeKey: StoreKey) {
         self.store = store
         self.cache = cache
@@ -128,11 +129,18 @@ public struct StoreReader: Sendable {
     /// The task that an id of this store names.
     public func sequence(of id: TaskID) -> TaskSequence? { cipher.sequence(of: id) }
 
+    /// The id that names a task of this store.
+    func id(of sequence: TaskSequence, createdMilliseconds: UInt64) -> TaskID {
+        cipher.id(of: sequence, createdMilliseconds: createdMilliseconds)
+    }
+
     // MARK: Ended tasks
 
     /// A task that has ended, as it is stored.
     public struct EndedTask: Sendable {
+        /// The status, as ``TQModel/Reply/status(_:)`` says it.
         public var status: TaskStatus
+        /// The result; empty for a task that has none.
         public var result: Bytes
 
         /// What ``TQModel/Reply/result(_:)`` says of it.

@@ -2,7 +2,9 @@ public import TQModel
 
 /// Where a broker listens: a host name or address, and a port.
 public struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
+    /// A name to look up, or an IPv4 or IPv6 address without brackets.
     public var host: String
+    /// The TCP port of the native protocol, 1 to 65535.
     public var port: Int
 
     /// The port of a broker that nobody configured.

@@ -27,6 +27,7 @@ public struct ClientOptions: Sendable {
     public var makesIdempotencyKeys = true
     /// The threads of the connections; the process's own group unless said otherwise.
     public var eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    /// Where connections and their ends are logged; nowhere unless said otherwise.
     public var logger = Logger(label: "tq.client") { _ in SwiftLogNoOpLogHandler() }
 
     public init() {}

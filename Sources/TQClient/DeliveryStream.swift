@@ -33,17 +33,21 @@ package final class DeliveryStream: @unchecked Sendable {
 ///
 /// Taking one lets the broker send another; what was delivered and not taken when the loop ends is given back.
 public struct Deliveries: AsyncSequence, Sendable {
+    /// One task in the hands of this client.
     public typealias Element = Delivery
+    /// What the broker refuses the stream with.
     public typealias Failure = TQError
 
     let claim: ClaimSpec
     let credit: UInt32
     let client: TQClient
 
+    /// Opens a stream of its own, which ends with the iterator.
     public func makeAsyncIterator() -> Iterator {
         Iterator(DeliveryBuffer(claim: claim, credit: credit, client: client))
     }
 
+    /// The one taker of a stream; letting go of it closes the stream and gives back what was not taken.
     public struct Iterator: AsyncIteratorProtocol {
         private let buffer: DeliveryBuffer
 

@@ -8,6 +8,7 @@ public import TQModel
 public final class TQClient: Sendable {
     let session: Session
 
+    /// What the client was made with.
     public var options: ClientOptions { session.options }
 
     /// A client that connects when it is first used.

@@ -11,7 +11,9 @@ public import TQModel
 /// }
 /// ```
 public protocol TaskDefinition: Sendable {
+    /// What the submitter gives and the handler gets.
     associatedtype Input: Codable & Sendable
+    /// What the handler returns and the submitter gets.
     associatedtype Output: Codable & Sendable
     /// The name under which workers register their handler.
     static var taskType: String { get }
@@ -20,6 +22,7 @@ public protocol TaskDefinition: Sendable {
 }
 
 extension TaskDefinition {
+    /// The queue named ``Defaults/queue``.
     public static var queue: String { Defaults.queue }
 }
 
@@ -44,6 +47,7 @@ extension TQClient {
 
 /// A submitted task whose result has a type.
 public struct TaskHandle<Output: Decodable & Sendable>: Sendable {
+    /// The id by which the broker knows the task, for another process or for ``TQClient/status(_:)``.
     public let id: TaskID
     let client: TQClient
 
@@ -69,6 +73,8 @@ public struct TaskHandle<Output: Decodable & Sendable>: Sendable {
 
 /// Values as payloads and results.
 public enum JSONPayload {
+    /// The JSON of a value.
+    ///
     /// - Throws: `invalidArgument` when the value has no JSON form.
     public static func encode(_ value: some Encodable) throws(TQError) -> Bytes {
         do { return Bytes(try JSONEncoder().encode(value)) } catch {
@@ -76,7 +82,9 @@ public enum JSONPayload {
         }
     }
 
-    /// - Throws: `invalidArgument` when the bytes are not the JSON of such a value.
+    /// The value of which the bytes are the JSON.
+    ///
+    /// - Throws: `invalidArgument` when they are not the JSON of such a value.
     public static func decode<Value: Decodable>(_: Value.Type, from bytes: Bytes) throws(TQError) -> Value {
         do { return try JSONDecoder().decode(Value.self, from: Data(bytes)) } catch {
             throw TQError(.invalidArgument, "\(bytes.count) bytes are not the JSON of a \(Value.self): \(error).")

@@ -6,9 +6,13 @@ public import TQModel
 /// The handler's Swift task is cancelled when the attempt's time is up, when its lease is lost, or when the worker's
 /// grace ends: check `Task.isCancelled` in long loops, and pass cancellation on to what you await.
 public struct TaskContext: Sendable {
+    /// The task's id, the same for each of its attempts: a key that makes side effects repeatable.
     public let id: TaskID
+    /// The queue that the task was submitted to.
     public let queue: Name
+    /// The exact task type, for handlers that are registered for a prefix.
     public let type: Name
+    /// How urgent the task is, for handlers that pass it on to follow-up tasks.
     public let priority: Priority
     /// Which attempt this is, counted from 1.
     public let attempt: UInt16
@@ -58,6 +62,7 @@ public struct PermanentFailure: Error, CustomStringConvertible {
 
 /// Thrown by a handler: the attempt failed, try again after that time instead of the task's own backoff.
 public struct RetryLater: Error, CustomStringConvertible {
+    /// How long the task waits before its next attempt, unless its retries are used up.
     public let after: Duration
     public let description: String
 

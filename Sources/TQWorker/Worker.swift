@@ -14,7 +14,9 @@ public import TQModel
 /// try await worker.run()
 /// ```
 public final class Worker: Sendable {
+    /// What the worker was made with.
     public let options: WorkerOptions
+    /// The name under which the broker lists it.
     public var name: Name { options.name }
     /// The worker's own connection.
     public let client: TQClient
@@ -33,6 +35,8 @@ public final class Worker: Sendable {
     private let idle = Signal()
     private let finished = Signal()
 
+    /// A worker that connects when it runs.
+    ///
     /// - Parameter brokers: `host:port[,host:port]`.
     /// - Throws: `invalidArgument` when that is no list of addresses, or for an option out of range.
     public init(brokers: String, options: WorkerOptions = .init()) throws(TQError) {

@@ -21,6 +21,7 @@ public struct WorkerOptions: Sendable {
     public var metadata = ""
     /// How it connects.
     public var client = ClientOptions()
+    /// Where lost leases, refused reports and waits for a broker are logged; nowhere unless said otherwise.
     public var logger = Logger(label: "tq.worker") { _ in SwiftLogNoOpLogHandler() }
 
     public init() {}

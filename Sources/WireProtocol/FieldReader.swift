@@ -2,7 +2,7 @@ import TQModel
 
 /// Reads the fields of one frame in place, from first to last.
 ///
-/// It points into the frame's bytes and is valid only inside ``Frame/read(_:)``. Every length is checked, once,
+/// It points into the frame's bytes and is valid only inside ``Frame/read(as:_:)``. Every length is checked, once,
 /// before it is used; what is too short, too long or out of order throws and never traps.
 struct FieldReader: ~Copyable {
     private let message: MessageType
@@ -30,7 +30,7 @@ struct FieldReader: ~Copyable {
         return Integer(bigEndian: base.loadUnaligned(fromByteOffset: start, as: Integer.self))
     }
 
-    /// A length of 4 bytes and that many bytes, at most `max`.
+    /// A length of 4 bytes and that many bytes.
     @inline(__always)
     mutating func bytes() throws(TQError) -> Bytes {
         let count = Int(try integer(UInt32.self))

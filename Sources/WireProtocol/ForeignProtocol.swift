@@ -2,8 +2,11 @@ public import TQModel
 
 /// A protocol that is often spoken to the wrong port; told from its first bytes, none of which can begin a tq frame.
 public enum ForeignProtocol: Sendable, Hashable, CaseIterable {
+    /// A method of HTTP/1, the preface of HTTP/2, or an answer of HTTP.
     case http
+    /// A command or an answer of Redis (RESP).
     case redis
+    /// The handshake record of TLS 1.0 or later.
     case tls
     /// Some other protocol made of printable lines.
     case text

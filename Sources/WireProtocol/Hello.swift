@@ -5,11 +5,13 @@ public struct Hello: Hashable, Sendable {
     /// The protocol's version that this library speaks.
     public static let currentVersion: UInt16 = 1
 
+    /// The version that the client speaks; a broker refuses all but its own.
     public var version: UInt16
     /// A bit for each optional feature that the client understands; none is defined yet.
     public var capabilities: UInt32
     /// Who connects, for people: the program and its version, at most 255 bytes.
     public var clientName: String
+    /// How the session treats its leases when the connection closes.
     public var settings: SessionSettings
     /// A key or token; empty for none.
     public var credentials: Bytes
@@ -92,6 +94,7 @@ public struct Hello: Hashable, Sendable {
 
 /// The broker's answer to a hello that it accepts.
 public struct HelloReply: Hashable, Sendable {
+    /// The version that the broker speaks; a client refuses all but its own.
     public var version: UInt16
     /// The features of the client's hello that the broker understands too.
     public var capabilities: UInt32

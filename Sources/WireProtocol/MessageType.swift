@@ -3,47 +3,84 @@
 ///
 /// A number is never given a second meaning; docs/wire-protocol.md lists the same numbers.
 public enum MessageType: UInt8, Sendable, CaseIterable {
+    /// ``Hello``: the first frame of a client, and never another.
     case hello = 0x01
+    /// ``Request/ping``.
     case ping = 0x02
+    /// ``Request/health``.
     case health = 0x03
 
+    /// ``Request/submit(_:)``.
     case submit = 0x10
+    /// ``Request/claim(_:)``.
     case claim = 0x11
+    /// ``Request/openStream(stream:_:)``.
     case openStream = 0x12
+    /// ``Request/addCredit(stream:count:)``; the one request without a reply.
     case addCredit = 0x13
+    /// ``Request/closeStream(stream:)``.
     case closeStream = 0x14
+    /// ``Request/complete(_:)``.
     case complete = 0x15
+    /// ``Request/fail(_:)``.
     case fail = 0x16
+    /// ``Request/release(_:)``.
     case release = 0x17
+    /// ``Request/renew(_:)``.
     case renew = 0x18
 
+    /// ``Request/cancel(_:)``.
     case cancel = 0x20
+    /// ``Request/status(_:)``.
     case status = 0x21
+    /// ``Request/result(_:waitMilliseconds:)``.
     case result = 0x22
+    /// ``Request/redrive(_:)``.
     case redrive = 0x23
+    /// ``Request/deadLetters(_:)``.
     case deadLetters = 0x24
 
+    /// ``Request/registerWorker(_:)``.
     case registerWorker = 0x30
+    /// ``Request/heartbeat(_:)``.
     case heartbeat = 0x31
+    /// ``Request/deregisterWorker(_:)``.
     case deregisterWorker = 0x32
 
+    /// ``Request/statistics``.
     case statistics = 0x40
+    /// ``Request/queues``.
     case queues = 0x41
+    /// ``Request/workers``.
     case workers = 0x42
 
+    /// ``HelloReply``: the first frame of a broker that accepts the connection.
     case helloReply = 0x81
+    /// ``Reply/done``.
     case doneReply = 0x82
+    /// ``Reply/health(_:)``.
     case healthReply = 0x83
+    /// ``Reply/error(_:)``, to any request or, with id 0, about the connection.
     case errorReply = 0x84
+    /// ``Reply/submitted(_:)``.
     case submittedReply = 0x90
+    /// ``Reply/claimed(_:)``.
     case claimedReply = 0x91
+    /// ``Reply/delivery(stream:_:)``, with id 0.
     case deliveryReply = 0x92
+    /// ``Reply/outcomes(_:)``.
     case outcomesReply = 0x95
+    /// ``Reply/status(_:)``.
     case statusReply = 0xa1
+    /// ``Reply/result(_:)``.
     case resultReply = 0xa2
+    /// ``Reply/deadLetters(_:)``.
     case deadLettersReply = 0xa4
+    /// ``Reply/statistics(_:)``.
     case statisticsReply = 0xc0
+    /// ``Reply/queues(_:)``.
     case queuesReply = 0xc1
+    /// ``Reply/workers(_:)``.
     case workersReply = 0xc2
 
     /// Whether a broker sends it.

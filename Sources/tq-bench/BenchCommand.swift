@@ -39,7 +39,10 @@ struct BenchCommand: AsyncParsableCommand {
     var brokerPid: Int32?
     @Option(help: "Where the data of a broker that is started goes.")
     var dataParent = "."
-    @Option(name: .customLong("set"), help: ArgumentHelp("A setting of a broker that is started.", valueName: "section.key=value"))
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("A setting of a broker that is started.", valueName: "section.key=value")
+    )
     var settings: [String] = []
     @OptionGroup var output: OutputOptions
 
@@ -66,7 +69,9 @@ struct BenchCommand: AsyncParsableCommand {
         guard let brokerAddr else {
             // The depth limit is a promise to users, not a part of what is measured.
             return try MeasuredBroker(
-                dataParent: dataParent, settings: ["broker.queue_depth_threshold=100000000"] + settings)
+                dataParent: dataParent,
+                settings: ["broker.queue_depth_threshold=100000000"] + settings
+            )
         }
         guard let address = try BrokerAddress.list(brokerAddr).first else {
             throw CommandFailure(.usage, "--broker-addr is empty: write HOST:PORT.")
@@ -79,7 +84,11 @@ struct BenchCommand: AsyncParsableCommand {
             let fill = makeRun(.submitted, on: group)
             try await fill.execute(
                 (0..<connections).map { _ in Producer(fill, window: window, interval: 0) },
-                host: broker.host, port: broker.port, on: group, label: "fill")
+                host: broker.host,
+                port: broker.port,
+                on: group,
+                label: "fill"
+            )
         }
         let run = makeRun(scenario.goal, submits: scenario != .claim, on: group)
         let interval = rate == 0 ? 0 : Int64(connections) * 1_000_000_000 / Int64(rate)
@@ -108,8 +117,14 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func makeRun(_ goal: LoadRun.Goal, submits: Bool = true, on group: MultiThreadedEventLoopGroup) -> LoadRun {
         LoadRun(
-            total: tasks, goal: goal, queue: "bench", payloadByteCount: payloadBytes,
-            resultByteCount: resultBytes, submits: submits, on: group.next())
+            total: tasks,
+            goal: goal,
+            queue: "bench",
+            payloadByteCount: payloadBytes,
+            resultByteCount: resultBytes,
+            submits: submits,
+            on: group.next()
+        )
     }
 
     private var configurationText: String {

@@ -18,9 +18,18 @@ final class LoadRun: @unchecked Sendable {
     private var left: Int
     private(set) var isOver = false
 
-    private(set) var submitLatency = Histogram<UInt32>(highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: .three)
-    private(set) var claimLatency = Histogram<UInt32>(highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: .three)
-    private(set) var completeLatency = Histogram<UInt32>(highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: .three)
+    private(set) var submitLatency = Histogram<UInt32>(
+        highestTrackableValue: 60_000_000,
+        numberOfSignificantValueDigits: .three
+    )
+    private(set) var claimLatency = Histogram<UInt32>(
+        highestTrackableValue: 60_000_000,
+        numberOfSignificantValueDigits: .three
+    )
+    private(set) var completeLatency = Histogram<UInt32>(
+        highestTrackableValue: 60_000_000,
+        numberOfSignificantValueDigits: .three
+    )
     private(set) var submittedCount = 0
     private(set) var claimedCount = 0
     private(set) var completedCount = 0

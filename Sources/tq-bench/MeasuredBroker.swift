@@ -90,7 +90,10 @@ final class MeasuredBroker: Sendable {
         let own = String(decoding: path[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let program = String(own[...(own.lastIndex(of: "/") ?? own.startIndex)]) + name
         guard access(program, X_OK) == 0 else {
-            throw CommandFailure(.failed, "There is no \(program). Build it, or name a running broker with --broker-addr.")
+            throw CommandFailure(
+                .failed,
+                "There is no \(program). Build it, or name a running broker with --broker-addr."
+            )
         }
         return program
     }

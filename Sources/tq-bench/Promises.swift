@@ -90,7 +90,13 @@ struct Promises {
 
     private func makeRun(total: Int, queue: String) -> LoadRun {
         LoadRun(
-            total: total, goal: .submitted, queue: queue, payloadByteCount: 256, resultByteCount: 32, on: group.next())
+            total: total,
+            goal: .submitted,
+            queue: queue,
+            payloadByteCount: 256,
+            resultByteCount: 32,
+            on: group.next()
+        )
     }
 
     private func load(_ run: LoadRun, rate: Int, label: String) async throws -> Double {
@@ -99,7 +105,11 @@ struct Promises {
         let began = NIODeadline.now()
         try await run.execute(
             (0..<connections).map { _ in Producer(run, window: 256, interval: interval) },
-            host: broker.host, port: broker.port, on: group, label: label)
+            host: broker.host,
+            port: broker.port,
+            on: group,
+            label: label
+        )
         return Double((NIODeadline.now() - began).nanoseconds) / 1e9
     }
 
@@ -107,11 +117,20 @@ struct Promises {
 
     private func atLeast(_ promise: String, _ required: Double, _ measured: Double) -> Verdict {
         Verdict(
-            promise: promise, required: ">= \(text(required))", measured: text(measured), isKept: measured >= required)
+            promise: promise,
+            required: ">= \(text(required))",
+            measured: text(measured),
+            isKept: measured >= required
+        )
     }
 
     private func below(_ promise: String, _ required: Double, _ measured: Double) -> Verdict {
-        Verdict(promise: promise, required: "< \(text(required))", measured: text(measured), isKept: measured < required)
+        Verdict(
+            promise: promise,
+            required: "< \(text(required))",
+            measured: text(measured),
+            isKept: measured < required
+        )
     }
 
     private func text(_ value: Double) -> String {

@@ -44,7 +44,7 @@ struct BrokerCommand: AsyncParsableCommand {
     var checkConfig = false
     @Flag(help: "Print every setting with its source and exit.")
     var printConfig = false
-    @Flag(help: "Try it out: temporary data, a free port, logs for people.")
+    @Flag(help: "Try it out: temporary data, logs for people, and another port where the usual one is taken.")
     var dev = false
 
     static func main() async {
@@ -74,8 +74,8 @@ struct BrokerCommand: AsyncParsableCommand {
         let temporary = dev && dataDir == nil ? try TemporaryDirectory() : nil
         if let temporary {
             settings.dataDirectory = temporary.path
-            if port == nil { settings.port = 0 }
         }
+        if dev, port == nil, !isPortFree(settings.port) { settings.port = 0 }
         let broker = Broker(settings, logger: logger)
         do {
             try await broker.start()
@@ -98,13 +98,18 @@ struct BrokerCommand: AsyncParsableCommand {
         temporary?.remove()
     }
 
+    /// Prints commands that work as they are in another terminal, wherever the programs and the port are.
     private func greet(_ port: Int) {
+        let isUsual = port == BrokerConfiguration().broker.port && processEnvironment()["TQ_BROKER_ADDR"] == nil
+        let address = isUsual ? "" : " --broker-addr 127.0.0.1:\(port)"
+        let life = dataDir == nil ? " with data that is gone when it stops" : ""
+        let (worker, admin) = (typedCommand("tq-worker"), typedCommand("tq-admin"))
         writeToStandardError(
             """
 
-            tq-broker \(tqVersion) serves 127.0.0.1:\(port) with data that is gone when it stops. Try:
-              tq-admin submit --broker-addr 127.0.0.1:\(port) --queue hello --type greet --payload '{"n":1}'
-              tq-worker --broker-addr 127.0.0.1:\(port) exec --queue hello -- cat
+            tq-broker \(tqVersion) serves 127.0.0.1:\(port)\(life). Try in other terminals:
+              \(worker) exec\(address) --queue hello -- wc -c
+              \(admin) wait\(address) $(\(admin) submit\(address) --queue hello --type count --payload 'how long is this?')
 
 
             """)

@@ -10,7 +10,7 @@ struct CommandOutcome {
 
 /// The programs of this package, beside the tests.
 enum Commands {
-    private static let directory = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+    static let directory = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
 
     static func process(_ name: String, _ arguments: [String], environment: [String: String] = [:]) -> Process {
         let process = Process()

@@ -17,8 +17,8 @@ final class ScratchDirectory: Sendable {
     private static func removeTree(_ path: String) {
         // A test may have taken the right to list it away.
         chmod(path, 0o700)
-        for name in (try? names(in: path)) ?? [] where remove("\(path)/\(name)") != 0 { removeTree("\(path)/\(name)") }
-        remove(path)
+        for name in (try? names(in: path)) ?? [] where Glibc.remove("\(path)/\(name)") != 0 { removeTree("\(path)/\(name)") }
+        Glibc.remove(path)
     }
 
     static func / (directory: ScratchDirectory, name: String) -> String { "\(directory.path)/\(name)" }
@@ -36,6 +36,10 @@ final class ScratchDirectory: Sendable {
         }
         return names.sorted()
     }
+
+    static func makeDirectory(_ path: String) throws { try #require(mkdir(path, 0o700) == 0, "\(path)") }
+
+    static func remove(_ path: String) throws { try #require(Glibc.remove(path) == 0, "\(path)") }
 
     static func read(_ path: String) throws -> [UInt8] {
         let descriptor = open(path, O_RDONLY)

@@ -268,6 +268,12 @@ final class TestBroker {
         try commit()
     }
 
+    /// Writes and syncs everything that was decided.
+    func settleAndSync() throws {
+        _ = try settle()
+        try log.sync()
+    }
+
     /// Lets groups pass, so that sparse records become old enough to be cleaned up.
     func passGroups(_ count: Int, queue: Name = "filler") throws {
         for _ in 0..<count {
