@@ -204,7 +204,7 @@ extension Simulation {
         if let worker = spec.worker { hear(worker) }
     }
 
-    private mutating func addClaims(_ count: Int, _ client: Int, _ place: Int) {
+    mutating func addClaims(_ count: Int, _ client: Int, _ place: Int) {
         for _ in 0..<count {
             let call = Call.claim(queues: Cast.queues.map(Cast.number))
             let claim = history.invoke(call, client: clients[client].number, at: now)

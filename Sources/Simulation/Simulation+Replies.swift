@@ -121,7 +121,17 @@ extension Simulation {
             guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else { continue }
             try checkEnded(delivery.lease)
             finish(claim, .unknown, client)
+            giveCreditBack(answer, client)
         }
+    }
+
+    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
+    private mutating func giveCreditBack(_ answer: Answer, _ client: Int) {
+        guard case .delivery(let stream, _) = answer.reply,
+            let place = clients[client].streams.firstIndex(where: { $0.number == stream })
+        else { return }
+        addClaims(1, client, place)
+        broker.process.perform(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: 1)), at: now)
     }
 
     /// Whether a reply is lost on the way.
