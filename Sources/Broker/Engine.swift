@@ -372,7 +372,9 @@ final class Engine: Sendable {
     private func complete(_ answers: [Answer]) {
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers where !postpones(answer) {
-            let (reply, damaged) = completion.reply(to: answer)
+            let (reply, damaged) = completion.reply(to: answer) { lease in
+                monitor.withLock { $0.core.payloadPlace(of: lease) }
+            }
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
             giveCreditBack(for: answer, reply)
             if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
@@ -574,17 +576,6 @@ extension Command {
         switch self {
         case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
         case .tick, .clean, .damagedPayload, .disk, .drain: nil
-        }
-    }
-}
-
-extension Fetch {
-    /// The group that stored it, where that matters: what is read soon after it was decided.
-    fileprivate var group: GroupID? {
-        switch self {
-        case .task(let segment, _), .segment(let segment): segment.group
-        case .transitions(let group): group
-        case .deadLetter, .locators: nil
         }
     }
 }
