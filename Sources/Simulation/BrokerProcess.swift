@@ -135,7 +135,9 @@ struct BrokerProcess {
             switch answer.reply {
             case .submitted(let results): submissions += results
             case .delivery(let stream, let deliveries):
-                streamed.append(Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token)))
+                streamed.append(
+                    Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token))
+                )
             default: break
             }
             if answer.writtenThrough <= written, answer.syncedThrough <= synced {

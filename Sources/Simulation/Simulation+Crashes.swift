@@ -72,7 +72,11 @@ extension Simulation {
         while try !broker.start(at: now) {
             report.hits.count(.fault(.crashDuringRecovery))
             broker.healDisk()
-            if dice.oneIn(2) { broker.kill() } else { broker.powerCut(keepingUnsynced: dice.below(broker.disk.unsyncedCount + 1)) }
+            if dice.oneIn(2) {
+                broker.kill()
+            } else {
+                broker.powerCut(keepingUnsynced: dice.below(broker.disk.unsyncedCount + 1))
+            }
         }
         broker.healDisk()
         noteRecovered()
