@@ -136,7 +136,7 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "CommandLineSupport", "TQModel", "TQWorker", "HistoryChecker", "tq-admin", "tq-broker", "tq-crash-test",
+                "CommandLineSupport", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-crash-test",
                 "tq-inspect", "tq-worker", argumentParser,
             ]
         ),

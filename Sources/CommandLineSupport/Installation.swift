@@ -21,7 +21,8 @@ public func typedCommand(_ name: String) -> String {
     guard let own = CommandLine.arguments.first, let slash = own.lastIndex(of: "/") else { return name }
     var directory = String(own[...slash])
     if !directory.hasPrefix("/"), let current = getcwd(nil, 0) {
-        directory = String(cString: current) + "/" + (directory.hasPrefix("./") ? String(directory.dropFirst(2)) : directory)
+        directory =
+            String(cString: current) + "/" + (directory.hasPrefix("./") ? String(directory.dropFirst(2)) : directory)
         free(current)
     }
     return (directory + name).quotedForShell
@@ -31,6 +32,7 @@ extension String {
     /// The text as one word of a shell's command line.
     var quotedForShell: String {
         let isPlain = !isEmpty && allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_-./+:@%".contains($0)) }
-        return isPlain ? self : "'" + split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
+        return isPlain
+            ? self : "'" + split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
     }
 }

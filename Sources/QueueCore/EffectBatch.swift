@@ -95,7 +95,7 @@ public struct EffectBatch: Sendable {
         /// The new values of counters that changed, in order of their keys.
         public var counters: [CounterRow] = []
 
-        /// Nothing follows.
+        /// Nothing that follows.
         public init() {}
     }
 }

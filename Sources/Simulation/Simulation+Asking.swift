@@ -204,7 +204,7 @@ extension Simulation {
         if let worker = spec.worker { hear(worker) }
     }
 
-    private mutating func addClaims(_ count: Int, _ client: Int, _ place: Int) {
+    mutating func addClaims(_ count: Int, _ client: Int, _ place: Int) {
         for _ in 0..<count {
             let call = Call.claim(queues: Cast.queues.map(Cast.number))
             let claim = history.invoke(call, client: clients[client].number, at: now)
@@ -262,7 +262,7 @@ extension Simulation {
     // MARK: Looking, stopping, living
 
     private mutating func askForTask(_ client: Int, _ request: (TaskID) -> Request, call: (TaskID) -> Call) {
-        guard let id = dice.pickRecent(ids) else { return }
+        guard let id = dice.pickRecent(dice.oneIn(3) ? dead : ids) else { return }
         ask(client, request(id), calls: [call(id)])
     }
 

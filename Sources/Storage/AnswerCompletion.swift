@@ -10,11 +10,17 @@ public struct AnswerCompletion: Sendable {
     public init(_ reader: StoreReader) { self.reader = reader }
 
     /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.
-    public func reply(to answer: Answer) -> (reply: Reply, damaged: [LeaseHandle]) {
+    ///
+    /// - Parameter place: Where a leased task's payload is now, `nil` when the lease has ended: the segment of a delivery
+    ///   may have been cleaned up while the delivery waited.
+    public func reply(
+        to answer: Answer,
+        place: (LeaseHandle) -> PayloadPlace?
+    ) -> (reply: Reply, damaged: [LeaseHandle]) {
         do throws(StorageError) {
             switch answer.missing {
             case .nothing: return (answer.reply, [])
-            case .payloads(let places): return deliveries(answer.reply, places)
+            case .payloads(let places): return deliveries(answer.reply, places, now: place)
             case .ended(let id, let sequence, let ended, let asResult):
                 guard let task = try reader.endedTask(id, sequence, ended) else { return (answer.reply, []) }
                 return (asResult ? .result(task.asResult) : .status(task.status), [])
@@ -55,7 +61,8 @@ public struct AnswerCompletion: Sendable {
 
     private func deliveries(
         _ reply: Reply,
-        _ places: [PayloadPlace]
+        _ places: [PayloadPlace],
+        now place: (LeaseHandle) -> PayloadPlace?
     ) -> (reply: Reply, damaged: [LeaseHandle]) {
         var whole: [Delivery] = []
         var damaged: [LeaseHandle] = []
@@ -65,11 +72,11 @@ public struct AnswerCompletion: Sendable {
             default: []
             }
         whole.reserveCapacity(deliveries.count)
-        for (delivery, place) in zip(deliveries, places) {
+        for (delivery, claimed) in zip(deliveries, places) {
             guard let sequence = reader.sequence(of: delivery.lease.task) else { continue }
             do throws(StorageError) {
-                // A segment that is gone means that the lease has ended meanwhile: there is nothing to deliver.
-                guard let payload = try reader.payload(place, of: sequence) else { continue }
+                // A lease that has ended meanwhile leaves nothing to deliver.
+                guard let payload = try payload(claimed, of: sequence, now: { place(delivery.lease) }) else { continue }
                 var delivery = delivery
                 delivery.payload = payload
                 whole.append(delivery)
@@ -80,5 +87,19 @@ public struct AnswerCompletion: Sendable {
         }
         if case .delivery(let stream, _) = reply { return (.delivery(stream: stream, whole), damaged) }
         return (.claimed(whole), damaged)
+    }
+
+    /// A payload at the place that the claim named, or else where it was moved to.
+    private func payload(
+        _ claimed: PayloadPlace,
+        of sequence: TaskSequence,
+        now place: () -> PayloadPlace?
+    ) throws(StorageError) -> Bytes? {
+        var claimed = claimed
+        while true {
+            if let payload = try reader.payload(claimed, of: sequence) { return payload }
+            guard let present = place(), present != claimed else { return nil }
+            claimed = present
+        }
     }
 }

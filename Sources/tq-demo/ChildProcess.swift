@@ -33,7 +33,13 @@ final class ChildProcess {
             switch stream {
             case .nothing: posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0)
             case .appendedTo(let path):
-                posix_spawn_file_actions_addopen(&actions, descriptor, path.cString, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+                posix_spawn_file_actions_addopen(
+                    &actions,
+                    descriptor,
+                    path.cString,
+                    O_WRONLY | O_CREAT | O_APPEND,
+                    0o600
+                )
             case .descriptor(let ours): posix_spawn_file_actions_adddup2(&actions, ours, descriptor)
             }
         }
@@ -45,7 +51,9 @@ final class ChildProcess {
         var child: pid_t = 0
         let pointers = arguments.map { strdup($0.cString) }
         defer { for pointer in pointers { free(pointer) } }
-        let code = arguments.first.map { posix_spawnp(&child, $0.cString, &actions, &attributes, pointers + [nil], environ) }
+        let code = arguments.first.map {
+            posix_spawnp(&child, $0.cString, &actions, &attributes, pointers + [nil], environ)
+        }
         guard code == 0 else {
             let program = arguments.first.map { "\($0)" } ?? "a program without a name"
             throw CommandFailure(.failed, "Cannot start \(program): \(String(cString: strerror(code ?? EINVAL))).")

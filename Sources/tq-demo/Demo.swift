@@ -21,7 +21,9 @@ struct Demo {
         try await submission.run(client, broker)
         let submitted = await submission.files
         let duplicates = await submission.duplicates
-        if duplicates > 0 { say("\(duplicates) tasks that were sent again had been stored before the kill: they are there once") }
+        if duplicates > 0 {
+            say("\(duplicates) tasks that were sent again had been stored before the kill: they are there once")
+        }
 
         let worker = try startWorker(broker.address)
         try await Work(client: client, broker: broker, count: submitted.count).run(worker, log: directory.workerLog)
@@ -88,7 +90,9 @@ struct Verdict {
             "\(comparison.tasks) tasks", "\(comparison.results) results", "\(comparison.lost.count) lost",
             "\(comparison.wrong.count) wrong", "broker killed \(times)", "\(tenths / 10).\(tenths % 10) s",
         ]
-        if comparison.changed > 0 { parts.append("\(comparison.changed) files changed meanwhile and were not compared") }
+        if comparison.changed > 0 {
+            parts.append("\(comparison.changed) files changed meanwhile and were not compared")
+        }
         if vanished > 0 { parts.append("\(vanished) files were gone when their turn came") }
         return parts.joined(separator: ", ")
     }

@@ -9,7 +9,8 @@ import TQModel
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tq-demo",
-        abstract: "Makes a task of every file, kills the broker twice while they are worked on, and compares all results.",
+        abstract:
+            "Makes a task of every file, kills the broker twice while they are worked on, and compares all results.",
         version: tqVersion
     )
 
@@ -54,7 +55,9 @@ struct DemoCommand: AsyncParsableCommand {
             family.end()
             if verdict.isGood { directory.remove() }
             writeToStandardOutput(verdict.line + "\n")
-            guard verdict.isGood else { throw CommandFailure(.failed, "tasks are not as they should be\n\(verdict.problems)") }
+            guard verdict.isGood else {
+                throw CommandFailure(.failed, "tasks are not as they should be\n\(verdict.problems)")
+            }
             writeToStandardOutput("\n" + Self.nextCommands)
         } catch {
             family.end()
@@ -73,7 +76,10 @@ struct DemoCommand: AsyncParsableCommand {
             names += fallback
         }
         guard files.files.count >= (sabotage ? 2 : 1) else {
-            throw CommandFailure(.usage, "There are too few files in \(names.joined(separator: ", ")): choose another directory.")
+            throw CommandFailure(
+                .usage,
+                "There are too few files in \(names.joined(separator: ", ")): choose another directory."
+            )
         }
         let megabytes = Double(files.byteCount / 100_000) / 10
         let skipped = files.skipped.isEmpty ? "" : ", skipped: \(files.skipped)"

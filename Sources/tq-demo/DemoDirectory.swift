@@ -15,7 +15,8 @@ struct DemoDirectory: Sendable {
         if Self.isInMemory(parent) {
             throw CommandFailure(
                 .usage,
-                "\(parent) is in memory (tmpfs), where a sync means nothing. Name a directory on a disk: --data-parent DIR.")
+                "\(parent) is in memory (tmpfs), where a sync means nothing. Name a directory on a disk: --data-parent DIR."
+            )
         }
         path = parent.appending("tq-demo-\(getpid())".utf8)
         guard mkdir(path.cString, 0o700) == 0 else {

@@ -19,7 +19,9 @@ struct FileSet {
         while let next = open.popLast() {
             guard let names = Self.names(in: next) else {
                 let reason = String(cString: strerror(errno))
-                if next == directory { throw CommandFailure(.usage, "Cannot read the directory \(directory): \(reason).") }
+                if next == directory {
+                    throw CommandFailure(.usage, "Cannot read the directory \(directory): \(reason).")
+                }
                 unreadable += 1
                 continue
             }
@@ -100,7 +102,9 @@ struct FileImage {
         var bytes = [UInt8](repeating: 0, count: min(Int(status.st_size), Limits.payloadBytesMax) + 1)
         var count = 0
         while count < bytes.count {
-            let part = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count) }
+            let part = bytes.withUnsafeMutableBytes {
+                read(descriptor, $0.baseAddress?.advanced(by: count), $0.count - count)
+            }
             if part < 0, errno == EINTR { continue }
             guard part >= 0 else { return nil }
             if part == 0 { break }

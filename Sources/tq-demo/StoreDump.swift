@@ -31,7 +31,9 @@ func readStore(_ directory: DemoDirectory, group: pid_t) throws -> [StoredTask] 
     let decoder = JSONDecoder()
     var tasks: [StoredTask] = []
     let progress = Progress("tasks read from the store")
-    let arguments = [Path(try siblingPath("tq-inspect")), Path("dump"), Path("--no-payload"), Path("--data-dir"), directory.data]
+    let arguments = [
+        Path(try siblingPath("tq-inspect")), Path("dump"), Path("--no-payload"), Path("--data-dir"), directory.data,
+    ]
     let newline = UInt8(ascii: "\n")
     let status = try readRecords(of: arguments, separatedBy: newline, group: group, log: directory.checkLog) { bytes in
         let line = try decoder.decode(DumpLine.self, from: Data(bytes))

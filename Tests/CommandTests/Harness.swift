@@ -44,17 +44,27 @@ enum Commands {
     }
 }
 
-/// A broker in a process of its own, on a free port, with a directory that is removed at the end.
+/// A directory for the data of a broker, removed at the end.
+final class DataDirectory {
+    let url = FileManager.default.temporaryDirectory.appending(component: "tq-test-\(UUID().uuidString)")
+
+    deinit { try? FileManager.default.removeItem(at: url) }
+}
+
+/// A broker in a process of its own, on a free port unless the arguments say otherwise.
 final class BrokerProcess {
     let port: Int
-    let directory: URL
+    /// The fields of the line that says that clients can connect.
+    let ready: [String: Any]
     private let process: Process
+    private let data: DataDirectory
 
-    var processID: Int32 { process.processIdentifier }
+    /// Where the broker keeps its store.
+    var directory: URL { data.url }
 
-    init() throws {
-        directory = FileManager.default.temporaryDirectory.appending(component: "tq-test-\(UUID().uuidString)")
-        process = Commands.process("tq-broker", ["--data-dir", directory.path, "--port", "0"])
+    init(_ directory: DataDirectory = DataDirectory(), _ arguments: [String] = []) throws {
+        data = directory
+        process = Commands.process("tq-broker", ["--data-dir", directory.url.path, "--port", "0"] + arguments)
         let errors = Pipe()
         process.standardError = errors
         try process.run()
@@ -67,6 +77,7 @@ final class BrokerProcess {
                 continue
             }
             let fields = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+            ready = try #require(fields)
             port = try #require((fields?["port"] as? String).flatMap { Int($0) } ?? fields?["port"] as? Int)
             break
         }
@@ -79,10 +90,17 @@ final class BrokerProcess {
         process.waitUntilExit()
     }
 
-    deinit {
-        stop()
-        try? FileManager.default.removeItem(at: directory)
+    deinit { stop() }
+
+    func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+
+    /// The exit code, or minus the number of the signal that ended the process.
+    func waitForExit() -> Int32 {
+        process.waitUntilExit()
+        return process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus
     }
+
+    var processIdentifier: Int32 { process.processIdentifier }
 
     func admin(_ arguments: String..., input: String = "") throws -> CommandOutcome {
         try Commands.run("tq-admin", arguments, input: input, environment: ["TQ_BROKER_ADDR": "127.0.0.1:\(port)"])

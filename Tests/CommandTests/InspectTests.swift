@@ -17,7 +17,7 @@ struct InspectTests {
         for verb in ["summary", "dump", "verify"] {
             let outcome = try inspect(verb, broker)
             #expect(outcome.status == 3 && outcome.output.isEmpty, "\(verb)")
-            #expect(outcome.errors.contains("in use by process \(broker.processID)"), "\(verb): \(outcome.errors)")
+            #expect(outcome.errors.contains("in use by process \(broker.processIdentifier)"), "\(verb): \(outcome.errors)")
         }
     }
 

@@ -54,7 +54,9 @@ struct ReadmeTests {
             // A comment would hide the ampersand.
             (command.components(separatedBy: "  #").first ?? command) + " &"
         }
-        let outcome = try bash((servers + ["tq-admin health --wait 30s >/dev/null"] + commands.suffix(1)).joined(separator: "\n"))
+        let outcome = try bash(
+            (servers + ["tq-admin health --wait 30s >/dev/null"] + commands.suffix(1)).joined(separator: "\n")
+        )
         #expect(outcome.output == "17\n", "\(outcome.errors)")
     }
 
@@ -62,7 +64,10 @@ struct ReadmeTests {
     func crash() throws {
         let outcome = try bash(try Self.commands(below: "Crash it yourself").joined(separator: "\n"))
         let lines = outcome.output.split(separator: "\n")
-        #expect(lines.contains { $0.split(separator: " ") == ["pending", "1000"] }, "\(outcome.output)\(outcome.errors)")
+        #expect(
+            lines.contains { $0.split(separator: " ") == ["pending", "1000"] },
+            "\(outcome.output)\(outcome.errors)"
+        )
         let tasks = lines.filter { $0.hasPrefix("{\"task_id\"") }
         #expect(tasks.count == 3)
         #expect(tasks.allSatisfy { $0.contains("\"state\":\"pending\"") })
@@ -71,7 +76,8 @@ struct ReadmeTests {
     @Test("tq-broker --dev prints commands that work as they are, on the usual port or another one")
     func dev() throws {
         for isTaken in [false, true] {
-            let other = isTaken ? "tq-broker --data-dir other 2>/dev/null &\ntq-admin health --wait 30s >/dev/null\n" : ""
+            let other =
+                isTaken ? "tq-broker --data-dir other 2>/dev/null &\ntq-admin health --wait 30s >/dev/null\n" : ""
             let outcome = try bash(
                 other + """
                     tq-broker --dev 2>said &
