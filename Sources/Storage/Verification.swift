@@ -21,10 +21,15 @@ public final class StoreVerification {
 
     /// What was looked at.
     public struct Report: Hashable, Sendable {
+        /// Rows of all families.
         public var records: UInt64 = 0
+        /// Bytes of their keys and values.
         public var bytes: UInt64 = 0
+        /// Payloads of tasks that wait or run.
         public var payloads: UInt64 = 0
+        /// Ended tasks with their results.
         public var outcomes: UInt64 = 0
+        /// What was wrong.
         public var problems: UInt64 = 0
 
         public init() {}

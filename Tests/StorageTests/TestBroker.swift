@@ -104,13 +104,16 @@ final class TestBroker {
     }
 
     /// Decides a command, reading what it asks for; what it asks for may be in the open group, so that is written first.
-    func run(_ command: Command) throws {
+    ///
+    /// - Parameter meanwhile: What happens after each reading, before the decision.
+    func run(_ command: Command, meanwhile: () throws -> Void = {}) throws {
         var fetched: [Fetch: Fetched] = [:]
         while true {
             let missing = start.core.decide(command, fetched: fetched, now: now)
             guard !missing.isEmpty else { break }
             try commit()
             fetched.merge(try reader.fetch(missing)) { _, new in new }
+            try meanwhile()
         }
         waiting += start.core.takeAnswers()
     }
