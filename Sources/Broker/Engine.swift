@@ -372,15 +372,23 @@ final class Engine: Sendable {
     private func complete(_ answers: [Answer]) {
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers where !postpones(answer) {
-            let (reply, damaged) = completion.reply(to: answer) { lease in
-                monitor.withLock { $0.core.payloadPlace(of: lease) }
-            }
+            guard case .reply(let reply, let damaged) = outcome(of: answer, completion) else { continue }
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
             giveCreditBack(for: answer, reply)
             if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
             // One by one, so that a session is seen to be congested before the next bytes are read for it.
             sessions[answer.session]?.deliver([(answer.request, reply)])
         }
+    }
+
+    private func outcome(of answer: Answer, _ completion: AnswerCompletion) -> AnswerCompletion.Outcome {
+        let present = AnswerCompletion.Present(
+            place: { [monitor] lease in monitor.withLock { $0.core.payloadPlace(of: lease) } },
+            isUnfinished: { [monitor] id in monitor.withLock { $0.core.isUnfinished(id) } }
+        )
+        let outcome = completion.outcome(of: answer, present)
+        if case .askAgain(let command) = outcome { perform([command]) }
+        return outcome
     }
 
     /// What was taken for a stream and cannot be delivered took credit that the client would never give back.

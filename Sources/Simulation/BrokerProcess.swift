@@ -111,9 +111,17 @@ struct BrokerProcess {
     }
 
     private mutating func complete(_ answer: Answer, at now: Now) {
-        let (reply, damaged) = AnswerCompletion(reader).reply(to: answer) { core.payloadPlace(of: $0) }
-        for lease in damaged { perform(.damagedPayload(lease), at: now) }
-        replies.append(SentReply(answer: answer, reply: reply))
+        let core = core
+        let present = AnswerCompletion.Present(
+            place: { core.payloadPlace(of: $0) },
+            isUnfinished: { core.isUnfinished($0) }
+        )
+        switch AnswerCompletion(reader).outcome(of: answer, present) {
+        case .askAgain(let command): perform(command, at: now)
+        case .reply(let reply, let damaged):
+            for lease in damaged { perform(.damagedPayload(lease), at: now) }
+            replies.append(SentReply(answer: answer, reply: reply))
+        }
     }
 
     private mutating func refuse(_ command: Command) {

@@ -15,7 +15,13 @@ extension Simulation {
         switch dice.below(8) {
         case ..<3: kill()
         case 3: try stopCleanly()
-        default: cutPower()
+        default:
+            // Mostly the moments between a write and its sync.
+            for step in [BrokerProcess.CommitStep.close, .write] where dice.oneIn(2) && step == broker.process.nextCommitStep {
+                if let effects = try broker.commitStep(step, isTogether: false) { count(effects) }
+            }
+            try deliver()
+            cutPower()
         }
         if dice.oneIn(4) { wait(UInt64(dice.below(60_000))) }
         try startAgain()

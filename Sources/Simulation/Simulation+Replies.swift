@@ -244,7 +244,7 @@ extension Simulation {
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
         for transition in effects.transitions {
             if transition.operation == .carry { report.hits.count(.event(.transitionCarried)) }
-            if transition.operation == .stage { report.hits.count(.event(.taskDue)) }
+            if transition.operation == .stage, transition.token.rawValue == 0 { report.hits.count(.event(.taskDue)) }
         }
     }
 }
