@@ -140,7 +140,8 @@ let package = Package(
         tests(
             "BrokerTests",
             [
-                "Broker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", logging, nioCore,
+                "Broker", "FakeBroker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore",
+                logging, nioCore,
                 nioPosix,
             ]
         ),
