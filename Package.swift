@@ -146,7 +146,7 @@ let package = Package(
             ]
         ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
-        tests("SimulationTests", ["Simulation"]),
+        tests("SimulationTests", ["Simulation", "tq-simulate"]),
         tests(
             "CommandTests",
             [

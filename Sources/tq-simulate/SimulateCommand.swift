@@ -25,7 +25,7 @@ struct SimulateCommand: ParsableCommand {
     var cycles = 20_000
     @Option(help: "Minutes to go on for, instead of a number of cycles.")
     var minutes: Int?
-    @Flag(help: "Prints every event of every run, in the format of a history file.")
+    @Flag(help: "Prints every event of every run.")
     var verbose = false
     @OptionGroup var output: OutputOptions
 
