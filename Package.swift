@@ -91,17 +91,29 @@ let package = Package(
         library("CommandLineSupport", ["TQModel", "Telemetry", argumentParser, logging]),
         executable(
             "tq-broker",
-            ["TQModel", "QueueCore", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
+            [
+                "TQModel", "QueueCore", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser,
+                logging,
+            ]
         ),
         executable(
             "tq-worker",
-            ["TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
+            [
+                "TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser,
+                logging,
+            ]
         ),
         executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
-        executable("tq-inspect", ["TQModel", "ByteStore", "Storage", "Telemetry", "CommandLineSupport", argumentParser]),
+        executable(
+            "tq-inspect",
+            ["TQModel", "ByteStore", "Storage", "Telemetry", "CommandLineSupport", argumentParser]
+        ),
         executable(
             "tq-bench",
-            ["TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram, nioCore, nioPosix]
+            [
+                "TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram,
+                nioCore, nioPosix,
+            ]
         ),
         executable("tq-demo", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
@@ -128,7 +140,8 @@ let package = Package(
         tests(
             "BrokerTests",
             [
-                "Broker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", logging, nioCore, nioPosix,
+                "Broker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", logging, nioCore,
+                nioPosix,
             ]
         ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
@@ -136,7 +149,8 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "CommandLineSupport", "TQModel", "TQWorker", "HistoryChecker", "tq-admin", "tq-broker", "tq-crash-test",
+                "CommandLineSupport", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin", "tq-broker",
+                "tq-crash-test",
                 "tq-inspect", "tq-worker", argumentParser,
             ]
         ),

@@ -54,7 +54,12 @@ public final class Broker: Sendable {
             throw StartError(listening: settings, error)
         }
         let running = Running(
-            lock: lock, group: group, engine: engine, listener: listener, timers: startTimers(engine, group.next()))
+            lock: lock,
+            group: group,
+            engine: engine,
+            listener: listener,
+            timers: startTimers(engine, group.next())
+        )
         state.withLock { $0.running = running }
         logger.info(
             "broker ready",
@@ -63,7 +68,8 @@ public final class Broker: Sendable {
                 "duration_ms": "\(BrokerClock.now().monotonicMilliseconds - began)",
                 "wal_sync_interval_ms": "\(settings.syncIntervalMilliseconds)",
                 "durability": "\(durability)",
-            ])
+            ]
+        )
     }
 
     private func startTimers(_ engine: Engine, _ loop: any EventLoop) -> [RepeatedTask] {
@@ -74,12 +80,14 @@ public final class Broker: Sendable {
         if settings.compactIntervalMilliseconds > 0 {
             let interval = TimeAmount.milliseconds(settings.compactIntervalMilliseconds)
             timers.append(
-                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.compact() })
+                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.compact() }
+            )
         }
         if settings.syncIntervalMilliseconds > 0 {
             let interval = TimeAmount.milliseconds(Int64(settings.syncIntervalMilliseconds))
             timers.append(
-                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.syncInterval() })
+                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.syncInterval() }
+            )
         }
         return timers
     }
@@ -113,7 +121,8 @@ public final class Broker: Sendable {
                 "pending": "\(counts.pending)", "scheduled": "\(counts.scheduled)", "failed": "\(counts.failed)",
                 "in_progress": "\(counts.inProgress)", "completed": "\(counts.completed)",
                 "dead_letters": "\(counts.deadLetter)", "duration_ms": "\(milliseconds)",
-            ])
+            ]
+        )
     }
 
     /// Drains: takes no new connections, submits and claims, waits for leased tasks, then closes.
@@ -161,7 +170,8 @@ public struct StartError: Error, Sendable, CustomStringConvertible {
     init(listening settings: BrokerSettings, _ error: any Error) {
         let address = "\(settings.host):\(settings.port)"
         if let error = error as? IOError, error.errnoCode == EADDRINUSE {
-            let owner = settings.port == 6379 ? "Redis, whose usual port this is, or another tq-broker" : "another program"
+            let owner =
+                settings.port == 6379 ? "Redis, whose usual port this is, or another tq-broker" : "another program"
             self.description =
                 "Port \(settings.port) is in use on \(settings.host), probably by \(owner). "
                 + "Stop it, or choose another port with --port (0 takes a free one)."

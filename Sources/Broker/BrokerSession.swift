@@ -62,7 +62,8 @@ private final class Inbox: SessionSink {
     private let onDelivery: @Sendable (UInt32, [Delivery]) -> Void
     private let state = Mutex(State())
 
-    init(_ engine: Engine, _ settings: SessionSettings, _ onDelivery: @escaping @Sendable (UInt32, [Delivery]) -> Void) {
+    init(_ engine: Engine, _ settings: SessionSettings, _ onDelivery: @escaping @Sendable (UInt32, [Delivery]) -> Void)
+    {
         self.engine = engine
         self.settings = settings
         self.onDelivery = onDelivery
@@ -118,7 +119,8 @@ private final class Inbox: SessionSink {
             return waiter
         }
         waiter?.resume(
-            returning: .failure(TQError(.outcomeUnknown, "The caller was cancelled before the request was answered.")))
+            returning: .failure(TQError(.outcomeUnknown, "The caller was cancelled before the request was answered."))
+        )
     }
 
     // MARK: What the engine says
@@ -152,7 +154,10 @@ private final class Inbox: SessionSink {
             state.endings += 1
             return state.waiters
         }
-        let lost = TQError(.outcomeUnknown, "The broker stopped or rebuilt its store before it answered: it may have happened.")
+        let lost = TQError(
+            .outcomeUnknown,
+            "The broker stopped or rebuilt its store before it answered: it may have happened."
+        )
         for waiter in waiters.values { waiter.resume(returning: .failure(lost)) }
     }
 

@@ -129,10 +129,8 @@ final class Engine: Sendable {
             guard !state.cannotChange else { return commands.compactMap { refuse($0, state) } }
             // A burst belongs to one session.
             if let session = commands.first?.session, session < state.firstSession { return [] }
-            for command in commands {
-                if !state.core.decide(command, now: now).isEmpty {
-                    needing.append(command)
-                }
+            for command in commands where !state.core.decide(command, now: now).isEmpty {
+                needing.append(command)
             }
             return collect(&state)
         }
@@ -142,7 +140,7 @@ final class Engine: Sendable {
 
     /// Decides a command that needs stored bytes: they are read outside the lock, and read again if something came between.
     ///
-    /// What it needs may be in a group on its way to the disk, so everything decided so far is written first.
+    /// What it needs may be in a group on its way to the disk: that group is written first.
     private func performWithReads(_ command: Command) {
         var fetched: [Fetch: Fetched] = [:]
         while true {
@@ -180,8 +178,10 @@ final class Engine: Sendable {
         switch command {
         case .request(let session, let id, _, _):
             let refusal = TQError(
-                .readOnly, "Nothing was done, because the store cannot be read: \(error). Try again.",
-                retryAfterMilliseconds: 1000)
+                .readOnly,
+                "Nothing was done, because the store cannot be read: \(error). Try again.",
+                retryAfterMilliseconds: 1000
+            )
             sessions[session]?.deliver([(id, .error(refusal))])
         case .closeSession: monitor.withLock { $0.putOff.append(command) }
         default: break
@@ -202,13 +202,16 @@ final class Engine: Sendable {
                         reason: failure,
                         syncIntervalMilliseconds: settings.syncIntervalMilliseconds,
                         version: settings.core.version
-                    ))
+                    )
+                )
             default:
                 .error(
                     TQError(
                         .readOnly,
                         "The broker changes nothing until its store is rebuilt: \(failure). Try again in a second.",
-                        retryAfterMilliseconds: 1000))
+                        retryAfterMilliseconds: 1000
+                    )
+                )
             }
         return Answer(session: session, request: id, reply: reply, writtenThrough: 0, syncedThrough: 0)
     }
@@ -252,7 +255,10 @@ final class Engine: Sendable {
         case .leaseLapsed(let task, let worker, let crashes):
             logger.warning(
                 "a lease ended without a word from its holder",
-                metadata: ["task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)"])
+                metadata: [
+                    "task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)",
+                ]
+            )
         case .workerLost(let name, let leases):
             logger.warning("a silent worker was given up", metadata: ["worker": "\(name)", "leases": "\(leases)"])
         case .deadLettered(let task, let reason):
@@ -366,7 +372,7 @@ final class Engine: Sendable {
     private func complete(_ answers: [Answer]) {
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers where !postpones(answer) {
-            let (reply, damaged) = completion.reply(to: answer)
+            guard case .reply(let reply, let damaged) = outcome(of: answer, completion) else { continue }
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
             giveCreditBack(for: answer, reply)
             if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
@@ -375,13 +381,26 @@ final class Engine: Sendable {
         }
     }
 
+    private func outcome(of answer: Answer, _ completion: AnswerCompletion) -> AnswerCompletion.Outcome {
+        let present = AnswerCompletion.Present(
+            place: { [monitor] lease in monitor.withLock { $0.core.payloadPlace(of: lease) } },
+            isUnfinished: { [monitor] id in monitor.withLock { $0.core.isUnfinished(id) } }
+        )
+        let outcome = completion.outcome(of: answer, present)
+        if case .askAgain(let command) = outcome { perform([command]) }
+        return outcome
+    }
+
     /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
     private func giveCreditBack(for answer: Answer, _ reply: Reply) {
         guard case .payloads(let places) = answer.missing, case .delivery(let stream, let deliveries) = reply,
             places.count > deliveries.count
         else { return }
         let count = UInt32(places.count - deliveries.count)
-        logger.warning("tasks were not delivered: damaged, ended meanwhile, or not readable", metadata: ["tasks": "\(count)"])
+        logger.warning(
+            "tasks were not delivered: damaged, ended meanwhile, or not readable",
+            metadata: ["tasks": "\(count)"]
+        )
         // No client uses request 0, so nobody is told when the stream is closed by now.
         performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
     }
@@ -409,7 +428,9 @@ final class Engine: Sendable {
     /// Tells the core that time has passed; call it about twenty times a second.
     func tick() {
         // When the reading thread is behind, one waiting tick is enough.
-        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
         reads.submit { [self] in
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
@@ -459,7 +480,7 @@ final class Engine: Sendable {
             let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
             do throws(StorageError) {
                 try files.reclaimExpired(through: bucket)
-            } catch where error.kind != .closed {
+            } catch  where error.kind != .closed {
                 logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
             } catch {
                 // The broker stopped or rebuilds: the next turn does it.
@@ -474,7 +495,10 @@ final class Engine: Sendable {
     ///
     /// - Returns: `false` when the broker is stopped before it works.
     private func rebuild(after error: StorageError) -> Bool {
-        logger.critical("a write failed: nothing is changed until the store is rebuilt", metadata: ["error": "\(error)"])
+        logger.critical(
+            "a write failed: nothing is changed until the store is rebuilt",
+            metadata: ["error": "\(error)"]
+        )
         let (held, files) = monitor.withLock { state -> ([Answer], StoreFiles) in
             state.failure = error.description
             defer { state.held = [] }
@@ -503,7 +527,8 @@ final class Engine: Sendable {
             .outcomeUnknown,
             "The broker could not store this (\(error.description)): it may have happened or not. "
                 + "Repeat it with the same idempotency key.",
-            retryAfterMilliseconds: 1000)
+            retryAfterMilliseconds: 1000
+        )
         sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
     }
 
@@ -559,17 +584,6 @@ extension Command {
         switch self {
         case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
         case .tick, .clean, .damagedPayload, .disk, .drain: nil
-        }
-    }
-}
-
-extension Fetch {
-    /// The group that stored it, where that matters: what is read soon after it was decided.
-    fileprivate var group: GroupID? {
-        switch self {
-        case .task(let segment, _), .segment(let segment): segment.group
-        case .transitions(let group): group
-        case .deadLetter, .locators: nil
         }
     }
 }

@@ -12,7 +12,12 @@ public final class DirectoryLock: Sendable {
     ///
     /// Throws ``StorageError/Kind/locked``, with the process id of the holder, where another process has it.
     public init(_ directory: String) throws(StorageError) {
-        if mkdir(directory, 0o700) != 0, errno != EEXIST { throw .system("create the data directory", directory) }
+        if mkdir(directory, 0o700) == 0 {
+            // Else a power cut might take the directory with all that was acknowledged.
+            try syncEntry(of: directory)
+        } else if errno != EEXIST {
+            throw .system("create the data directory", directory)
+        }
         guard access(directory, R_OK | W_OK | X_OK) == 0 else {
             throw StorageError(
                 .io,

@@ -98,11 +98,7 @@ public final class HighWaterMark {
         guard pwrite(descriptor, file, file.count, 0) == file.count else { throw .system("write", newPath) }
         guard fsync(descriptor) == 0 else { throw .system("sync", newPath) }
         guard rename(newPath, path) == 0 else { throw .system("rename \(newPath) to", path) }
-        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-        let parent = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard parent >= 0 else { throw .system("open", directory) }
-        defer { close(parent) }
-        guard fsync(parent) == 0 else { throw .system("sync", directory) }
+        try syncEntry(of: path)
     }
 
     // MARK: Slots

@@ -61,8 +61,9 @@ extension Checker {
             // A duplicate of a task that nobody heard of: a lost submit made it once the key was forgotten.
             if mayBeForgotten == true, !isDuplicate || record.submits > 2 {
                 submits.updateKey(name) { key in
+                    // Submits under way or lost may be of either task.
                     key = .init(
-                        submits: isDuplicate ? 2 : 1,
+                        submits: record.submits,
                         firstInvoked: operation.invoked,
                         firstMilliseconds: operation.time.monotonicMilliseconds
                     )

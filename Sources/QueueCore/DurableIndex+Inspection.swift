@@ -2,11 +2,17 @@ public import TQModel
 
 /// What the index knows of a task whose row is stored.
 public struct IndexedTask: Sendable {
+    /// Where it is in its life.
     public var state: TaskState
+    /// The queue's number.
     public var queue: UInt32
+    /// The task type's number.
     public var type: UInt32
+    /// Its order in the queue.
     public var rank: Rank
+    /// Attempts begun so far.
     public var attempts: UInt16
+    /// Leases that were lost.
     public var crashes: UInt16
     /// When a scheduled or failed task may start; 0 otherwise.
     public var startWallMilliseconds: UInt64

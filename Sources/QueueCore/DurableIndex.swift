@@ -74,13 +74,17 @@ public struct DurableIndex: Sendable {
         return derived
     }
 
-    /// Takes outcomes that expire with this group out of the locators that it writes.
+    /// Takes outcomes whose time has passed out of the locators that the group writes.
+    ///
+    /// Whoever expires a bucket has listed its locators a moment before: none may be added once its time has come.
     private mutating func dropExpiredLocations() {
-        guard expiringThrough > expiredThrough else { return }
-        expiredThrough = expiringThrough
-        for place in derived.locators.indices {
+        expiredThrough = max(expiredThrough, expiringThrough)
+        let now = storeMilliseconds
+        for place in derived.locators.indices
+        where derived.locators[place].locations.contains(where: { $0?.bucket.isExpired(storeMilliseconds: now) == true }
+        ) {
             derived.locators[place].locations = derived.locators[place].locations.map { location in
-                location.flatMap { $0.bucket > expiredThrough ? $0 : nil }
+                location.flatMap { $0.bucket.isExpired(storeMilliseconds: now) ? nil : $0 }
             }
         }
         derived.locators.removeAll { $0.bucket == nil }

@@ -94,6 +94,9 @@ public struct EffectBatch: Sendable {
         public var locators: [Locator] = []
         /// The new values of counters that changed, in order of their keys.
         public var counters: [CounterRow] = []
+
+        /// Nothing that follows.
+        public init() {}
     }
 }
 

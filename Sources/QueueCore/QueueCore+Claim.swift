@@ -1,4 +1,4 @@
-import TQModel
+public import TQModel
 
 extension QueueCore {
     // MARK: Requests
@@ -225,6 +225,16 @@ extension QueueCore {
             place: PayloadPlace(segment: index.records[slot.segment].key, place: slot.place),
             claimableSince: since.epoch == epoch ? since.counter : 0
         )
+    }
+
+    /// Where the payload of a leased task is; `nil` when the lease has ended.
+    ///
+    /// A delivery that is on its way has an older place when the task's segment was cleaned up meanwhile.
+    public func payloadPlace(of lease: LeaseHandle) -> PayloadPlace? {
+        guard case .slot(_, let slot) = find(lease.task), slot.state == .inProgress,
+            index.leases[slot.link].token == lease.token
+        else { return nil }
+        return PayloadPlace(segment: index.records[slot.segment].key, place: slot.place)
     }
 
     private func leaseDuration(_ asked: UInt32, _ options: TaskOptions?) -> UInt32 {

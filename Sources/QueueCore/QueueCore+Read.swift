@@ -1,4 +1,4 @@
-import TQModel
+public import TQModel
 
 extension QueueCore {
     mutating func read(_ request: Request, _ asker: Asker) {
@@ -61,6 +61,12 @@ extension QueueCore {
                 .result(asker.session, request: asker.request, id, sequence, deadlineMilliseconds: deadline)
             )
         }
+    }
+
+    /// Whether a task can still run without a redrive.
+    public func isUnfinished(_ id: TaskID) -> Bool {
+        guard case .slot(_, let slot) = find(id) else { return false }
+        return slot.isLive
     }
 
     func notEnded(_ id: TaskID) -> TQError {

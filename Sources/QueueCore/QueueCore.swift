@@ -165,9 +165,6 @@ public struct QueueCore: Sendable {
     /// About how many bytes the open group will have.
     public var openByteCount: Int { batch.byteCount }
 
-    /// The newest group with effects: it must be written before stored bytes are read for a command.
-    public var newestGroup: GroupID { GroupID(epoch: epoch, counter: currentGroup) }
-
     /// The counter of the group that an answer without effects of its own must wait for.
     var currentGroup: UInt64 { batch.isEmpty ? groupCounter - 1 : groupCounter }
 

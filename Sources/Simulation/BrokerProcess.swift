@@ -33,10 +33,8 @@ struct BrokerProcess {
     private var streamed: [Streamed] = []
 
     /// Something that needs stored bytes: a command before it can be decided, an answer before it can leave.
-    ///
-    /// What a command needs may be in the group named with it, and is read once that is written.
     enum Errand {
-        case command(Command, fetched: [Fetch: Fetched], missing: [Fetch], group: GroupID)
+        case command(Command, fetched: [Fetch: Fetched], missing: [Fetch])
         case answer(Answer)
     }
 
@@ -57,7 +55,13 @@ struct BrokerProcess {
         self.core = core
         self.log = log
         self.reader = reader
-        self.errands = errands
+        // Sessions ended with the core before this one.
+        self.errands = errands.filter { errand in
+            switch errand {
+            case .command(.request, _, _), .command(.closeSession, _, _): false
+            default: true
+            }
+        }
     }
 
     // MARK: Deciding
@@ -68,7 +72,7 @@ struct BrokerProcess {
         if missing.isEmpty {
             collect()
         } else {
-            errands.append(.command(command, fetched: [:], missing: missing, group: core.newestGroup))
+            errands.append(.command(command, fetched: [:], missing: missing))
         }
     }
 
@@ -79,15 +83,15 @@ struct BrokerProcess {
         case .answer(let answer):
             errands.removeFirst()
             complete(answer, at: now)
-        case .command(let command, var fetched, let missing, let group):
+        case .command(let command, var fetched, let missing):
             guard failure == nil else {
                 errands.removeFirst()
                 return refuse(command)
             }
             if !missing.isEmpty {
-                guard isWritten(group), let found = try? reader.fetch(missing) else { return }
+                guard missing.allSatisfy(isStored), let found = try? reader.fetch(missing) else { return }
                 fetched.merge(found) { $1 }
-                errands[0] = .command(command, fetched: fetched, missing: [], group: group)
+                errands[0] = .command(command, fetched: fetched, missing: [])
                 return
             }
             let more = core.decide(command, fetched: fetched, now: now)
@@ -95,18 +99,29 @@ struct BrokerProcess {
                 errands.removeFirst()
                 collect()
             } else {
-                errands[0] = .command(command, fetched: fetched, missing: more, group: core.newestGroup)
+                errands[0] = .command(command, fetched: fetched, missing: more)
             }
         }
     }
 
-    /// Whether a group is in the store; one of an earlier epoch is, or never will be.
-    private func isWritten(_ group: GroupID) -> Bool { group.epoch != core.epoch || group.counter <= written }
+    /// Whether bytes are in the store that were stored or moved just now.
+    private func isStored(_ fetch: Fetch) -> Bool {
+        guard let group = fetch.group else { return true }
+        return group.epoch != core.epoch || group.counter <= written
+    }
 
     private mutating func complete(_ answer: Answer, at now: Now) {
-        let (reply, damaged) = AnswerCompletion(reader).reply(to: answer)
-        for lease in damaged { perform(.damagedPayload(lease), at: now) }
-        replies.append(SentReply(answer: answer, reply: reply))
+        let core = core
+        let present = AnswerCompletion.Present(
+            place: { core.payloadPlace(of: $0) },
+            isUnfinished: { core.isUnfinished($0) }
+        )
+        switch AnswerCompletion(reader).outcome(of: answer, present) {
+        case .askAgain(let command): perform(command, at: now)
+        case .reply(let reply, let damaged):
+            for lease in damaged { perform(.damagedPayload(lease), at: now) }
+            replies.append(SentReply(answer: answer, reply: reply))
+        }
     }
 
     private mutating func refuse(_ command: Command) {
@@ -128,7 +143,9 @@ struct BrokerProcess {
             switch answer.reply {
             case .submitted(let results): submissions += results
             case .delivery(let stream, let deliveries):
-                streamed.append(Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token)))
+                streamed.append(
+                    Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token))
+                )
             default: break
             }
             if answer.writtenThrough <= written, answer.syncedThrough <= synced {
@@ -247,7 +264,7 @@ struct BrokerProcess {
     /// Requests that wait for stored bytes before they can be decided.
     var undecided: [(session: SessionID, request: UInt32)] {
         errands.compactMap { errand in
-            guard case .command(.request(let session, let request, _, _), _, _, _) = errand else { return nil }
+            guard case .command(.request(let session, let request, _, _), _, _) = errand else { return nil }
             return (session, request)
         }
     }

@@ -88,7 +88,7 @@ public enum Happening: String, Sendable, CaseIterable {
     /// The ends of retention.
     case outcomesExpired, keysExpired
     /// What a restart finds, and undoes.
-    case recoveryOfPendingTasks, recoveryOfLeases, claimUndone
+    case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.
     case replayCompared, orderChecked, storeRecounted, drained
 }

@@ -15,7 +15,13 @@ extension Simulation {
         switch dice.below(8) {
         case ..<3: kill()
         case 3: try stopCleanly()
-        default: cutPower()
+        default:
+            // Mostly the moments between a write and its sync.
+            for step in [BrokerProcess.CommitStep.close, .write] where dice.oneIn(2) && step == broker.process.nextCommitStep {
+                if let effects = try broker.commitStep(step, isTogether: false) { count(effects) }
+            }
+            try deliver()
+            cutPower()
         }
         if dice.oneIn(4) { wait(UInt64(dice.below(60_000))) }
         try startAgain()
@@ -72,7 +78,11 @@ extension Simulation {
         while try !broker.start(at: now) {
             report.hits.count(.fault(.crashDuringRecovery))
             broker.healDisk()
-            if dice.oneIn(2) { broker.kill() } else { broker.powerCut(keepingUnsynced: dice.below(broker.disk.unsyncedCount + 1)) }
+            if dice.oneIn(2) {
+                broker.kill()
+            } else {
+                broker.powerCut(keepingUnsynced: dice.below(broker.disk.unsyncedCount + 1))
+            }
         }
         broker.healDisk()
         noteRecovered()

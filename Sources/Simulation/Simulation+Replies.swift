@@ -8,15 +8,15 @@ extension Simulation {
         assignClaims()
         for sent in broker.process.takeReplies() {
             if case .delivery(_, let deliveries) = sent.reply {
-                take(deliveries, of: sent.answer)
+                try take(deliveries, of: sent.answer)
             } else {
-                take(sent)
+                try take(sent)
             }
         }
         try countNotices()
     }
 
-    private mutating func take(_ sent: BrokerProcess.SentReply) {
+    private mutating func take(_ sent: BrokerProcess.SentReply) throws(Broken) {
         let key = AskedKey(session: sent.answer.session, request: sent.answer.request)
         guard let request = asked.removeValue(forKey: key) else { return }
         if !request.operations.isEmpty, isLost() { return lose(request, isCertain: false) }
@@ -25,7 +25,7 @@ extension Simulation {
         case .submitted(let results): takeSubmitted(results, request)
         case .claimed(let deliveries):
             finish(request, .delivered(deliveries.map { take($0, request.client) }))
-            noteSkipped(sent, delivered: deliveries.count, request.client)
+            try noteSkipped(sent, deliveries, request.client)
         case .outcomes(let outcomes): takeOutcomes(outcomes, request)
         case .status(let status):
             finish(request, .observed(Observation(state: status.state, attempts: status.attempts)))
@@ -106,7 +106,7 @@ extension Simulation {
         }
     }
 
-    private mutating func take(_ deliveries: [Delivery], of answer: Answer) {
+    private mutating func take(_ deliveries: [Delivery], of answer: Answer) throws(Broken) {
         guard let client = clients.firstIndex(where: { $0.session == answer.session }),
             case .delivery(_, let decided) = answer.reply
         else { return }
@@ -119,9 +119,22 @@ extension Simulation {
         // A lease that ended before its delivery could leave has begun an attempt that nobody saw.
         for delivery in decided {
             guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else { continue }
-            report.hits.count(.event(.lateReplyOfEndedLease))
+            try checkEnded(delivery.lease)
             finish(claim, .unknown, client)
+            giveCreditBack(answer, client)
         }
+    }
+
+    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
+    private mutating func giveCreditBack(_ answer: Answer, _ client: Int) {
+        guard case .delivery(let stream, _) = answer.reply,
+            let place = clients[client].streams.firstIndex(where: { $0.number == stream })
+        else { return }
+        addClaims(1, client, place)
+        broker.process.perform(
+            .request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: 1)),
+            at: now
+        )
     }
 
     /// Whether a reply is lost on the way.
@@ -143,12 +156,29 @@ extension Simulation {
     }
 
     /// A lease that ended before its delivery could leave has begun an attempt that nobody saw.
-    private mutating func noteSkipped(_ sent: BrokerProcess.SentReply, delivered: Int, _ client: Int) {
+    private mutating func noteSkipped(
+        _ sent: BrokerProcess.SentReply,
+        _ delivered: [Delivery],
+        _ client: Int
+    ) throws(Broken) {
         guard case .claimed(let decided) = sent.answer.reply else { return }
-        for _ in delivered..<max(delivered, decided.count) {
-            report.hits.count(.event(.lateReplyOfEndedLease))
-            let claim = history.invoke(.claim(queues: decided.map { Cast.number($0.queue) }), client: clients[client].number, at: now)
+        let seen = Set(delivered.map(\.lease))
+        for delivery in decided where !seen.contains(delivery.lease) {
+            try checkEnded(delivery.lease)
+            let claim = history.invoke(
+                .claim(queues: [Cast.number(delivery.queue)]),
+                client: clients[client].number,
+                at: now
+            )
             finish(claim, .unknown, client)
+        }
+    }
+
+    /// A delivery may only be left out when its lease has ended.
+    private mutating func checkEnded(_ lease: LeaseHandle) throws(Broken) {
+        report.hits.count(.event(.lateReplyOfEndedLease))
+        guard broker.process.core.payloadPlace(of: lease) == nil else {
+            throw Broken("I13", "Task \(lease.task) was leased with token \(lease.token), but never delivered")
         }
     }
 
@@ -170,11 +200,13 @@ extension Simulation {
             case .leaseLapsed: report.hits.count(.event(.leaseLapsed))
             case .workerLost: report.hits.count(.event(.workerLost))
             case .deadLettered(let task, let reason):
+                dead.append(task)
                 switch reason {
                 case .retriesExhausted: report.hits.count(.event(.retriesExhausted))
                 case .permanentFailure: report.hits.count(.event(.permanentFailure))
                 case .quarantined: report.hits.count(.event(.quarantined))
-                case .payloadDamaged: throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
+                case .payloadDamaged:
+                    throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
             case .damagedRecord(let text):
                 throw Broken("I10", "A record was called damaged, but nothing damages bytes here: \(text)")
@@ -212,7 +244,7 @@ extension Simulation {
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
         for transition in effects.transitions {
             if transition.operation == .carry { report.hits.count(.event(.transitionCarried)) }
-            if transition.operation == .stage { report.hits.count(.event(.taskDue)) }
+            if transition.operation == .stage, transition.token.rawValue == 0 { report.hits.count(.event(.taskDue)) }
         }
     }
 }

@@ -48,6 +48,8 @@ public struct Simulation {
     /// What clients know and may use again.
     var leases: [(lease: LeaseHandle, client: Int)] = []
     var ids: [TaskID] = []
+    /// Tasks that became dead letters.
+    var dead: [TaskID] = []
     /// Every task that the core took, with what was submitted, whether or not somebody was told.
     var stored: [TaskID: StoredSpec] = [:]
     var storedIDs: [TaskID] = []
@@ -149,10 +151,11 @@ public struct Simulation {
     private func describe(_ broken: Broken) -> String {
         let cited = broken.events.map { "  " + history.line($0) }
         let last = history.events.indices.suffix(15).map { "  " + history.line($0) }
-        return ([
-            "seed \(report.seed), step \(report.steps), after \(report.crashes) crashes",
-            "\(broken.invariant): \(broken.sentence)",
-        ] + (cited.isEmpty ? [] : ["the events that show it:"] + cited) + ["the last events:"] + last)
+        return
+            ([
+                "seed \(report.seed), step \(report.steps), after \(report.crashes) crashes",
+                "\(broken.invariant): \(broken.sentence)",
+            ] + (cited.isEmpty ? [] : ["the events that show it:"] + cited) + ["the last events:"] + last)
             .joined(separator: "\n")
     }
 

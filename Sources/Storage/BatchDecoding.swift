@@ -96,7 +96,8 @@ enum BatchDecoding {
                     taskCount: rows.count,
                     firstBody: effects.bodies.count,
                     bodyByteCount: rows.reduce(0) { $0 + Int($1.bodyByteCount) }
-                ))
+                )
+            )
             effects.tasks.append(contentsOf: rows)
         }
 
@@ -116,7 +117,9 @@ enum BatchDecoding {
             for entry in try OutcomeTable.read(value, at: location) {
                 var row = entry.row
                 row.result = EffectBatch.Span(
-                    offset: UInt32(effects.results.count), count: UInt32(entry.result.count))
+                    offset: UInt32(effects.results.count),
+                    count: UInt32(entry.result.count)
+                )
                 effects.results.append(contentsOf: value[entry.result])
                 effects.outcomes.append(row)
             }
@@ -155,7 +158,8 @@ enum BatchDecoding {
             var reader = KeyReader(lower)
             if family == .completed {
                 effects.expiredOutcomes.append(
-                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), locators: []))
+                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), locators: [])
+                )
             } else if family == .index {
                 let letter: UInt8 = try reader.read()
                 let bucket = ExpiryBucket(rawValue: try reader.read())

@@ -44,7 +44,8 @@ enum BatchEncoding {
         }
         effects.bodies.withUnsafeBytes { bodies in
             let payloads = UnsafeRawBufferPointer(
-                rebasing: bodies[segment.firstBody..<segment.firstBody + segment.bodyByteCount])
+                rebasing: bodies[segment.firstBody..<segment.firstBody + segment.bodyByteCount]
+            )
             batch.put(
                 .payload,
                 key: key,
@@ -63,7 +64,9 @@ enum BatchEncoding {
         for location in records.keys.sorted(by: { ($0.bucket, $0.part) < ($1.bucket, $1.part) }) {
             let rows = records[location] ?? []
             batch.put(
-                .completed, key: KeyLayout.outcomes(location), valueByteCount: OutcomeTable.byteCount(rows)
+                .completed,
+                key: KeyLayout.outcomes(location),
+                valueByteCount: OutcomeTable.byteCount(rows)
             ) { OutcomeTable.write(rows, results: effects.results, to: $0) }
         }
     }

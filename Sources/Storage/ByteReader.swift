@@ -26,7 +26,10 @@ struct ByteReader {
     mutating func readFormatVersion(newest: UInt16) throws(StorageError) {
         let version: UInt16 = try read()
         guard version <= newest else {
-            throw StorageError(.newerFormat, "The store has format \(version), this tq knows \(newest). Use a newer tq.")
+            throw StorageError(
+                .newerFormat,
+                "The store has format \(version), this tq knows \(newest). Use a newer tq."
+            )
         }
     }
 

@@ -85,7 +85,8 @@ public final class CommitLog: Sendable {
         guard let number else {
             throw StorageError(
                 .invalid,
-                "Batch \(sequence) is not the next one, which is \(written.sequence + 1). Start from a checkpoint.")
+                "Batch \(sequence) is not the next one, which is \(written.sequence + 1). Start from a checkpoint."
+            )
         }
         return CommitSubscription { [weak self] in self?.state.withLock { $0.subscriptions[number] = nil } }
     }
@@ -116,7 +117,10 @@ public final class CommitLog: Sendable {
                 CRC32C.checksum(of: UnsafeRawBufferPointer(rebasing: image[place.upperBound...]))
             }
             position.runningHash = HeaderRecord.chain(
-                state.written.runningHash, sequence: position.sequence, checksum: header.batchChecksum)
+                state.written.runningHash,
+                sequence: position.sequence,
+                checksum: header.batchChecksum
+            )
             header.position = position
             batch.withUnsafeMutableBytes(in: place) { header.write(to: $0) }
             do throws(StorageError) {

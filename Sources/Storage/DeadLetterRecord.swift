@@ -33,8 +33,10 @@ enum DeadLetterRecord {
         writer.write(row.payload.count)
         let tableStart = TableHeader.byteCount + headByteCount
         PendingTable.write(
-            table, columns,
-            to: UnsafeMutableRawBufferPointer(rebasing: value[tableStart..<tableStart + tableByteCount]))
+            table,
+            columns,
+            to: UnsafeMutableRawBufferPointer(rebasing: value[tableStart..<tableStart + tableByteCount])
+        )
         var rest = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[(tableStart + tableByteCount)...]))
         rest.write(texts[row.error.range])
         rest.write(texts[row.payload.range])

@@ -25,10 +25,12 @@ public struct StoreInspection: Sendable {
 
     /// One family: how much it holds.
     public struct FamilySummary: Hashable, Sendable {
+        /// The family.
         public var family: Family
         /// Tasks whose state the family holds: waiting ones in `pending`, leased ones in `in_progress`, ended ones in
         /// `completed`, dead letters in `dead_letter`; 0 in the others.
         public var tasks: UInt64
+        /// Rows of the family.
         public var records: UInt64
         /// Bytes of keys and values, before compression.
         public var bytes: UInt64
@@ -36,14 +38,21 @@ public struct StoreInspection: Sendable {
 
     /// The store in numbers.
     public struct Summary: Sendable {
+        /// Who the store is.
         public var identity: StoreIdentity
+        /// How often somebody began to serve it.
         public var epoch: UInt32
+        /// The last batch in it.
         public var position: LogPosition
+        /// The store's own time, on which retention runs.
         public var storeMilliseconds: UInt64
         /// The sequence that the next task gets.
         public var nextSequence: UInt64
+        /// Tasks by state.
         public var counts: TaskCounts
+        /// Queues that have a name.
         public var queues: Int
+        /// Every family, in the order of their ids.
         public var families: [FamilySummary]
     }
 
@@ -86,19 +95,29 @@ public struct StoreInspection: Sendable {
 
     /// One task, with everything that is stored of it.
     public struct InspectedTask: Sendable {
+        /// The id in every API.
         public var id: TaskID
+        /// The broker's own number of it.
         public var sequence: TaskSequence
+        /// Its queue.
         public var queue: Name
+        /// Its task type.
         public var type: Name
+        /// Where it is in its life.
         public var state: TaskState
+        /// 255 first.
         public var priority: Priority
+        /// Attempts begun so far.
         public var attempts: UInt16
+        /// Leases that were lost.
         public var crashes: UInt16
+        /// Milliseconds since 1970.
         public var createdMilliseconds: UInt64
         /// When a scheduled or failed task may start; 0 otherwise.
         public var startWallMilliseconds: UInt64 = 0
         /// When the task ended; 0 when it has not.
         public var endWallMilliseconds: UInt64 = 0
+        /// The worker that holds the lease; `nil` when none does.
         public var worker: Name?
         /// `nil` for an ended task, whose payload is gone, and where it was not asked for.
         public var payload: Bytes?
@@ -176,11 +195,19 @@ public struct StoreInspection: Sendable {
         _ place: Int,
         _ payloads: Payloads?
     ) throws(StorageError) -> InspectedTask? {
-        guard let known = recovered.index.task(row.sequence, in: key), known.state.isWaiting || known.state == .inProgress
+        guard let known = recovered.index.task(row.sequence, in: key),
+            known.state.isWaiting || known.state == .inProgress
         else { return nil }
         var task = task(
-            row.sequence, row.createdMilliseconds, known.queue, known.type, known.rank, known.state, known.attempts,
-            known.crashes)
+            row.sequence,
+            row.createdMilliseconds,
+            known.queue,
+            known.type,
+            known.rank,
+            known.state,
+            known.attempts,
+            known.crashes
+        )
         task.startWallMilliseconds = known.startWallMilliseconds
         task.worker = known.worker
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
@@ -193,7 +220,15 @@ public struct StoreInspection: Sendable {
     private func endedTask(_ entry: OutcomeTable.Entry, _ value: UnsafeRawBufferPointer) -> InspectedTask {
         let row = entry.row
         var task = task(
-            row.sequence, row.createdMilliseconds, row.queue, row.type, row.rank, row.state, row.attempts, row.crashes)
+            row.sequence,
+            row.createdMilliseconds,
+            row.queue,
+            row.type,
+            row.rank,
+            row.state,
+            row.attempts,
+            row.crashes
+        )
         task.endWallMilliseconds = row.endWallMilliseconds
         guard row.state == .completed else { return task }
         if entry.isIntact(value) {
@@ -206,8 +241,15 @@ public struct StoreInspection: Sendable {
 
     private func deadTask(_ row: DeadLetterRow, _ texts: [UInt8], _ withPayloads: Bool) -> InspectedTask {
         var task = task(
-            row.task.sequence, row.task.createdMilliseconds, row.task.queue, row.task.type, row.task.rank, .deadLetter,
-            row.attempts, row.crashes)
+            row.task.sequence,
+            row.task.createdMilliseconds,
+            row.task.queue,
+            row.task.type,
+            row.task.rank,
+            .deadLetter,
+            row.attempts,
+            row.crashes
+        )
         task.endWallMilliseconds = row.buriedWallMilliseconds
         task.error = texts[row.error.range]
         if row.reason == .payloadDamaged {

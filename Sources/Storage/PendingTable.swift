@@ -159,7 +159,8 @@ enum PendingTable {
         )
     }
 
-    private static func readOptions(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskOptions {
+    private static func readOptions(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskOptions
+    {
         var options = TaskOptions()
         if columns.contains(.start) { options.startWallMilliseconds = try reader.read() }
         if columns.contains(.lease) { options.leaseMilliseconds = try reader.read() }

@@ -57,7 +57,9 @@ public enum Recovery {
             report: .init()
         )
         recovered.index.beginRecovery(
-            storeMilliseconds: header.storeMilliseconds, nextSequence: header.nextSequence)
+            storeMilliseconds: header.storeMilliseconds,
+            nextSequence: header.nextSequence
+        )
         try readIndex(store, into: &recovered.index)
         try readSegments(store, into: &recovered)
         try readTransitions(store, into: &recovered)
@@ -77,7 +79,8 @@ public enum Recovery {
             throw StorageError(
                 .corruption,
                 "The store lacks its identity, its batch header or its epoch, which come together. "
-                    + "Run 'tq-inspect verify'.")
+                    + "Run 'tq-inspect verify'."
+            )
         }
         return nil
     }
@@ -97,7 +100,8 @@ public enum Recovery {
             throw StorageError(
                 .corruption,
                 "The high-water mark belongs to another store. If this store was restored or copied on purpose, "
-                    + "remove the file 'mark' beside it.")
+                    + "remove the file 'mark' beside it."
+            )
         }
         guard header.position.sequence >= mark.syncedSequence else {
             throw lost(mark, found: header.position.sequence)
@@ -106,7 +110,8 @@ public enum Recovery {
             throw StorageError(
                 .corruption,
                 "Batch \(mark.syncedSequence) of the store is not the one that was synced: the log was replaced. "
-                    + "Run 'tq-inspect verify'.")
+                    + "Run 'tq-inspect verify'."
+            )
         }
     }
 
@@ -115,7 +120,8 @@ public enum Recovery {
             .corruption,
             "Acknowledged work is missing: batch \(mark.syncedSequence) was synced, the store ends with batch \(found). "
                 + "A log file was damaged, cut or deleted. Run 'tq-inspect verify', restore the missing files "
-                + "or a backup.")
+                + "or a backup."
+        )
     }
 
     private static func readIndex(

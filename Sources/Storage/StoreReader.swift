@@ -25,7 +25,7 @@ public struct StoreReader: Sendable {
         for fetch in fetches where found[fetch] == nil {
             do throws(StorageError) {
                 found[fetch] = try self.fetch(fetch) ?? .missing
-            } catch where error.kind == .corruption {
+            } catch  where error.kind == .corruption {
                 found[fetch] = .damaged(error.description)
             }
         }
@@ -94,7 +94,9 @@ public struct StoreReader: Sendable {
         let lower = KeyLayout.locatorExpiry(from: bucket)
         var keys: [LocatorKey] = []
         try store.scan(
-            .index, from: lower, to: KeyLayout.locatorExpiry(from: KeyLayout.next(bucket))
+            .index,
+            from: lower,
+            to: KeyLayout.locatorExpiry(from: KeyLayout.next(bucket))
         ) { key, _ throws(StorageError) in
             keys.append(try KeyReader.locator(UnsafeRawBufferPointer(rebasing: key[lower.count...])))
             return .continue
@@ -113,7 +115,9 @@ public struct StoreReader: Sendable {
         let body = bodies[Int(place.place)]
         guard body.isIntact, body.sequence == sequence else {
             throw StorageError(
-                .corruption, "The payload of task \(sequence) in segment \(place.segment) does not match its checksum.")
+                .corruption,
+                "The payload of task \(sequence) in segment \(place.segment) does not match its checksum."
+            )
         }
         if bodies.allSatisfy(\.isIntact) {
             cache?.insertRead(place.segment, PayloadCache.Segment(bytes: bytes, payloads: bodies.map(\.payload)))
@@ -262,7 +266,9 @@ public struct StoreReader: Sendable {
         var page = DeadLetterPage(letters: [], hasMore: false)
         var byteCount = 0
         try store.scan(
-            .deadLetter, from: KeyLayout.deadLetter(TaskSequence(sequence.rawValue &+ 1)), to: nil
+            .deadLetter,
+            from: KeyLayout.deadLetter(TaskSequence(sequence.rawValue &+ 1)),
+            to: nil
         ) { _, value throws(StorageError) in
             let (row, error, payload) = try deadLetter(value)
             let status = try status(row, error: error)

@@ -42,7 +42,8 @@ extension StoreVerification {
         guard let bodies = try? bytes.withRaw({ value throws(StorageError) in try PayloadRecord.read(value) }) else {
             return
         }
-        let isSame = bodies.count == rows.count
+        let isSame =
+            bodies.count == rows.count
             && zip(bodies, rows).allSatisfy {
                 !$0.isIntact || $0.sequence == $1.sequence && $0.payload.count == Int($1.bodyByteCount)
             }
@@ -56,7 +57,9 @@ extension StoreVerification {
             self.count(payloads: bodies.count)
             for body in bodies where !body.isIntact {
                 self.report(
-                    "payload of segment \(key), task \(body.sequence)", "the payload does not match its checksum")
+                    "payload of segment \(key), task \(body.sequence)",
+                    "the payload does not match its checksum"
+                )
             }
             if try self.store.get(.pending, KeyLayout.segment(key)) == nil {
                 throw Self.contradiction("segment \(key) has payloads but no table")
@@ -85,7 +88,8 @@ extension StoreVerification {
                 if !entry.isIntact(value) {
                     self.report(
                         "completed, task \(row.sequence) in group \(location.group)",
-                        "the result does not match its checksum")
+                        "the result does not match its checksum"
+                    )
                 }
             }
         }
@@ -114,7 +118,8 @@ extension StoreVerification {
         guard recentOutcomes?.sequences.contains(sequence.rawValue) == true else {
             throw Self.contradiction(
                 "the outcome of task \(sequence) should be in group \(location.group), part \(location.part), "
-                    + "bucket \(location.bucket.rawValue), and is not")
+                    + "bucket \(location.bucket.rawValue), and is not"
+            )
         }
     }
 
@@ -151,6 +156,8 @@ extension StoreVerification {
     private func verifyExpiry(_ key: UnsafeRawBufferPointer) throws(StorageError) {
         let locator = [UInt8](key.dropFirst(5))
         _ = try locator.withRaw { key throws(StorageError) in try KeyReader.locator(key) }
-        if try store.get(.index, locator) == nil { throw Self.contradiction("the locator that expires here is missing") }
+        if try store.get(.index, locator) == nil {
+            throw Self.contradiction("the locator that expires here is missing")
+        }
     }
 }

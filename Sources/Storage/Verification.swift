@@ -21,10 +21,15 @@ public final class StoreVerification {
 
     /// What was looked at.
     public struct Report: Hashable, Sendable {
+        /// Rows of all families.
         public var records: UInt64 = 0
+        /// Bytes of their keys and values.
         public var bytes: UInt64 = 0
+        /// Payloads of tasks that wait or run.
         public var payloads: UInt64 = 0
+        /// Ended tasks with their results.
         public var outcomes: UInt64 = 0
+        /// What was wrong.
         public var problems: UInt64 = 0
 
         public init() {}
@@ -78,7 +83,8 @@ public final class StoreVerification {
             guard let (_, header, epoch) = try Recovery.readHead(store) else { return }
             if header.position.epoch > epoch || header.group.epoch != header.position.epoch {
                 throw Self.contradiction(
-                    "the last batch is of epoch \(header.position.epoch) and group \(header.group), the store of epoch \(epoch)")
+                    "the last batch is of epoch \(header.position.epoch) and group \(header.group), the store of epoch \(epoch)"
+                )
             }
             if header.previous.sequence + 1 != header.position.sequence {
                 throw Self.contradiction("batch \(header.position.sequence) follows batch \(header.previous.sequence)")

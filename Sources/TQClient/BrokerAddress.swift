@@ -41,8 +41,9 @@ public struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
         }
         guard let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
         let host = text[..<colon]
-        guard !host.isEmpty, !host.contains(":") || host.hasPrefix("[") else { return nil }
+        guard !host.contains(":") || host.hasPrefix("[") else { return nil }
         self.init(host: Self.withoutBrackets(host), port: Int(port))
+        if self.host.isEmpty { return nil }
     }
 
     private static func withoutBrackets(_ host: some StringProtocol) -> String {

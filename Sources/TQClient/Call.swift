@@ -15,7 +15,8 @@ final class Call: @unchecked Sendable {
     var completion: (Result<Reply, TQError>) -> Void
 
     /// How often it was written to a connection; more than once after a lost one.
-    var sends = 0
+    private(set) var sends = 0
+    private var firstSent = NIODeadline.distantFuture
     /// The caller waits no longer.
     var isAbandoned = false
     private var isFinished = false
@@ -44,6 +45,19 @@ final class Call: @unchecked Sendable {
 
     /// Begins to wait for a connection.
     func wait(from now: NIODeadline) { deadline = patience.map { now + $0 } }
+
+    /// Writes down that it is written to a connection.
+    func sent(at now: NIODeadline) {
+        if sends == 0 { firstSent = now }
+        sends += 1
+    }
+
+    /// Whether a broker that has seen it may forget its idempotency keys before it arrives again.
+    func isTooOldToResend(at now: NIODeadline) -> Bool {
+        guard sends > 0, let window = request.idempotencyWindow else { return false }
+        // The other half is for the way there.
+        return firstSent + (window / 2).timeAmount <= now
+    }
 
     func finish(_ result: Result<Reply, TQError>) {
         guard !isFinished else { return }
@@ -88,6 +102,14 @@ final class Call: @unchecked Sendable {
 }
 
 extension Request {
+    /// The shortest time for which a broker remembers the key of one of its tasks; `nil` for all but submits.
+    fileprivate var idempotencyWindow: Duration? {
+        guard case .submit(let tasks) = self else { return nil }
+        let windows = tasks.map(\.idempotencyWindowMilliseconds)
+        let shortest = windows.map { $0 == 0 ? Defaults.idempotencyWindowMilliseconds : $0 }.min() ?? 0
+        return .milliseconds(Int64(clamping: shortest))
+    }
+
     /// Whether it makes no difference if the broker has seen it.
     fileprivate var changesNothing: Bool {
         switch self {

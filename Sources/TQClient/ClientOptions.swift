@@ -27,6 +27,8 @@ public struct ClientOptions: Sendable {
     public var makesIdempotencyKeys = true
     /// The threads of the connections; the process's own group unless said otherwise.
     public var eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    /// How host names are looked up; the system's way unless a test says otherwise.
+    var resolver: (any Resolver & Sendable)?
     /// Where connections and their ends are logged; nowhere unless said otherwise.
     public var logger = Logger(label: "tq.client") { _ in SwiftLogNoOpLogHandler() }
 
@@ -34,13 +36,10 @@ public struct ClientOptions: Sendable {
 }
 
 extension Duration {
-    /// The same time for SwiftNIO, at most some 292 years.
+    /// The same time for SwiftNIO, at most some 292 years; 0 for less than nothing.
     var timeAmount: TimeAmount {
-        let (seconds, attoseconds) = components
-        return .nanoseconds(
-            seconds.multipliedReportingOverflow(by: 1_000_000_000).overflow
-                ? .max : seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-        )
+        let nanoseconds = Int128(components.seconds) * 1_000_000_000 + Int128(components.attoseconds / 1_000_000_000)
+        return .nanoseconds(Int64(clamping: max(nanoseconds, 0)))
     }
 
     /// Whole milliseconds, rounded up; 0 for less than nothing.

@@ -43,6 +43,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Writes the calls as one burst; a call beyond the limits is answered at once and not sent.
     func send(_ calls: some Sequence<Call>) {
         var bytes: [UInt8] = []
+        let now = NIODeadline.now()
         for call in calls {
             let id = nextID()
             do throws(TQError) {
@@ -51,7 +52,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 call.finish(.failure(error))
                 continue
             }
-            call.sends += 1
+            call.sent(at: now)
             unanswered[id] = call
         }
         write(bytes)
@@ -80,11 +81,18 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Channel events
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { sayHello(context) }
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
-    func channelActive(context: ChannelHandlerContext) {
+    func channelActive(context: ChannelHandlerContext) { sayHello(context) }
+
+    private func sayHello(_ context: ChannelHandlerContext) {
+        // Added while the channel becomes active, the handler may hear of that too.
+        guard timer == nil else { return }
         var bytes: [UInt8] = []
         do throws(TQError) {
             try hello.encode(id: lastID, into: &bytes)
@@ -113,7 +121,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(because: TQError(.connectionFailed, "The connection to \(address) failed: \(error)."))
+        end(because: .connectionBroke(to: address, because: error))
     }
 
     // MARK: Receiving

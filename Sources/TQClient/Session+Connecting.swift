@@ -33,16 +33,15 @@ extension Session {
                 self.firstAddress = index
                 completion(.success((connection, reply)))
             case .failure(let error):
-                let failure =
-                    error as? TQError
-                    ?? TQError(.connectionFailed, "No connection to \(address): \(error).")
+                let failure = TQError.notConnected(to: address, because: error)
                 self.attempt(offset + 1, failures: failures + [failure], completion)
             }
         }
     }
 
     private func open(_ connection: Connection, at address: BrokerAddress) -> EventLoopFuture<HelloReply> {
-        let opened = ClientBootstrap(group: eventLoop)
+        ClientBootstrap(group: eventLoop)
+            .resolver(options.resolver)
             .connectTimeout(options.connectTimeout.timeAmount)
             .channelOption(.socketOption(.so_keepalive), value: 1)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -50,11 +49,10 @@ extension Session {
                 .recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16_384, maximum: 262_144)
             )
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(connection) }
-            }
             .connect(host: address.host, port: address.port)
-        opened.whenFailure { connection.ready.fail(TQError(.connectionFailed, "No connection to \(address): \($0).")) }
+            // Not in an initializer: that runs for every address of the host, and only one of them gets the connection.
+            .flatMapThrowing { try $0.pipeline.syncOperations.addHandler(connection) }
+            .whenFailure { connection.ready.fail($0) }
         return connection.ready.futureResult
     }
 
@@ -112,9 +110,10 @@ extension Session {
 
     private static func summary(_ failures: [TQError]) -> TQError {
         guard let first = failures.first else { return TQError(.invalidArgument, "There is no broker address.") }
-        guard failures.count > 1 else { return first }
-        let code = failures.contains { $0.code == .connectionFailed } ? TQError.Code.connectionFailed : first.code
-        return TQError(code, failures.map(\.message).joined(separator: " "))
+        let isUnreached = failures.contains { $0.code == .connectionFailed }
+        guard isUnreached || failures.count > 1 else { return first }
+        let sentences = failures.map(\.message) + (isUnreached ? [TQError.wayToABroker] : [])
+        return TQError(isUnreached ? .connectionFailed : first.code, sentences.joined(separator: " "))
     }
 }
 

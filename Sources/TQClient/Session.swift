@@ -139,8 +139,12 @@ final class Session: @unchecked Sendable {
         waiting.removeAll(where: giveUpIfAbandoned)
         guard !waiting.isEmpty else { return }
         guard let connection else { return connectAgain() }
-        let calls = waiting
+        let now = NIODeadline.now()
+        let (old, calls) = waiting.stablySplit { $0.isTooOldToResend(at: now) }
         waiting = []
+        for call in old {
+            call.fail(becauseOf: TQError(.connectionFailed, "Sent again so late, it might be stored twice."))
+        }
         connection.send(calls)
     }
 
@@ -165,7 +169,7 @@ final class Session: @unchecked Sendable {
 
     func giveUpIfAbandoned(_ call: Call) -> Bool {
         guard call.isAbandoned else { return false }
-        call.fail(becauseOf: TQError(.connectionFailed, "The caller was cancelled before the request was sent."))
+        call.fail(becauseOf: TQError(.connectionFailed, "The caller was cancelled before the answer came."))
         return true
     }
 

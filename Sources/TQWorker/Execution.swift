@@ -63,7 +63,10 @@ final class Execution: Sendable {
     }
 
     private func finish(_ token: LeaseToken, _ end: AttemptEnd) {
-        if state.withLock({ $0.leases.remove(token) }) != nil { reporter.add([end]) }
+        // Under the lock, so that nobody finds the worker idle between the two; so below.
+        state.withLock { state in
+            if state.leases.remove(token) != nil { reporter.add([end]) }
+        }
         onFreed(1)
     }
 
@@ -100,7 +103,7 @@ final class Execution: Sendable {
 
     // MARK: Leases and timeouts
 
-    /// Makes sure that ``tick()`` runs at that time; a wake-up too many does no harm.
+    /// Makes sure that ``tick(_:)`` runs at that time.
     private func wake(at instant: ContinuousClock.Instant) {
         let isEarlier = state.withLock { state in
             if let next = state.nextWake, next <= instant { return false }
@@ -108,27 +111,31 @@ final class Execution: Sendable {
             return true
         }
         guard isEarlier else { return }
-        client.schedule(after: max(instant - .now, .milliseconds(1))) { [weak self] in self?.tick() }
+        client.schedule(after: max(instant - .now, .milliseconds(1))) { [weak self] in self?.tick(instant) }
     }
 
-    private func tick() {
+    private func tick(_ instant: ContinuousClock.Instant) {
         let now = ContinuousClock.now
-        let (late, due, next) = state.withLock { state in
+        let work = state.withLock { state -> (late: [LeaseTable.Entry], due: [LeaseHandle])? in
+            // An earlier wake-up took this one's place, and has made the next one itself.
+            guard state.nextWake == instant else { return nil }
+            state.nextWake = nil
             let late = state.leases.end { $0.deadline <= now }
+            reporter.add(late.map { .failed(Failure(lease: $0.lease, error: Bytes("The attempt timed out.".utf8))) })
             // One renewal at a time: without a broker the next ones would only pile up.
             let due = state.isRenewing ? [] : state.leases.takeDue(at: now)
             if !due.isEmpty { state.isRenewing = true }
-            state.nextWake = nil
-            return (late, due, state.leases.nextInstant)
+            return (late, due)
         }
-        timeOut(late)
-        if !due.isEmpty { renew(due) }
-        if let next { wake(at: max(next, now + .milliseconds(5))) }
+        guard let work else { return }
+        for entry in work.late { entry.handler?.cancel() }
+        if !work.due.isEmpty { renew(work.due) }
+        wakeForNext()
     }
 
-    private func timeOut(_ late: [LeaseTable.Entry]) {
-        for entry in late { entry.handler?.cancel() }
-        reporter.add(late.map { .failed(Failure(lease: $0.lease, error: Bytes("The attempt timed out.".utf8))) })
+    private func wakeForNext() {
+        let next = state.withLock { $0.leases.nextInstant(isRenewing: $0.isRenewing) }
+        if let next { wake(at: max(next, .now + .milliseconds(5))) }
     }
 
     private func renew(_ leases: [LeaseHandle]) {
@@ -151,13 +158,17 @@ final class Execution: Sendable {
             logger.notice("lease lost", metadata: ["task": "\(entry.lease.task)"])
             entry.handler?.cancel()
         }
+        wakeForNext()
     }
 
     /// Cancels every handler and gives its task back.
     func releaseAll() {
-        let ended = state.withLock { state in state.leases.end { _ in true } }
+        let ended = state.withLock { state in
+            let ended = state.leases.end { _ in true }
+            reporter.add(ended.map { .released(Release(lease: $0.lease)) })
+            return ended
+        }
         for entry in ended { entry.handler?.cancel() }
-        reporter.add(ended.map { .released(Release(lease: $0.lease)) })
     }
 }
 

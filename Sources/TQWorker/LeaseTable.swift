@@ -70,8 +70,8 @@ struct LeaseTable {
         return due
     }
 
-    /// When something must be done next.
-    var nextInstant: ContinuousClock.Instant? {
-        entries.values.lazy.filter { !$0.isOver }.map { min($0.renewAt, $0.deadline) }.min()
+    /// When something must be done next; while a renewal is under way, only deadlines count.
+    func nextInstant(isRenewing: Bool) -> ContinuousClock.Instant? {
+        entries.values.lazy.filter { !$0.isOver }.map { isRenewing ? $0.deadline : min($0.renewAt, $0.deadline) }.min()
     }
 }

@@ -33,6 +33,8 @@ public final class Worker: Sendable {
     private let state = Mutex(State())
     private let stop = Signal()
     private let idle = Signal()
+    /// The worker is idle, or what still runs shall be given back.
+    private let graceOver = Signal()
     private let finished = Signal()
 
     /// A worker that connects when it runs.
@@ -127,13 +129,14 @@ public final class Worker: Sendable {
     /// Takes no more tasks, lets running ones finish within the grace, gives the rest back, and returns when
     /// ``run()`` has ended.
     ///
-    /// - Parameter grace: ``WorkerOptions/shutdownGrace`` unless said otherwise.
+    /// - Parameter grace: ``WorkerOptions/shutdownGrace`` unless said otherwise; a second shutdown can shorten it.
     public func shutdown(grace: Duration? = nil) async {
         let isRunning = state.withLock { state in
             if let grace { state.grace = grace }
             return state.isRunning
         }
         stop.send()
+        if let grace { endGrace(after: grace) }
         if isRunning { await finished.wait() }
     }
 
@@ -204,6 +207,11 @@ public final class Worker: Sendable {
     private func checkIdle() {
         guard stop.isSent, let execution = state.withLock({ $0.execution }), execution.isIdle else { return }
         idle.send()
+        graceOver.send()
+    }
+
+    private func endGrace(after grace: Duration) {
+        client.schedule(after: grace) { [graceOver] in graceOver.send() }
     }
 
     // MARK: Ending
@@ -215,7 +223,9 @@ public final class Worker: Sendable {
         }
         if let stream { client.closeStream(stream) }
         checkIdle()
-        if await !idle.wait(atMost: grace) {
+        endGrace(after: grace)
+        await graceOver.wait()
+        if !idle.isSent {
             options.logger.notice("giving back what still runs", metadata: ["tasks": "\(execution.running)"])
             execution.releaseAll()
             checkIdle()

@@ -73,9 +73,12 @@ struct Submit: AsyncParsableCommand {
             var done: UInt64 = 0
             for batch in payloads.chunked(countMax: 1000, byteCountMax: Limits.frameBytesMax / 2) {
                 let results = try await client.submit(batch.map(task))
-                writeToStandardOutput(try results.map { try self.text(of: $0.get()) }.joined())
-                done += UInt64(results.count)
+                // What is stored is told even where the task beside it was refused.
+                let stored = results.compactMap { try? $0.get() }
+                writeToStandardOutput(stored.map(text).joined())
+                done += UInt64(stored.count)
                 progress?.update(done)
+                for result in results { _ = try result.get() }
             }
             progress?.finish(done)
         }

@@ -63,7 +63,8 @@ struct BrokerCommand: AsyncParsableCommand {
         let monitoring = loaded.configuration.monitoring
         logging.bootstrap(
             monitoring.isJSONLogging && !dev ? .json : .text,
-            default: Logger.Level(rawValue: monitoring.logLevel) ?? .info)
+            default: Logger.Level(rawValue: monitoring.logLevel) ?? .info
+        )
         let logger = Logger(label: "tq-broker")
         for warning in loaded.warnings { logger.warning("\(warning)") }
         try await serve(loaded, logger)
@@ -90,9 +91,8 @@ struct BrokerCommand: AsyncParsableCommand {
         let grace = Int64(loaded.configuration.worker.gracefulShutdownTimeoutMilliseconds)
         Task.detached {
             await StopSignals.next()
+            // Ends the wait below.
             await broker.stop()
-            temporary?.remove()
-            _exit(0)
         }
         await broker.stop(graceMilliseconds: grace)
         temporary?.remove()
@@ -112,7 +112,8 @@ struct BrokerCommand: AsyncParsableCommand {
               \(admin) wait\(address) $(\(admin) submit\(address) --queue hello --type count --payload 'how long is this?')
 
 
-            """)
+            """
+        )
     }
 
     private func load() throws -> LoadedConfiguration {
@@ -144,9 +145,14 @@ private struct TemporaryDirectory {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/tq-dev-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
-            throw CommandFailure(.failed, "Cannot create a directory in \(parent): \(String(cString: strerror(errno))).")
+            throw CommandFailure(
+                .failed,
+                "Cannot create a directory in \(parent): \(String(cString: strerror(errno)))."
+            )
         }
-        path = template.withUnsafeBufferPointer { String(decoding: $0.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) }
+        path = template.withUnsafeBufferPointer {
+            String(decoding: $0.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
     }
 
     func remove() {

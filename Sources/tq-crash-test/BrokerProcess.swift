@@ -1,6 +1,10 @@
 import CommandLineSupport
 import Glibc
+import Synchronization
 import TQModel
+
+/// The process that must not outlive the test; 0 while there is none.
+private let runningBroker = Atomic<pid_t>(0)
 
 /// The broker under test: started, killed and started again on the same data and the same port.
 final class BrokerProcess {
@@ -36,7 +40,22 @@ final class BrokerProcess {
             program, "--data-dir", directory + "/data", "--port", "\(port)", "--rest-port", "0", "--grpc-port", "0",
             "--prometheus-port", "0", "--set", "persistence.memtable_mb=1",
         ]
-        child = try ChildProcess(arguments, environment: environment, .init(errorPath: logPath))
+        let child = try ChildProcess(arguments, environment: environment, .init(errorPath: logPath))
+        runningBroker.store(child.pid, ordering: .relaxed)
+        self.child = child
+    }
+
+    /// Makes a test that is interrupted take its broker along; the load ends by itself.
+    static func endWithTest() {
+        // The handler must find the variable made.
+        _ = runningBroker.load(ordering: .relaxed)
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            _ = Glibc.signal(number) { number in
+                let pid = runningBroker.load(ordering: .relaxed)
+                if pid > 0 { Glibc.kill(pid, SIGKILL) }
+                _exit(128 + number)
+            }
+        }
     }
 
     /// Whether the process has said that it is ready.
@@ -58,6 +77,7 @@ final class BrokerProcess {
     func kill() {
         child?.signal(SIGKILL)
         child?.wait()
+        runningBroker.store(0, ordering: .relaxed)
     }
 
     /// Asks it to stop, as an operator would.

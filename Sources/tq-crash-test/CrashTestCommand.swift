@@ -53,6 +53,7 @@ struct CrashTestCommand: AsyncParsableCommand {
             broker: try broker ?? sibling("tq-broker"),
             isVerbose: verbose
         )
+        BrokerProcess.endWithTest()
         writeToStandardError("seed \(plan.seed)\n")
         let isPassed: Bool
         if selfTest {

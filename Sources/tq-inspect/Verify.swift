@@ -38,7 +38,8 @@ struct Verify: ParsableCommand {
             let report = findings.report
             writeToStandardOutput(
                 "no damage: \(report.records) records, \(report.bytes) bytes, \(report.payloads) payloads, "
-                    + "\(report.outcomes) outcomes\n")
+                    + "\(report.outcomes) outcomes\n"
+            )
         }
     }
 

@@ -7,26 +7,37 @@ import Testing
 
 @Suite("Failing disks", .timeLimit(.minutes(1)))
 struct FailingDiskTests {
-    @Test("After a failed write nothing is guessed: the outcome is unknown, the store is rebuilt, and work goes on",
-        arguments: FailingDevice.allCases)
+    @Test(
+        "After a failed write nothing is guessed: the outcome is unknown, the store is rebuilt, and work goes on",
+        arguments: FailingDevice.allCases
+    )
     func failedWrite(device: FailingDevice) async throws {
         let directory = try ScratchDirectory()
         let broker = try await TestBroker.start(directory)
         let client = try await broker.client()
         let stored = try await client.submit(TaskSpec(type: "t", payload: bytes("stored")))
         let lease = try await client.claimOne()
-        let plain = try await broker.client { $0.makesIdempotencyKeys = false; $0.submitPatience = .zero }
+        let plain = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
         let stream = try await RawPeer.greet(broker.port)
         try await stream.send([(2, .openStream(stream: 1, ClaimSpec(queues: ["s"])))])
         #expect(try await stream.reply() == (2, .done))
+        // Without its mark the store cannot be rebuilt, so that the test sees the time in between.
+        let mark = "\(directory.path)/data/mark"
+        try #require(rename(mark, "\(mark).saved") == 0)
+        try ScratchDirectory.write([1], to: mark)
         try device.replaceOpenFile(in: "\(directory.path)/data/db", suffix: ".log")
         #expect(await errorCode { try await plain.submit(TaskSpec(queue: "s", type: "t")) } == .outcomeUnknown)
         // A broker that waits for its store says so, and refuses what it would change.
         let observer = try await RawPeer.greet(broker.port)
         try await observer.send([(2, .health), (3, .submit([TaskSpec(type: "t")]))])
-        guard case (2, .health(let health)) = try await observer.reply() else { throw TQError(.internalError, "no health") }
+        guard case (2, .health(let health)) = try await observer.reply() else {
+            throw TQError(.internalError, "no health")
+        }
         #expect(health.status == .readOnly)
         #expect(try await observer.error() == (3, .readOnly))
+        try #require(rename("\(mark).saved", mark) == 0)
         await broker.log.wait(for: "serving again")
         // The broker does not know the old connections any more, and no reply was made up for the stream.
         #expect(await observer.rest().isEmpty)
@@ -47,8 +58,11 @@ struct FailingDiskTests {
     func stopWhileFailing() async throws {
         let directory = try ScratchDirectory()
         let broker = try await TestBroker.start(directory)
-        let client = try await broker.client { $0.makesIdempotencyKeys = false; $0.submitPatience = .zero }
+        let client = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
         try FailingDevice.full.replaceOpenFile(in: "\(directory.path)/data/db", suffix: ".log")
+        try #require(unlink("\(directory.path)/data/mark") == 0)
         try ScratchDirectory.write([1], to: "\(directory.path)/data/mark")
         #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .outcomeUnknown)
         await broker.log.wait(for: "cannot be rebuilt yet")
@@ -97,14 +111,18 @@ struct FailingDiskTests {
             $0.diskReserveBytes = 0
             $0.memtableBytes = 1 << 20
         }
-        let client = try await broker.client { $0.makesIdempotencyKeys = false; $0.submitPatience = .zero }
+        let client = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
         let payload = Bytes(repeating: 7, count: 256 * 1024)
         var acknowledged: [TaskID] = []
         let ballast = "\(mountPoint.path)/ballast"
         try fill(ballast, leaving: 4 << 20)
         var refusal: TQError.Code?
         while refusal == nil {
-            refusal = await errorCode { acknowledged.append(try await client.submit(TaskSpec(type: "t", payload: payload))) }
+            refusal = await errorCode {
+                acknowledged.append(try await client.submit(TaskSpec(type: "t", payload: payload)))
+            }
         }
         #expect(refusal == .outcomeUnknown || refusal == .readOnly)
         #expect(!acknowledged.isEmpty)

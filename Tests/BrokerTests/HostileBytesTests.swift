@@ -131,7 +131,9 @@ struct HostileBytesTests {
             #expect(await errorCode { try await client.submit(large) } == .payloadTooLarge)
             let names: [Name] = ["", "two words", "a*", Name(String(repeating: "x", count: 256)), "tab\t"]
             for name in names {
-                #expect(await errorCode { try await client.submit(TaskSpec(queue: name, type: "t")) } == .invalidArgument)
+                #expect(
+                    await errorCode { try await client.submit(TaskSpec(queue: name, type: "t")) } == .invalidArgument
+                )
                 #expect(await errorCode { try await client.submit(TaskSpec(type: name)) } == .invalidArgument)
             }
             let unknown = LeaseHandle(task: TaskID(high: 1, low: 2), token: LeaseToken(rawValue: 3))

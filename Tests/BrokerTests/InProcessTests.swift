@@ -10,7 +10,10 @@ struct InProcessTests {
     func lifecycle() async throws {
         try await withBroker { broker, client in
             let session = try #require(broker.broker.session())
-            guard case .submitted(let results) = try await session.perform(.submit([TaskSpec(type: "t", payload: bytes("p"))]))
+            guard
+                case .submitted(let results) = try await session.perform(
+                    .submit([TaskSpec(type: "t", payload: bytes("p"))])
+                )
             else { throw TQError(.internalError, "no submission") }
             let id = try results[0].get().id
             async let result = session.perform(.result(id, waitMilliseconds: 60_000))
@@ -20,7 +23,9 @@ struct InProcessTests {
             let completions = deliveries.map { Completion(lease: $0.lease, result: bytes("r")) }
             #expect(try await session.perform(.complete(completions)) == .outcomes([nil]))
             #expect(try await result == .result(TaskResult(id: id, state: .completed, result: bytes("r"))))
-            #expect(await errorCode { _ = try await session.perform(.status(TaskID(high: 1, low: 2))) } == .taskNotFound)
+            #expect(
+                await errorCode { _ = try await session.perform(.status(TaskID(high: 1, low: 2))) } == .taskNotFound
+            )
         }
     }
 
@@ -31,7 +36,8 @@ struct InProcessTests {
             let session = try #require(
                 broker.broker.session { stream, more in
                     for delivery in more where stream == 5 { arrived.yield(delivery) }
-                })
+                }
+            )
             #expect(try await session.perform(.openStream(stream: 5, ClaimSpec(queues: ["default"]))) == .done)
             try await client.submit(TaskSpec(type: "1"))
             try await client.submit(TaskSpec(type: "2"))

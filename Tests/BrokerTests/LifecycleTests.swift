@@ -113,7 +113,12 @@ struct LifecycleTests {
     func retries() async throws {
         try await withBroker { broker, client in
             let task = TaskSpec(
-                type: "t", payload: bytes("keep me"), retriesMax: 1, backoffMillisecondsMin: 1, backoffMillisecondsMax: 1)
+                type: "t",
+                payload: bytes("keep me"),
+                retriesMax: 1,
+                backoffMillisecondsMin: 1,
+                backoffMillisecondsMax: 1
+            )
             let id = try await client.submit(task)
             try await client.fail(try await client.claimOne(), error: "first")
             let second = try await client.claimOne()
@@ -220,7 +225,9 @@ struct LifecycleTests {
 
     @Test("A full queue makes the client wait until there is room")
     func queueFull() async throws {
-        try await withBroker { $0.core.queueDepthThreshold = 2 } _: { broker, client in
+        try await withBroker {
+            $0.core.queueDepthThreshold = 2
+        } _: { broker, client in
             _ = try await client.submit([TaskSpec(type: "t"), TaskSpec(type: "t")])
             let impatient = try await broker.client { $0.submitPatience = .zero }
             #expect(await errorCode { try await impatient.submit(TaskSpec(type: "t")) } == .queueFull)
@@ -246,7 +253,8 @@ struct LifecycleTests {
                             let result = try blocking.waitForResult(id, within: .seconds(60))
                             try blocking.close()
                             return result
-                        })
+                        }
+                    )
                 }
             }
             try await finished.value

@@ -24,11 +24,17 @@ final class RawPeer {
         return RawPeer(channel, received.makeAsyncIterator())
     }
 
-    /// Connects and says hello.
-    static func greet(_ port: Int, _ hello: Hello = Hello(clientName: "raw"), isReading: Bool = true) async throws -> RawPeer {
+    /// Connects and says hello, with the first requests right behind it.
+    static func greet(
+        _ port: Int,
+        _ hello: Hello = Hello(clientName: "raw"),
+        isReading: Bool = true,
+        requests: [(id: UInt32, request: Request)] = []
+    ) async throws -> RawPeer {
         let peer = try await connect(to: port, isReading: isReading)
         var bytes: [UInt8] = []
         try hello.encode(id: 1, into: &bytes)
+        for (id, request) in requests { try request.encode(id: id, into: &bytes) }
         try await peer.send(bytes)
         if isReading { _ = try HelloReply.decode(try await peer.frame()) }
         return peer

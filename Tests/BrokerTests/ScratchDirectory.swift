@@ -37,7 +37,9 @@ final class ScratchDirectory: Sendable {
 
     /// The store's files that end so, the newest last.
     func storeFiles(_ suffix: String) throws -> [String] {
-        try Self.names(in: "\(path)/db").filter { $0.hasSuffix(suffix) || $0.hasPrefix(suffix) }.map { "\(path)/db/\($0)" }
+        try Self.names(in: "\(path)/db").filter { $0.hasSuffix(suffix) || $0.hasPrefix(suffix) }.map {
+            "\(path)/db/\($0)"
+        }
     }
 
     static func read(_ path: String) throws -> [UInt8] {

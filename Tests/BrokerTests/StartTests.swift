@@ -29,7 +29,10 @@ struct StartTests {
         mkdir("\(copy.path)/data", 0o700)
         mkdir("\(copy.path)/data/db", 0o700)
         for name in try ScratchDirectory.names(in: "\(live.path)/data") where name != "db" {
-            try ScratchDirectory.write(ScratchDirectory.read("\(live.path)/data/\(name)"), to: "\(copy.path)/data/\(name)")
+            try ScratchDirectory.write(
+                ScratchDirectory.read("\(live.path)/data/\(name)"),
+                to: "\(copy.path)/data/\(name)"
+            )
         }
         for name in try ScratchDirectory.names(in: "\(live.path)/data/db") where name != "LOCK" {
             let bytes = try ScratchDirectory.read("\(live.path)/data/db/\(name)")
@@ -41,7 +44,9 @@ struct StartTests {
     }
 
     private func files(_ directory: ScratchDirectory, _ isWanted: (String) -> Bool) throws -> [String] {
-        try ScratchDirectory.names(in: "\(directory.path)/data/db").filter(isWanted).map { "\(directory.path)/data/db/\($0)" }
+        try ScratchDirectory.names(in: "\(directory.path)/data/db").filter(isWanted).map {
+            "\(directory.path)/data/db/\($0)"
+        }
     }
 
     @Test("A port in use is named, with whoever may have it and the flag for another one")
@@ -84,7 +89,10 @@ struct StartTests {
         let directory = try await stopped()
         let store = try RocksDBStorage.open(path: "\(directory.path)/data/db", createIfMissing: false)
         var value = try #require(try store.get(.default, Array(key.utf8)))
+        // The version comes first, a checksum over all of it last.
         value[0] = 9
+        let checksum = CRC32C.checksum(of: value.dropLast(4))
+        value.replaceSubrange((value.count - 4)..., with: withUnsafeBytes(of: checksum.littleEndian, Array.init))
         let batch = WriteBatch()
         _ = batch.put(.default, key: Array(key.utf8), value: value)
         try store.write(batch, sync: true)

@@ -6,11 +6,14 @@ enum Thread {
         let box = Unmanaged.passRetained(Body(body))
         var thread = pthread_t()
         pthread_create(
-            &thread, nil,
+            &thread,
+            nil,
             { pointer in
                 if let pointer { Unmanaged<Body>.fromOpaque(pointer).takeRetainedValue().run() }
                 return nil
-            }, box.toOpaque())
+            },
+            box.toOpaque()
+        )
         pthread_detach(thread)
     }
 

@@ -1,6 +1,7 @@
-import ByteStore
 import Glibc
 import Testing
+
+@testable import ByteStore
 
 @Suite("The lock of a data directory")
 struct DirectoryLockTests {
@@ -12,6 +13,14 @@ struct DirectoryLockTests {
         #expect(stat(lock.directory, &status) == 0)
         #expect(status.st_mode & 0o777 == 0o700)
         #expect(try ScratchDirectory.read(scratch / "data/tq.lock") == bytes("\(getpid())\n"))
+    }
+
+    @Test(
+        "makes the name of a new directory durable in the directory that holds it",
+        arguments: [("a", "."), ("a/", "."), ("/a", "/"), ("/a/", "/"), ("a/b//", "a/"), ("/a/b", "/a/"), ("/", "/")]
+    )
+    func parents(path: String, parent: String) {
+        #expect(directory(of: path) == parent)
     }
 
     @Test("refuses a second holder, names the directory and the first one, and is free again afterwards")

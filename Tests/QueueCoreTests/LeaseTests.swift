@@ -80,7 +80,7 @@ struct LeaseTests {
         "A lease is reclaimed once, however long nobody ticked",
         arguments: [261_900, 262_143, 262_144, 262_400, 10_000_000]
     )
-    func reclaimedOnce(milliseconds: UInt64) throws {
+    func longSilence(milliseconds: UInt64) throws {
         for duration in [1, min(milliseconds, 262_144)] {
             var core = CoreHarness()
             let id = core.submit()

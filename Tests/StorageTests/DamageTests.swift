@@ -25,7 +25,9 @@ import Testing
         for row in try rows(broker.store, [family]) where !row.value.isEmpty {
             for bit in 0..<row.value.count * 8 {
                 #expect(disk.flipBit(bit, in: family, key: row.key))
-                let error = #expect(throws: StorageError.self, "\(row), bit \(bit)") { try Recovery.recover(from: disk) }
+                let error = #expect(throws: StorageError.self, "\(row), bit \(bit)") {
+                    try Recovery.recover(from: disk)
+                }
                 #expect(error?.kind == .corruption)
                 #expect(disk.flipBit(bit, in: family, key: row.key))
             }

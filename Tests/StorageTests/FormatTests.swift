@@ -24,13 +24,18 @@ import Testing
 
         // And it can be served on.
         let broker = try TestBroker(store)
+        try broker.pass(minutes: 2)
         let delivery = try #require(try broker.claim(queue: "mail").first)
         try broker.complete(delivery, result: "done")
     }
 
-    /// The text of a fixture. To make that of a new format version, run the test without it: it is written then.
+    /// The text of a fixture.
+    ///
+    /// To make that of a new format version, run the test without it: it is written then.
     private func recorded(_ name: String, _ make: () throws -> String) throws -> String {
-        if let bytes = try? ScratchDirectory.read(Repository.path(name)) { return String(decoding: bytes, as: UTF8.self) }
+        if let bytes = try? ScratchDirectory.read(Repository.path(name)) {
+            return String(decoding: bytes, as: UTF8.self)
+        }
         try ScratchDirectory.write(Array(try make().utf8), to: Repository.path(name))
         throw TestFailure("\(name) was missing and has been written: look at it, and run again")
     }
@@ -72,7 +77,8 @@ import Testing
         let images = Images()
         let broker = try FormatFixture.example { images.append($0) }
         let document = String(decoding: try ScratchDirectory.read(Repository.path(Self.document)), as: UTF8.self)
-        let example = Self.lines(try rows(broker.store)) + "\n"
+        let example =
+            Self.lines(try rows(broker.store)) + "\n"
             + Self.hexLines(try #require(images.all.last).image)
         guard document.contains(example) else {
             throw TestFailure("the example of \(Self.document) should be:\n\(example)")

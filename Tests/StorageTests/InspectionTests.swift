@@ -25,7 +25,10 @@ import Testing
     private func mark(_ broker: TestBroker) -> Mark {
         let synced = broker.log.synced
         return Mark(
-            storeID: TestBroker.identity.id, syncedSequence: synced.sequence, runningHash: synced.runningHash)
+            storeID: TestBroker.identity.id,
+            syncedSequence: synced.sequence,
+            runningHash: synced.runningHash
+        )
     }
 
     // MARK: Dump and summary

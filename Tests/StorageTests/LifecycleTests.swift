@@ -187,6 +187,22 @@ import Testing
         #expect(broker.index.counts == TaskCounts())
     }
 
+    @Test func aSegmentThatDiesWhileABucketExpiresLeavesNoLocatorBehind() throws {
+        let broker = try TestBroker(configuration: CoreConfiguration(retentionMilliseconds: 60_000))
+        _ = try broker.submit([spec(), spec()])
+        let deliveries = try broker.claim(2, leaseMilliseconds: 3_600_000)
+        try broker.complete(deliveries[0], result: "early")
+        broker.advance(milliseconds: 180_000)
+        // The segment dies between the listing of the bucket's locators and the decision to expire it.
+        try broker.run(.tick) { try broker.fail(deliveries[1], error: "late", isPermanent: true) }
+        try broker.commit()
+        #expect(try rows(broker.store, [.pending, .completed]).isEmpty)
+        #expect(try !rows(broker.store, [.index]).contains { "LP".utf8.contains($0.key[0]) })
+        var problems: [StoreVerification.Problem] = []
+        _ = StoreVerification.verify(broker.store, mark: nil) { problems.append($0) }
+        #expect(problems == [])
+    }
+
     @Test func oneTaskThatIsDueInAYearKeepsNoResultsOfOthersOnDisk() throws {
         let broker = try TestBroker(configuration: CoreConfiguration(retentionMilliseconds: 60_000))
         var late = spec("late")

@@ -31,8 +31,8 @@ import Testing
                 let delivery = leases.remove(at: Int(below(UInt64(leases.count))))
                 let result = "result of \(delivery.lease.task)"
                 if case .outcomes([nil]) = try broker.ask(
-                    .complete([Completion(lease: delivery.lease, result: Bytes(result.utf8))]))
-                {
+                    .complete([Completion(lease: delivery.lease, result: Bytes(result.utf8))])
+                ) {
                     completed[delivery.lease.task] = Bytes(result.utf8)
                 }
             default:

@@ -20,7 +20,9 @@ struct RandomRows {
 
     mutating func maybe<Value>(_ value: (inout Self) -> Value) -> Value? { below(2) == 0 ? nil : value(&self) }
 
-    mutating func bytes(_ most: Int) -> [UInt8] { (0..<below(most + 1)).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
+    mutating func bytes(_ most: Int) -> [UInt8] {
+        (0..<below(most + 1)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    }
 
     mutating func span(_ arena: inout [UInt8], _ most: Int) -> EffectBatch.Span {
         let bytes = bytes(most)
@@ -122,7 +124,10 @@ struct RandomRows {
 
     mutating func location() -> OutcomeLocation {
         OutcomeLocation(
-            bucket: ExpiryBucket(rawValue: number(UInt32.self) | 1), group: GroupID(rawValue: number()), part: number())
+            bucket: ExpiryBucket(rawValue: number(UInt32.self) | 1),
+            group: GroupID(rawValue: number()),
+            part: number()
+        )
     }
 
     mutating func locator() -> Locator {
@@ -134,7 +139,10 @@ struct RandomRows {
         let base = GroupID(epoch: 3, counter: UInt64(below(1 << 40)))
         let near = (0..<below(20) + 1).map { _ in
             OutcomeLocation(
-                bucket: bucket, group: GroupID(rawValue: base.rawValue + UInt64(below(1 << 32))), part: 0)
+                bucket: bucket,
+                group: GroupID(rawValue: base.rawValue + UInt64(below(1 << 32))),
+                part: 0
+            )
         }
         return Locator(key: key, locations: [near[0]] + near.map { below(3) == 0 ? nil : $0 })
     }

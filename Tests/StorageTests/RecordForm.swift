@@ -94,7 +94,8 @@ enum RecordForm: String, CaseIterable {
         }
         let content = outcomes.map { row in describe(row, results[row.result.range]) }
         return RecordSample(key: KeyLayout.outcomes(location), value: value, content: content) {
-            key, value throws(StorageError) in
+            key,
+            value throws(StorageError) in
             let location = try key.withRaw { key throws(StorageError) in try KeyReader.outcomes(key) }
             let entries = try value.withRaw { value throws(StorageError) in
                 let entries = try OutcomeTable.read(value, at: location)
@@ -115,7 +116,9 @@ enum RecordForm: String, CaseIterable {
         var texts: [UInt8] = []
         let letter = rows.deadLetter(&texts)
         let value = bytes(DeadLetterRecord.byteCount(letter)) { DeadLetterRecord.write(letter, texts: texts, to: $0) }
-        return RecordSample(key: [], value: value, content: [describe(letter, texts)]) { _, value throws(StorageError) in
+        return RecordSample(key: [], value: value, content: [describe(letter, texts)]) {
+            _,
+            value throws(StorageError) in
             var texts: [UInt8] = []
             let read = try value.withRaw { value throws(StorageError) in
                 try DeadLetterRecord.read(value, texts: &texts)
@@ -146,11 +149,16 @@ enum RecordForm: String, CaseIterable {
         }
     }
 
-    private func describe(_ row: NameRow) -> String { "\(row.kind) \(row.number) \(row.namespace) \(hex(row.name.bytes))" }
+    private func describe(_ row: NameRow) -> String {
+        "\(row.kind) \(row.number) \(row.namespace) \(hex(row.name.bytes))"
+    }
 
     private func worker(_ rows: inout RandomRows) -> RecordSample {
         let spec = WorkerSpec(
-            name: Name(bytes: rows.bytes(255)[...]), metadata: rows.bytes(300)[...], concurrency: rows.number())
+            name: Name(bytes: rows.bytes(255)[...]),
+            metadata: rows.bytes(300)[...],
+            concurrency: rows.number()
+        )
         let row = WorkerRow(number: rows.number(), namespace: rows.number(), spec: spec)
         return indexed([describe(row)]) {
             WorkerRecord.write(row, to: $0)
@@ -227,7 +235,9 @@ enum RecordForm: String, CaseIterable {
             key: StoreKey(high: rows.number(), low: rows.number()),
             createdWallMilliseconds: rows.number()
         )
-        return indexed(["\(identity)"]) { identity.write(to: $0) } _: { key, value throws(StorageError) in
+        return indexed(["\(identity)"]) {
+            identity.write(to: $0)
+        } _: { key, value throws(StorageError) in
             let read = try StoreIdentity.read(storeWith(key, value))
             return [read.map { "\($0)" } ?? "none"]
         }
@@ -235,13 +245,18 @@ enum RecordForm: String, CaseIterable {
 
     private func epoch(_ rows: inout RandomRows) -> RecordSample {
         let epoch = rows.number(UInt32.self)
-        return indexed(["\(epoch)"]) { EpochRecord.write(epoch, to: $0) } _: { key, value throws(StorageError) in
+        return indexed(["\(epoch)"]) {
+            EpochRecord.write(epoch, to: $0)
+        } _: { key, value throws(StorageError) in
             let read = try EpochRecord.read(storeWith(key, value))
             return [read.map { "\($0)" } ?? "none"]
         }
     }
 
-    private func storeWith(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(StorageError) -> InMemoryStorage {
+    private func storeWith(
+        _ key: UnsafeRawBufferPointer,
+        _ value: UnsafeRawBufferPointer
+    ) throws(StorageError) -> InMemoryStorage {
         let store = InMemoryStorage()
         let batch = WriteBatch()
         batch.put(.default, key: key, value: value)
@@ -271,7 +286,8 @@ enum RecordForm: String, CaseIterable {
             if first == nil, case .put(_, let key, let value) = operation { first = ([UInt8](key), [UInt8](value)) }
         }
         return RecordSample(key: first?.key ?? [], value: first?.value ?? [], content: content) {
-            key, value throws(StorageError) in
+            key,
+            value throws(StorageError) in
             try key.withRaw { key throws(StorageError) in
                 try value.withRaw { value throws(StorageError) in try read(key, value) }
             }

@@ -18,8 +18,12 @@ import Testing
         ]
         effects.segments = [
             SegmentSpan(
-                key: SegmentKey(group: effects.group, part: 0), firstTask: 0, taskCount: rows.count, firstBody: 0,
-                bodyByteCount: rows.count * 5)
+                key: SegmentKey(group: effects.group, part: 0),
+                firstTask: 0,
+                taskCount: rows.count,
+                firstBody: 0,
+                bodyByteCount: rows.count * 5
+            )
         ]
         effects.tasks = rows
         effects.bodies = rows.flatMap { _ in Array("hello".utf8) }
@@ -172,9 +176,17 @@ import Testing
 
     @Test func aTableThatContradictsTheStoreIsRefusedWithoutATrap() throws {
         var row = TaskRow(
-            sequence: TaskSequence(1), createdMilliseconds: 1, queue: 1, type: 1, rank: Rank(rawValue: 0),
-            bodyByteCount: 5, options: nil)
-        for (sequence, queue) in [(0, 1), (2, 1), (UInt64.max, 1), (1, 0), (1, 2), (1, UInt32.max)] as [(UInt64, UInt32)] {
+            sequence: TaskSequence(1),
+            createdMilliseconds: 1,
+            queue: 1,
+            type: 1,
+            rank: Rank(rawValue: 0),
+            bodyByteCount: 5,
+            options: nil
+        )
+        for (sequence, queue) in [(0, 1), (2, 1), (UInt64.max, 1), (1, 0), (1, 2), (1, UInt32.max)]
+            as [(UInt64, UInt32)]
+        {
             row.sequence = TaskSequence(sequence)
             row.queue = queue
             let store = try storeWithEveryColumn([row])

@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test(arguments: 1...6)
+    @Test(arguments: 1...4)
     func theIndexIsTheSameLiveReplayedAndRecovered(_ seed: UInt64) throws {
         let follower = Follower()
         let broker = try TestBroker(InMemoryStorage(), onBatch: { follower.take($0) })

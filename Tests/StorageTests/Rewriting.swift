@@ -28,13 +28,19 @@ enum Rewriting {
         if row.key == KeyLayout.header {
             let header = try row.value.withRaw { value throws(StorageError) in try HeaderRecord(value) }
             var header2 = HeaderRecord(
-                position: header.position, previous: header.previous, storeMilliseconds: header.storeMilliseconds,
-                group: header.group, nextSequence: header.nextSequence)
+                position: header.position,
+                previous: header.previous,
+                storeMilliseconds: header.storeMilliseconds,
+                group: header.group,
+                nextSequence: header.nextSequence
+            )
             header2.batchChecksum = header.batchChecksum
             return filled(HeaderRecord.byteCount) { [header2] in header2.write(to: $0) }
         }
         return firstValue { batch in
-            if row.key == KeyLayout.epoch { (try? EpochRecord.read(store)).flatMap { $0 }.map { EpochRecord.write($0, to: batch) } }
+            if row.key == KeyLayout.epoch {
+                (try? EpochRecord.read(store)).flatMap { $0 }.map { EpochRecord.write($0, to: batch) }
+            }
             if row.key == KeyLayout.identity { (try? StoreIdentity.read(store))?.write(to: batch) }
         }
     }
@@ -47,8 +53,14 @@ enum Rewriting {
     private static func payload(_ bodies: [PayloadRecord.Body], _ value: [UInt8]) -> [UInt8] {
         let rows = bodies.map {
             TaskRow(
-                sequence: $0.sequence, createdMilliseconds: 0, queue: $0.queue, type: $0.type, rank: Rank(rawValue: 0),
-                bodyByteCount: UInt32($0.payload.count), options: nil)
+                sequence: $0.sequence,
+                createdMilliseconds: 0,
+                queue: $0.queue,
+                type: $0.type,
+                rank: Rank(rawValue: 0),
+                bodyByteCount: UInt32($0.payload.count),
+                options: nil
+            )
         }
         let payloads = bodies.flatMap { value[$0.payload] }
         return filled(PayloadRecord.byteCount(rows[...], payloadByteCount: payloads.count)) { value in
@@ -66,7 +78,9 @@ enum Rewriting {
         let rows = entries.map { entry in
             var row = entry.row
             row.result = EffectBatch.Span(
-                offset: UInt32(entry.result.lowerBound), count: UInt32(entry.result.count))
+                offset: UInt32(entry.result.lowerBound),
+                count: UInt32(entry.result.count)
+            )
             return row
         }
         return filled(OutcomeTable.byteCount(rows)) { OutcomeTable.write(rows, results: value, to: $0) }

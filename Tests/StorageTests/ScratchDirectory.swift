@@ -17,7 +17,9 @@ final class ScratchDirectory: Sendable {
     private static func removeTree(_ path: String) {
         // A test may have taken the right to list it away.
         chmod(path, 0o700)
-        for name in (try? names(in: path)) ?? [] where Glibc.remove("\(path)/\(name)") != 0 { removeTree("\(path)/\(name)") }
+        for name in (try? names(in: path)) ?? [] where Glibc.remove("\(path)/\(name)") != 0 {
+            removeTree("\(path)/\(name)")
+        }
         Glibc.remove(path)
     }
 

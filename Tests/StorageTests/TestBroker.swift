@@ -73,7 +73,12 @@ final class TestBroker {
             log = CommitLog(store: store, position: recovered?.position ?? LogPosition(), cache: cache)
             try log.begin(epoch: epoch, index: index, identity: recovered == nil ? identity : nil)
             core = QueueCore(
-                configuration: configuration, index: index, epoch: epoch, storeKey: identity.key, now: now)
+                configuration: configuration,
+                index: index,
+                epoch: epoch,
+                storeKey: identity.key,
+                now: now
+            )
             reader = StoreReader(store: store, cache: cache, storeKey: identity.key)
         }
     }
@@ -99,13 +104,16 @@ final class TestBroker {
     }
 
     /// Decides a command, reading what it asks for; what it asks for may be in the open group, so that is written first.
-    func run(_ command: Command) throws {
+    ///
+    /// - Parameter meanwhile: What happens after each reading, before the decision.
+    func run(_ command: Command, meanwhile: () throws -> Void = {}) throws {
         var fetched: [Fetch: Fetched] = [:]
         while true {
             let missing = start.core.decide(command, fetched: fetched, now: now)
             guard !missing.isEmpty else { break }
             try commit()
             fetched.merge(try reader.fetch(missing)) { _, new in new }
+            try meanwhile()
         }
         waiting += start.core.takeAnswers()
     }

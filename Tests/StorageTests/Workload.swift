@@ -21,7 +21,8 @@ struct Workload {
         case 50..<68: try end(broker)
         case 68..<74: try fail(broker)
         case 74..<77: try broker.ask(.release(leased().map { Release(lease: $0, delayMilliseconds: below(2) * 3000) }))
-        case 77..<80: try broker.ask(.renew(leased().map { Renewal(lease: $0, leaseMilliseconds: UInt32(below(2) * 45_000)) }))
+        case 77..<80:
+            try broker.ask(.renew(leased().map { Renewal(lease: $0, leaseMilliseconds: UInt32(below(2) * 45_000)) }))
         case 80..<82: try broker.ask(.cancel(someIDs()))
         case 82..<84: try redrive(broker)
         case 84..<87: try work(broker)

@@ -21,7 +21,7 @@ struct BrokerAddressTests {
 
     @Test(
         "What is no address is refused by name",
-        arguments: ["", "a:", ":1", "a:0", "a:70000", "a:1,,b:2", "::1:80", "a:x"]
+        arguments: ["", "a:", ":1", "a:0", "a:70000", "a:1,,b:2", "::1:80", "a:x", "[]", "[]:1"]
     )
     func invalid(text: String) throws {
         let error = #expect(throws: TQError.self) { try BrokerAddress.list(text) }

@@ -76,6 +76,28 @@ struct ClientTests {
         await broker.stop()
     }
 
+    @Test("A submit whose key may be forgotten by now is not sent again: its outcome is unknown")
+    func submitTooLate() async throws {
+        let broker = try await FakeBroker.start { request, _, peer in
+            if case .submit = request { peer.close() }
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        let task = TaskSpec(type: "t", idempotencyKey: [1], idempotencyWindowMilliseconds: 1)
+        let error = await #expect(throws: TQError.self) { try await client.submit(task) }
+        #expect(error?.code == .outcomeUnknown)
+        await client.close()
+        await broker.stop()
+    }
+
+    @Test("A span of time of any length is one for the event loop")
+    func timeAmounts() {
+        #expect(Duration.milliseconds(1500).timeAmount == .milliseconds(1500))
+        #expect(Duration.seconds(-1).timeAmount == .zero)
+        #expect(Duration.seconds(Int64.max).timeAmount == .nanoseconds(.max))
+        #expect(Duration.seconds(Int64.min).timeAmount == .zero)
+        #expect((Duration.seconds(9_223_372_036) + .milliseconds(999)).timeAmount == .nanoseconds(.max))
+    }
+
     @Test("A request that finds no broker within its patience says that it was never sent")
     func neverSent() async throws {
         let broker = try await FakeBroker.start { _, _, _ in }

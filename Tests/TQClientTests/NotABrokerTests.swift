@@ -1,3 +1,4 @@
+import FakeBroker
 import NIOCore
 import NIOPosix
 import TQModel
@@ -43,7 +44,28 @@ struct NotABrokerTests {
         try await server.close().get()
         let error = await #expect(throws: TQError.self) { try await TQClient.connect(to: "\(gone),\(gone)") }
         #expect(error?.code == .connectionFailed)
-        #expect(error?.message.contains(gone) == true)
+        let wayOut = "Start a broker with 'tq-broker', or name another address with --broker-addr or TQ_BROKER_ADDR."
+        #expect(error?.message == "Nothing listens at \(gone). Nothing listens at \(gone). \(wayOut)")
+    }
+
+    @Test("A host that nobody knows is named in the error")
+    func unknownHost() async throws {
+        let error = await #expect(throws: TQError.self) { try await TQClient.connect(to: "no-such-host.invalid:1") }
+        #expect(error?.code == .connectionFailed)
+        #expect(error?.message.hasPrefix("The host name no-such-host.invalid cannot be looked up.") == true)
+    }
+
+    @Test("A host with several addresses of which the first refuses is connected to")
+    func severalAddresses() async throws {
+        let broker = try await FakeBroker.start { _, id, peer in peer.reply(.done, to: id) }
+        let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
+        var options = ClientOptions()
+        options.eventLoopGroup = eventLoop
+        options.resolver = FixedResolver(hosts: ["127.0.0.2", "127.0.0.1"], eventLoop: eventLoop)
+        let client = try await TQClient.connect(to: "broker:\(broker.port)", options: options)
+        try await client.ping()
+        await client.close()
+        await broker.stop()
     }
 
     private func address(of server: any Channel) -> String { "127.0.0.1:\(server.localAddress?.port ?? 0)" }
@@ -56,4 +78,20 @@ struct NotABrokerTests {
             }
             .bind(host: "127.0.0.1", port: 0).get()
     }
+}
+
+/// Gives every name the same IPv4 addresses, which are tried in their order.
+private struct FixedResolver: Resolver, Sendable {
+    let hosts: [String]
+    let eventLoop: any EventLoop
+
+    func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
+        eventLoop.makeCompletedFuture { try hosts.map { try SocketAddress(ipAddress: $0, port: port) } }
+    }
+
+    func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
+        eventLoop.makeSucceededFuture([])
+    }
+
+    func cancelQueries() {}
 }

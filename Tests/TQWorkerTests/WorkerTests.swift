@@ -158,6 +158,24 @@ struct WorkerTests {
         await broker.stop()
     }
 
+    @Test("A second shutdown without grace does not wait for the end of the first one's")
+    func hurriedShutdown() async throws {
+        let started = Signal()
+        let (broker, worker) = try await start(deliver: [delivery(1)]) { worker in
+            worker.register("t") { _, _ in
+                started.send()
+                return try await Self.untilCancelled(Signal())
+            }
+        }
+        await started.wait()
+        let shutdown = Task { await worker.shutdown(grace: .seconds(3600)) }
+        _ = await broker.next { if case .closeStream = $0 { true } else { false } }
+        await worker.shutdown(grace: .zero)
+        #expect(await broker.nextEnd() == .release([Release(lease: lease(1))]))
+        await shutdown.value
+        await broker.stop()
+    }
+
     @Test("Over a restart of the broker a running task goes on and is completed with the same lease")
     func brokerRestart() async throws {
         let started = Signal()
