@@ -11,7 +11,10 @@ let settings: [SwiftSetting] =
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("MemberImportVisibility"),
         .enableUpcomingFeature("InternalImportsByDefault"),
-    ] + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
+    ]
+    + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
+    // A broker with bugs for `tools/crash-test --self-test`; no other build has any of that code.
+    + (Context.environment["TQ_PLANT_BUGS"] == nil ? [] : [.define("TQ_PLANT_BUGS")])
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -88,22 +91,35 @@ let package = Package(
         library("CommandLineSupport", ["TQModel", "Telemetry", argumentParser, logging]),
         executable(
             "tq-broker",
-            ["TQModel", "QueueCore", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
+            [
+                "TQModel", "QueueCore", "Broker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser,
+                logging,
+            ]
         ),
         executable(
             "tq-worker",
-            ["TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser, logging]
+            [
+                "TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser,
+                logging,
+            ]
         ),
         executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
-        executable("tq-inspect", ["TQModel", "QueueCore", "ByteStore", "Storage", "CommandLineSupport", argumentParser]),
+        executable(
+            "tq-inspect",
+            ["TQModel", "ByteStore", "Storage", "Telemetry", "CommandLineSupport", argumentParser]
+        ),
         executable(
             "tq-bench",
-            ["TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram, nioCore, nioPosix]
+            [
+                "TQModel", "TQClient", "TQWorker", "WireProtocol", "CommandLineSupport", argumentParser, histogram,
+                nioCore, nioPosix,
+            ]
         ),
+        executable("tq-demo", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
         executable(
             "tq-crash-test",
-            ["TQModel", "TQClient", "HistoryChecker", "CommandLineSupport", argumentParser, subprocess]
+            ["TQModel", "TQClient", "HistoryChecker", "CommandLineSupport", argumentParser]
         ),
 
         tests("TQModelTests", ["TQModel"]),
@@ -121,12 +137,22 @@ let package = Package(
         tests("TQWorkerTests", ["TQWorker", "TQClient", "TQModel", "FakeBroker"]),
         tests("BrokerConfigTests", ["BrokerConfig", "TQModel"]),
         tests("TelemetryTests", ["Telemetry", logging]),
-        tests("BrokerTests", ["Broker", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", nioCore, nioPosix]),
+        tests(
+            "BrokerTests",
+            [
+                "Broker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", logging, nioCore,
+                nioPosix,
+            ]
+        ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
         tests("SimulationTests", ["Simulation"]),
         tests(
             "CommandTests",
-            ["CommandLineSupport", "TQModel", "TQWorker", "tq-admin", "tq-broker", "tq-worker", argumentParser]
+            [
+                "CommandLineSupport", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin", "tq-broker",
+                "tq-crash-test",
+                "tq-inspect", "tq-worker", argumentParser,
+            ]
         ),
         tests("HouseRulesTests", []),
     ],

@@ -10,22 +10,31 @@ import TQModel
 /// ``start()`` opens and recovers the store and listens; ``stop(graceMilliseconds:)`` drains and closes. A broker is
 /// started once.
 public final class Broker: Sendable {
+    /// What the broker was told to be.
     public let settings: BrokerSettings
     private let logger: Logger
-    private let group: MultiThreadedEventLoopGroup
-    private let running = Mutex<Running?>(nil)
+    private let state = Mutex(State())
+
+    private struct State: Sendable {
+        var running: Running?
+        /// Closes the broker; the first who stops it starts this.
+        var stopping: Task<Void, Never>?
+        /// Until when leased tasks may take.
+        var deadline = NIODeadline.distantFuture
+    }
 
     private struct Running: Sendable {
         var lock: DirectoryLock
+        var group: MultiThreadedEventLoopGroup
         var engine: Engine
         var listener: Listener
         var timers: [RepeatedTask]
     }
 
+    /// Creates a broker that has not opened anything yet.
     public init(_ settings: BrokerSettings, logger: Logger) {
         self.settings = settings
         self.logger = logger
-        self.group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, settings.eventLoops))
     }
 
     /// Opens the store, recovers what it holds, and listens.
@@ -35,24 +44,23 @@ public final class Broker: Sendable {
         let began = BrokerClock.now().monotonicMilliseconds
         let (lock, engine) = try openStore()
         logRecovery(engine, took: BrokerClock.now().monotonicMilliseconds - began)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, settings.eventLoops))
         let listener: Listener
         do {
             listener = try await Listener(settings, engine: engine, group: group, logger: logger)
         } catch {
             engine.stop()
+            try? await group.shutdownGracefully()
             throw StartError(listening: settings, error)
         }
-        let loop = group.next()
-        var timers = [
-            loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(50)) { _ in engine.tick() },
-            loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(1)) { _ in engine.watchDisk() },
-        ]
-        if settings.compactIntervalMilliseconds > 0 {
-            let interval = TimeAmount.milliseconds(settings.compactIntervalMilliseconds)
-            timers.append(
-                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.compact() })
-        }
-        running.withLock { $0 = Running(lock: lock, engine: engine, listener: listener, timers: timers) }
+        let running = Running(
+            lock: lock,
+            group: group,
+            engine: engine,
+            listener: listener,
+            timers: startTimers(engine, group.next())
+        )
+        state.withLock { $0.running = running }
         logger.info(
             "broker ready",
             metadata: [
@@ -60,11 +68,35 @@ public final class Broker: Sendable {
                 "duration_ms": "\(BrokerClock.now().monotonicMilliseconds - began)",
                 "wal_sync_interval_ms": "\(settings.syncIntervalMilliseconds)",
                 "durability": "\(durability)",
-            ])
+            ]
+        )
     }
 
+    private func startTimers(_ engine: Engine, _ loop: any EventLoop) -> [RepeatedTask] {
+        var timers = [
+            loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(50)) { _ in engine.tick() },
+            loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(1)) { _ in engine.watchDisk() },
+        ]
+        if settings.compactIntervalMilliseconds > 0 {
+            let interval = TimeAmount.milliseconds(settings.compactIntervalMilliseconds)
+            timers.append(
+                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.compact() }
+            )
+        }
+        if settings.syncIntervalMilliseconds > 0 {
+            let interval = TimeAmount.milliseconds(Int64(settings.syncIntervalMilliseconds))
+            timers.append(
+                loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in engine.syncInterval() }
+            )
+        }
+        return timers
+    }
+
+    /// What sessions inside this process talk to.
+    var engine: Engine? { state.withLock { $0.running?.engine } }
+
     /// The port of the native protocol; `nil` before the start.
-    public var port: Int? { running.withLock { $0?.listener.port } }
+    public var port: Int? { state.withLock { $0.running?.listener.port } }
 
     private var durability: String {
         settings.syncIntervalMilliseconds == 0
@@ -89,25 +121,37 @@ public final class Broker: Sendable {
                 "pending": "\(counts.pending)", "scheduled": "\(counts.scheduled)", "failed": "\(counts.failed)",
                 "in_progress": "\(counts.inProgress)", "completed": "\(counts.completed)",
                 "dead_letters": "\(counts.deadLetter)", "duration_ms": "\(milliseconds)",
-            ])
+            ]
+        )
     }
 
     /// Drains: takes no new connections, submits and claims, waits for leased tasks, then closes.
     ///
+    /// A second call shortens the wait of the first one; both return when the broker is closed.
+    ///
     /// - Parameter graceMilliseconds: How long leased tasks may take; their leases survive in any case.
     public func stop(graceMilliseconds: Int64 = 0) async {
-        guard let running = running.withLock({ $0 }) else { return }
+        let stopping = state.withLock { state -> Task<Void, Never>? in
+            guard let running = state.running else { return nil }
+            state.deadline = min(state.deadline, .now() + .milliseconds(graceMilliseconds))
+            let stopping = state.stopping ?? Task { await close(running) }
+            state.stopping = stopping
+            return stopping
+        }
+        await stopping?.value
+    }
+
+    private func close(_ running: Running) async {
         await running.listener.stopAccepting()
         running.engine.drain()
-        let deadline = NIODeadline.now() + .milliseconds(graceMilliseconds)
-        while NIODeadline.now() < deadline, !running.engine.isQuiet {
+        while NIODeadline.now() < state.withLock({ $0.deadline }), !running.engine.isQuiet {
             try? await Task.sleep(for: .milliseconds(20))
         }
         for timer in running.timers { timer.cancel() }
         await running.listener.closeConnections()
         running.engine.stop()
-        self.running.withLock { $0 = nil }
-        try? await group.shutdownGracefully()
+        state.withLock { $0.running = nil }
+        try? await running.group.shutdownGracefully()
         logger.info("broker stopped")
     }
 }
@@ -117,12 +161,17 @@ public struct StartError: Error, Sendable, CustomStringConvertible {
     /// What is in the way, and the way out.
     public let description: String
 
-    init(_ error: StorageError) { self.description = error.description }
+    init(_ error: StorageError) {
+        // The engine names the damaged file, and knows no way out.
+        let isLeftAlone = error.kind == .corruption && !error.description.contains("tq-inspect")
+        self.description = error.description + (isLeftAlone ? ". Run 'tq-inspect verify' to see what is affected." : "")
+    }
 
     init(listening settings: BrokerSettings, _ error: any Error) {
         let address = "\(settings.host):\(settings.port)"
         if let error = error as? IOError, error.errnoCode == EADDRINUSE {
-            let owner = settings.port == 6379 ? "Redis, whose usual port this is, or another tq-broker" : "another program"
+            let owner =
+                settings.port == 6379 ? "Redis, whose usual port this is, or another tq-broker" : "another program"
             self.description =
                 "Port \(settings.port) is in use on \(settings.host), probably by \(owner). "
                 + "Stop it, or choose another port with --port (0 takes a free one)."

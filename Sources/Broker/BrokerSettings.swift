@@ -20,6 +20,8 @@ public struct BrokerSettings: Sendable {
     public var payloadCacheBytes: Int
     /// Free space on the data disk below which submits are refused.
     public var diskReserveBytes: UInt64
+    /// How many bytes of the disk of a directory are free; `nil` when the system does not say.
+    public var freeBytes: @Sendable (_ directory: String) -> UInt64? = { StoreFiles.freeBytes($0) }
     /// The time between two turns that give the disk space of expired results back; 0 for never.
     public var compactIntervalMilliseconds: Int64
     /// Event loops for connections; one for every core but one is enough.
@@ -27,6 +29,7 @@ public struct BrokerSettings: Sendable {
     /// How the queue itself behaves.
     public var core: CoreConfiguration
 
+    /// Creates settings; the interval between syncs holds for `core` too.
     public init(
         dataDirectory: String,
         host: String = "127.0.0.1",

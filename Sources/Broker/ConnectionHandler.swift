@@ -5,9 +5,9 @@ import Synchronization
 import TQModel
 import WireProtocol
 
-/// One connection of the native protocol: bytes in, commands out; replies in, bytes out. It decides nothing.
+/// One connection of the native protocol: bytes in, commands out; replies in, bytes out.
 ///
-/// All of a read burst enters the engine at once, and all replies of a commit group leave with one flush.
+/// It decides nothing. All of a read burst enters the engine at once, and all replies of a commit group leave with one flush.
 final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -230,8 +230,10 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
             TQError(
                 .timedOut,
                 "The connection was silent for \(settings.idleTimeoutMilliseconds) ms and holds nothing. "
-                    + "Connect again, and send a ping now and then."),
-            id: 0)
+                    + "Connect again, and send a ping now and then."
+            ),
+            id: 0
+        )
     }
 }
 

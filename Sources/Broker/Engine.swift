@@ -27,7 +27,6 @@ final class Engine: Sendable {
 
     /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
     private static let openByteCountMax = 8 << 20
-    private static let markIntervalMilliseconds: UInt64 = 1000
 
     private struct State {
         var core: QueueCore
@@ -44,15 +43,28 @@ final class Engine: Sendable {
         /// The first session that the core knows; older ones ended with the core before it.
         var firstSession: SessionID = 0
         var isDraining = false
-        /// Whether the mark or the interval of the weaker mode is due.
-        var isTimeDue = false
+        /// Whether the mark is to be written.
+        var isMarkDue = false
+        /// Whether the interval of the weaker mode has passed.
+        var isIntervalDue = false
         /// Commands whose bytes could not be read, for the next tick.
         var putOff: [Command] = []
         var isCommitterIdle = false
         var isStopping = false
         var hasStopped = false
 
-        var hasWork: Bool { core.hasEffects || syncWanted > synced || isTimeDue }
+        /// Whether what the answer tells of is as safe as its client was promised.
+        func mayLeave(_ answer: Answer) -> Bool {
+            #if TQ_PLANT_BUGS
+            if core.configuration.plantedBug == .replyBeforeWrite { return true }
+            #endif
+            return answer.writtenThrough <= written && answer.syncedThrough <= synced
+        }
+
+        var hasWork: Bool { core.hasEffects || syncWanted > synced || isMarkDue || isIntervalDue }
+
+        /// Whether the store takes no changes: it is to be rebuilt, or it is closed.
+        var cannotChange: Bool { failure != nil || hasStopped }
 
         mutating func takePutOff() -> [Command] {
             defer { putOff = [] }
@@ -71,6 +83,7 @@ final class Engine: Sendable {
     private static func makeCore(_ settings: BrokerSettings, _ files: StoreFiles) -> QueueCore {
         defer { files.releaseIndex() }
         var configuration = settings.core
+        configuration.syncIntervalMilliseconds = settings.syncIntervalMilliseconds
         configuration.seed = .random(in: .min ... .max)
         return QueueCore(
             configuration: configuration,
@@ -111,15 +124,13 @@ final class Engine: Sendable {
     func perform(_ commands: [Command]) {
         let now = BrokerClock.now()
         var needing: [Command] = []
-        let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.failure != nil }) {
+        let ready = monitor.withLock(when: { $0.core.openByteCount < Self.openByteCountMax || $0.cannotChange }) {
             state -> [Answer] in
-            if let failure = state.failure { return commands.compactMap { Self.refuse($0, failure, settings) } }
+            guard !state.cannotChange else { return commands.compactMap { refuse($0, state) } }
             // A burst belongs to one session.
             if let session = commands.first?.session, session < state.firstSession { return [] }
-            for command in commands {
-                if !state.core.decide(command, now: now).isEmpty {
-                    needing.append(command)
-                }
+            for command in commands where !state.core.decide(command, now: now).isEmpty {
+                needing.append(command)
             }
             return collect(&state)
         }
@@ -128,14 +139,14 @@ final class Engine: Sendable {
     }
 
     /// Decides a command that needs stored bytes: they are read outside the lock, and read again if something came between.
+    ///
+    /// What it needs may be in a group on its way to the disk: that group is written first.
     private func performWithReads(_ command: Command) {
         var fetched: [Fetch: Fetched] = [:]
         while true {
             let now = BrokerClock.now()
             let (missing, ready) = monitor.withLock { state -> ([Fetch], [Answer]) in
-                if let failure = state.failure {
-                    return ([], [Self.refuse(command, failure, settings)].compactMap { $0 })
-                }
+                guard !state.cannotChange else { return ([], [refuse(command, state)].compactMap { $0 }) }
                 if let session = command.session, session < state.firstSession { return ([], []) }
                 let missing = state.core.decide(command, fetched: fetched, now: now)
                 return (missing, collect(&state))
@@ -156,7 +167,7 @@ final class Engine: Sendable {
     private func awaitStored(_ fetches: [Fetch]) {
         let groups = fetches.compactMap(\.group)
         monitor.withLock(when: { state in
-            state.failure != nil || state.hasStopped
+            state.cannotChange
                 || groups.allSatisfy { $0.epoch != state.core.epoch || $0.counter <= state.written }
         }) { _ in }
     }
@@ -167,8 +178,10 @@ final class Engine: Sendable {
         switch command {
         case .request(let session, let id, _, _):
             let refusal = TQError(
-                .readOnly, "Nothing was done, because the store cannot be read: \(error). Try again.",
-                retryAfterMilliseconds: 1000)
+                .readOnly,
+                "Nothing was done, because the store cannot be read: \(error). Try again.",
+                retryAfterMilliseconds: 1000
+            )
             sessions[session]?.deliver([(id, .error(refusal))])
         case .closeSession: monitor.withLock { $0.putOff.append(command) }
         default: break
@@ -176,8 +189,9 @@ final class Engine: Sendable {
     }
 
     /// The answer to a request while nothing may change: health is served, everything else waits for the rebuild.
-    private static func refuse(_ command: Command, _ failure: String, _ settings: BrokerSettings) -> Answer? {
+    private func refuse(_ command: Command, _ state: State) -> Answer? {
         guard case .request(let session, let id, _, let request) = command else { return nil }
+        let failure = state.failure ?? "it has stopped."
         let reply: Reply =
             switch request {
             case .ping: .done
@@ -188,13 +202,16 @@ final class Engine: Sendable {
                         reason: failure,
                         syncIntervalMilliseconds: settings.syncIntervalMilliseconds,
                         version: settings.core.version
-                    ))
+                    )
+                )
             default:
                 .error(
                     TQError(
                         .readOnly,
                         "The broker changes nothing until its store is rebuilt: \(failure). Try again in a second.",
-                        retryAfterMilliseconds: 1000))
+                        retryAfterMilliseconds: 1000
+                    )
+                )
             }
         return Answer(session: session, request: id, reply: reply, writtenThrough: 0, syncedThrough: 0)
     }
@@ -204,7 +221,7 @@ final class Engine: Sendable {
         for notice in state.core.takeNotices() { log(notice) }
         var ready: [Answer] = []
         for answer in state.core.takeAnswers() {
-            if answer.writtenThrough <= state.written, answer.syncedThrough <= state.synced {
+            if state.mayLeave(answer) {
                 ready.append(answer)
             } else {
                 state.syncWanted = max(state.syncWanted, answer.syncedThrough)
@@ -220,11 +237,10 @@ final class Engine: Sendable {
 
     /// Takes the held answers that may leave now.
     private func takeReady(_ state: inout State) -> [Answer] {
-        let (written, synced) = (state.written, state.synced)
         var ready: [Answer] = []
         var waiting: [Answer] = []
         for answer in state.held {
-            if answer.writtenThrough <= written, answer.syncedThrough <= synced {
+            if state.mayLeave(answer) {
                 ready.append(answer)
             } else {
                 waiting.append(answer)
@@ -239,7 +255,10 @@ final class Engine: Sendable {
         case .leaseLapsed(let task, let worker, let crashes):
             logger.warning(
                 "a lease ended without a word from its holder",
-                metadata: ["task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)"])
+                metadata: [
+                    "task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)",
+                ]
+            )
         case .workerLost(let name, let leases):
             logger.warning("a silent worker was given up", metadata: ["worker": "\(name)", "leases": "\(leases)"])
         case .deadLettered(let task, let reason):
@@ -257,18 +276,18 @@ final class Engine: Sendable {
         var effects: EffectBatch?
         /// The newest group, by counter, that is written after this turn.
         var through: UInt64
-        /// Whether an answer waits for a sync.
+        /// Whether an answer waits for a sync; in the weaker mode, whether its interval has passed.
         var needsSync: Bool
+        var needsMark: Bool
         /// Whether answers can leave between write and sync: deliveries of tasks that were synced before.
         var isSplit: Bool
         var files: StoreFiles
     }
 
     private func runCommitter() {
-        var times = CommitTimes(BrokerClock.now().monotonicMilliseconds)
         while let turn = nextTurn() {
             do throws(StorageError) {
-                try commit(turn, &times)
+                try commit(turn)
             } catch {
                 guard rebuild(after: error) else { break }
             }
@@ -277,56 +296,43 @@ final class Engine: Sendable {
         monitor.wakeAll()
     }
 
-    private struct CommitTimes {
-        var sync: UInt64
-        var mark: UInt64
-
-        init(_ now: UInt64) { (sync, mark) = (now, now) }
-    }
-
     private func nextTurn() -> Turn? {
         monitor.withLock(when: { $0.hasWork || $0.isStopping || !$0.isCommitterIdle }) { state in
             if !state.hasWork {
                 state.isCommitterIdle = true
                 if state.isStopping { return nil }
             }
-            state.isTimeDue = false
+            defer { (state.isMarkDue, state.isIntervalDue) = (false, false) }
             let effects = state.core.hasEffects ? state.core.closeGroup() : nil
             let through = effects?.group.counter ?? state.written
             let synced = state.synced
             return Turn(
                 effects: effects,
                 through: through,
-                needsSync: state.syncWanted > synced,
+                needsSync: settings.syncIntervalMilliseconds > 0 ? state.isIntervalDue : state.syncWanted > synced,
+                needsMark: state.isMarkDue,
                 isSplit: state.held.contains { $0.syncedThrough <= synced && $0.writtenThrough <= through },
                 files: state.files
             )
         }
     }
 
-    private func commit(_ turn: Turn, _ times: inout CommitTimes) throws(StorageError) {
+    private func commit(_ turn: Turn) throws(StorageError) {
         let log = turn.files.log
-        let isInterval = settings.syncIntervalMilliseconds > 0
-        var needsSync = turn.needsSync && !isInterval
+        var needsSync = turn.needsSync
         if let effects = turn.effects {
             let isTogether = needsSync && !turn.isSplit
             try log.commit(effects, sync: isTogether)
-            advance(written: turn.through, synced: isTogether || isInterval ? turn.through : 0)
+            // In the weaker mode what is written counts as synced: the interval syncs it.
+            let isAcknowledged = isTogether || settings.syncIntervalMilliseconds > 0
+            advance(written: turn.through, synced: isAcknowledged ? turn.through : 0)
             if isTogether { needsSync = false }
         }
-        let now = BrokerClock.now().monotonicMilliseconds
-        if isInterval, now >= times.sync + UInt64(settings.syncIntervalMilliseconds) {
-            needsSync = true
-            times.sync = now
-        }
         if needsSync {
-            try log.sync()
+            if log.written != log.synced { try log.sync() }
             advance(written: turn.through, synced: turn.through)
         }
-        if now >= times.mark + Self.markIntervalMilliseconds {
-            try turn.files.writeMark()
-            times.mark = now
-        }
+        if turn.needsMark { try turn.files.writeMark() }
     }
 
     /// Lets the answers leave that waited for a group.
@@ -366,7 +372,7 @@ final class Engine: Sendable {
     private func complete(_ answers: [Answer]) {
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers where !postpones(answer) {
-            let (reply, damaged) = completion.reply(to: answer)
+            guard case .reply(let reply, let damaged) = outcome(of: answer, completion) else { continue }
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
             giveCreditBack(for: answer, reply)
             if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
@@ -375,13 +381,26 @@ final class Engine: Sendable {
         }
     }
 
+    private func outcome(of answer: Answer, _ completion: AnswerCompletion) -> AnswerCompletion.Outcome {
+        let present = AnswerCompletion.Present(
+            place: { [monitor] lease in monitor.withLock { $0.core.payloadPlace(of: lease) } },
+            isUnfinished: { [monitor] id in monitor.withLock { $0.core.isUnfinished(id) } }
+        )
+        let outcome = completion.outcome(of: answer, present)
+        if case .askAgain(let command) = outcome { perform([command]) }
+        return outcome
+    }
+
     /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
     private func giveCreditBack(for answer: Answer, _ reply: Reply) {
         guard case .payloads(let places) = answer.missing, case .delivery(let stream, let deliveries) = reply,
             places.count > deliveries.count
         else { return }
         let count = UInt32(places.count - deliveries.count)
-        logger.warning("tasks were not delivered: damaged, ended meanwhile, or not readable", metadata: ["tasks": "\(count)"])
+        logger.warning(
+            "tasks were not delivered: damaged, ended meanwhile, or not readable",
+            metadata: ["tasks": "\(count)"]
+        )
         // No client uses request 0, so nobody is told when the stream is closed by now.
         performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
     }
@@ -409,19 +428,29 @@ final class Engine: Sendable {
     /// Tells the core that time has passed; call it about twenty times a second.
     func tick() {
         // When the reading thread is behind, one waiting tick is enough.
-        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
         reads.submit { [self] in
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
             for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
             if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
-            if settings.syncIntervalMilliseconds > 0 { makeTimeDue() }
         }
     }
 
-    private func makeTimeDue() {
+    /// Syncs what was acknowledged without it; call it in the interval of the weaker mode.
+    func syncInterval() {
         monitor.withLock { state in
-            state.isTimeDue = true
+            state.isIntervalDue = true
+            state.isCommitterIdle = false
+        }
+        monitor.wakeAll()
+    }
+
+    private func makeMarkDue() {
+        monitor.withLock { state in
+            state.isMarkDue = true
             state.isCommitterIdle = false
         }
         monitor.wakeAll()
@@ -429,8 +458,8 @@ final class Engine: Sendable {
 
     /// Compares the free space of the disk with the reserve; call it about once a second.
     func watchDisk() {
-        makeTimeDue()
-        guard let free = StoreFiles.freeBytes(settings.dataDirectory) else { return }
+        makeMarkDue()
+        guard let free = settings.freeBytes(settings.dataDirectory) else { return }
         let isLow = free < settings.diskReserveBytes
         if isLow != monitor.withLock({ $0.core.isDiskLow }) {
             let metadata: Logger.Metadata = ["free_bytes": "\(free)", "reserve_bytes": "\(settings.diskReserveBytes)"]
@@ -451,7 +480,7 @@ final class Engine: Sendable {
             let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
             do throws(StorageError) {
                 try files.reclaimExpired(through: bucket)
-            } catch where error.kind != .closed {
+            } catch  where error.kind != .closed {
                 logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
             } catch {
                 // The broker stopped or rebuilds: the next turn does it.
@@ -466,7 +495,10 @@ final class Engine: Sendable {
     ///
     /// - Returns: `false` when the broker is stopped before it works.
     private func rebuild(after error: StorageError) -> Bool {
-        logger.critical("a write failed: nothing is changed until the store is rebuilt", metadata: ["error": "\(error)"])
+        logger.critical(
+            "a write failed: nothing is changed until the store is rebuilt",
+            metadata: ["error": "\(error)"]
+        )
         let (held, files) = monitor.withLock { state -> ([Answer], StoreFiles) in
             state.failure = error.description
             defer { state.held = [] }
@@ -495,7 +527,8 @@ final class Engine: Sendable {
             .outcomeUnknown,
             "The broker could not store this (\(error.description)): it may have happened or not. "
                 + "Repeat it with the same idempotency key.",
-            retryAfterMilliseconds: 1000)
+            retryAfterMilliseconds: 1000
+        )
         sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
     }
 
@@ -526,7 +559,7 @@ final class Engine: Sendable {
     /// Whether no worker holds a task and nobody waits for the disk.
     var isQuiet: Bool { monitor.withLock { $0.core.index.counts.inProgress == 0 && $0.held.isEmpty } }
 
-    /// Commits what is decided, notes how far that is, and closes the store.
+    /// Commits what is decided, notes how far that is, closes the store, and ends what sessions are left.
     func stop() {
         reads.stop()
         monitor.withLock { $0.isStopping = true }
@@ -541,6 +574,7 @@ final class Engine: Sendable {
             }
             state.files.close()
         }
+        for sink in sessions.removeAll().sinks { sink.disconnect() }
     }
 }
 
@@ -550,17 +584,6 @@ extension Command {
         switch self {
         case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
         case .tick, .clean, .damagedPayload, .disk, .drain: nil
-        }
-    }
-}
-
-extension Fetch {
-    /// The group that stored it, where that matters: what is read soon after it was decided.
-    fileprivate var group: GroupID? {
-        switch self {
-        case .task(let segment, _), .segment(let segment): segment.group
-        case .transitions(let group): group
-        case .deadLetter, .locators: nil
         }
     }
 }

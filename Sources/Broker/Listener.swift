@@ -30,7 +30,11 @@ final class Listener: Sendable {
                         return try channel.pipeline.syncOperations.addHandler(Turnaway(limit: gate.limit))
                     }
                     let handler = ConnectionHandler(
-                        engine: engine, settings: settings, logger: logger, eventLoop: channel.eventLoop)
+                        engine: engine,
+                        settings: settings,
+                        logger: logger,
+                        eventLoop: channel.eventLoop
+                    )
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
@@ -81,7 +85,8 @@ private final class Turnaway: ChannelInboundHandler {
         let error = TQError(
             .tooManyConnections,
             "The broker has \(limit) connections, its limit. Close some, or raise broker.max_connections.",
-            retryAfterMilliseconds: 1000)
+            retryAfterMilliseconds: 1000
+        )
         var bytes: [UInt8] = []
         // An error of one sentence fits into a frame.
         try? Reply.error(error).encode(id: 0, into: &bytes)

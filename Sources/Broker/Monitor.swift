@@ -81,13 +81,16 @@ final class WorkThread: Sendable {
         let box = Unmanaged.passRetained(ThreadBody(body))
         var thread = pthread_t()
         let code = pthread_create(
-            &thread, nil,
+            &thread,
+            nil,
             { pointer in
                 guard let pointer else { return nil }
                 let body = Unmanaged<ThreadBody>.fromOpaque(pointer).takeRetainedValue()
                 body.run()
                 return nil
-            }, box.toOpaque())
+            },
+            box.toOpaque()
+        )
         precondition(code == 0, "the system refused a thread: \(String(cString: strerror(code)))")
         pthread_detach(thread)
     }

@@ -13,6 +13,7 @@ final class StoreFiles {
     private(set) var index: DurableIndex
     private let store: RocksDBStorage
     private let mark: HighWaterMark
+    private var marked: LogPosition
 
     /// Opens the store, recovers it, and raises its epoch.
     ///
@@ -24,7 +25,7 @@ final class StoreFiles {
         options.memtableBytes = settings.memtableBytes
         store = try RocksDBStorage.open(path: settings.dataDirectory + "/db", options: options)
         do throws(StorageError) {
-            let recovered = try Recovery.recover(from: store, mark: knownMark)
+            let recovered = try Recovery.recover(from: Self.recoveryReader(store, settings), mark: knownMark)
             let wall = BrokerClock.now().wallMilliseconds
             identity = recovered?.identity ?? Self.makeIdentity(createdWallMilliseconds: wall)
             index = recovered?.index ?? DurableIndex()
@@ -37,15 +38,28 @@ final class StoreFiles {
             try log.begin(epoch: epoch, index: index, identity: recovered == nil ? identity : nil)
             reader = StoreReader(store: store, cache: cache, storeKey: identity.key)
             mark = try HighWaterMark(markPath, initial: Self.mark(identity, log.synced))
-            try mark.write(Self.mark(identity, log.synced))
+            marked = log.synced
+            try mark.write(Self.mark(identity, marked))
         } catch {
             store.close()
             throw error
         }
     }
 
+    private static func recoveryReader(_ store: RocksDBStorage, _ settings: BrokerSettings) -> any ByteStoreReader {
+        #if TQ_PLANT_BUGS
+        if settings.core.plantedBug == .recoverySkipsSegment { return SegmentSkippingReader(store) }
+        #endif
+        return store
+    }
+
     /// Notes durably how far the store is synced; a store that has less at the next start has lost something.
-    func writeMark() throws(StorageError) { try mark.write(Self.mark(identity, log.synced)) }
+    func writeMark() throws(StorageError) {
+        let synced = log.synced
+        guard synced != marked else { return }
+        try mark.write(Self.mark(identity, synced))
+        marked = synced
+    }
 
     /// Forgets what recovery found, once the core has it.
     func releaseIndex() { index = DurableIndex() }

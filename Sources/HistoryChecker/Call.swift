@@ -12,7 +12,7 @@ public enum Call: Hashable, Sendable {
     case fail(LeaseHandle, isPermanent: Bool, retryAfterMilliseconds: UInt64?)
     /// Gives a task back without counting an attempt, to be claimed again after the delay.
     case release(LeaseHandle, delayMilliseconds: UInt64)
-    /// A duration of 0 takes the one that the lease was given with.
+    /// A duration of 0 takes the one that the lease has.
     case renew(LeaseHandle, leaseMilliseconds: UInt32)
     /// Stops a task that waits.
     case cancel(TaskID)

@@ -129,7 +129,7 @@ extension Checker {
     /// A delivery whose reply was slower than that of a newer one.
     private mutating func acceptLate(_ slot: Int, _ lease: LeaseRecord, newest: LeaseRecord) {
         let record = tasks[slot]
-        let isUndone = isUndoable(lease)
+        let isUncounted = isUndoable(lease) || mayBeGivenBack(lease)
         if isCertainlyValid(lease, of: record, at: newest.returnedMilliseconds) {
             let sentence = "Delivered with token \(newest.token) while the lease with token \(lease.token) was valid"
             report(.oneLease, record.id, [newest.claimReturned, lease.claimInvoked], sentence)
@@ -139,7 +139,7 @@ extension Checker {
         }
         if let gap {
             gaps[gap].missing -= 1
-        } else if !isUndone, record.redrives == 0, !record.isCountUncertain {
+        } else if !isUncounted, record.redrives == 0, !record.isCountUncertain {
             let sentence = "The delivery with token \(lease.token) did not count as an attempt"
             report(.attempts, record.id, [lease.claimInvoked, newest.claimReturned], sentence)
         }
@@ -150,9 +150,14 @@ extension Checker {
         guard let lease = record.lease else { return 0...0 }
         let isReleased = lease.ended.map { $0.by == .release && $0.returned < position } ?? false
         let highest = isReleased ? lease.attempt - 1 : lease.attempt
-        let isMaybeLower = isReleased || lease.releases > 0 || isUndoable(lease)
+        let isMaybeLower = isReleased || lease.releases > 0 || isUndoable(lease) || mayBeGivenBack(lease)
         let lowest = isMaybeLower ? lease.attempt - 1 : lease.attempt
         return max(0, lowest)...max(0, highest)
+    }
+
+    /// Whether the attempt may not count: its worker said good-bye, or it lapsed after a restart and was nobody's crash.
+    private func mayBeGivenBack(_ lease: LeaseRecord) -> Bool {
+        sessionEnds[lease.client, default: -1] > lease.claimInvoked || stops.isStopped(since: lease.claimInvoked)
     }
 
     /// Every attempt that was counted but not delivered must be a claim that was lost.

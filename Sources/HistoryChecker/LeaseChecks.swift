@@ -210,9 +210,11 @@ extension LeaseRecord {
     }
 
     /// A renewal that may be decided from now on may make the lease end earlier.
+    ///
+    /// Without a duration it takes the one of the renewal before, of which the shortest is assumed.
     mutating func beginRenewal(_ now: Now, for milliseconds: UInt32) {
         renewals += 1
-        let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        let duration = milliseconds == 0 ? restartMilliseconds : UInt64(milliseconds)
         restartMilliseconds = min(restartMilliseconds, duration)
         earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
     }
@@ -222,7 +224,7 @@ extension LeaseRecord {
         renewals -= 1
         defer { clockSet = position }
         guard renewals == 0, clockSet < operation.invoked else { return }
-        let duration = milliseconds == 0 ? durationMilliseconds : UInt64(milliseconds)
+        let duration = milliseconds == 0 ? restartMilliseconds : UInt64(milliseconds)
         earliestLapse = operation.time.monotonicMilliseconds.later(by: duration)
     }
 }

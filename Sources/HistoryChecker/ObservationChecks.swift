@@ -42,7 +42,9 @@ extension Checker {
             }
         case .refused(let code):
             tasks[slot].redrives -= 1
-            if code == .taskNotFound { checkMissing(slot, since: operation.invoked) }
+            // There may be a task, but no dead letter.
+            let isDead = tasks[slot].end?.state == .deadLetter && tasks[slot].redrives == tasks[slot].redrivesUsed
+            if code == .taskNotFound, isDead { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
         case .submitted, .delivered, .observed: reportMismatch(operation)
         }

@@ -58,14 +58,16 @@ extension Checker {
         }
         let here = position
         if let first = record.id, first != id {
-            if !isDuplicate, mayBeForgotten == true {
+            // A duplicate of a task that nobody heard of: a lost submit made it once the key was forgotten.
+            if mayBeForgotten == true, !isDuplicate || record.submits > 2 {
                 submits.updateKey(name) { key in
+                    // Submits under way or lost may be of either task.
                     key = .init(
-                        submits: 1,
+                        submits: record.submits,
                         firstInvoked: operation.invoked,
                         firstMilliseconds: operation.time.monotonicMilliseconds
                     )
-                    (key.id, key.createdReturned) = (id, here)
+                    (key.id, key.createdReturned) = (id, isDuplicate ? nil : here)
                 }
                 return own
             }

@@ -21,7 +21,8 @@ extension DurableIndex {
     }
 
     private func line(_ sequence: TaskSequence, _ slot: TaskSlot) -> String {
-        var line = "task \(sequence) \(slot.state) created \(slot.createdMilliseconds) queue \(slot.queue) "
+        var line =
+            "task \(sequence) \(slot.state) created \(slot.createdMilliseconds) queue \(slot.queue) "
             + "type \(slot.type) rank \(slot.rank.rawValue) attempts \(slot.attempts) crashes \(slot.crashes) "
             + "segment \(records[slot.segment].key)"
         if slot.transition != 0 { line += " transition \(records[slot.transition].group)" }

@@ -5,9 +5,11 @@ public typealias SessionID = UInt64
 
 /// Everything that changes the queue's state, the passing of time included.
 public enum Command: Sendable {
+    /// A client has connected.
     case openSession(SessionID, SessionSettings)
     /// The connection is gone: its parked claims and streams end, and its leases if the session asked for that.
     case closeSession(SessionID)
+    /// What a client asks, with its own number for the reply.
     case request(SessionID, id: UInt32, Principal, Request)
     /// Time has passed: leases lapse, tasks become due, waits run out, results expire, silent workers are given up.
     case tick
@@ -29,17 +31,32 @@ public enum Fetch: Hashable, Sendable {
     case segment(SegmentKey)
     /// The sequences in the transition record of a group.
     case transitions(GroupID)
+    /// The dead letter of a task, with its error and payload.
     case deadLetter(TaskSequence)
     /// The locators that expire with a bucket.
     case locators(ExpiryBucket)
+
+    /// The group that must be in the store before this is read; `nil` when an answer has told of it already.
+    public var group: GroupID? {
+        switch self {
+        case .task(let segment, _), .segment(let segment): segment.group
+        case .transitions(let group): group
+        case .deadLetter, .locators: nil
+        }
+    }
 }
 
 /// What was stored there.
 public enum Fetched: Sendable {
+    /// The row and the payload of one task.
     case task(TaskRow, payload: Bytes)
+    /// The rows of a segment in the order of their places.
     case segment([(row: TaskRow, payload: Bytes)])
+    /// The transitions of a group in the order of their decision, with the errors of failed attempts.
     case transitions([(transition: Transition, error: Bytes)])
+    /// A dead letter with its error and payload.
     case deadLetter(DeadLetterRow, error: Bytes, payload: Bytes)
+    /// The keys of the locators, in any order.
     case locators([LocatorKey])
     /// Nothing is stored there.
     case missing
@@ -49,8 +66,11 @@ public enum Fetched: Sendable {
 
 /// A reply and what must be true before it may leave.
 public struct Answer: Sendable {
+    /// The session that asked.
     public var session: SessionID
+    /// The session's own number for the request, or for the one that opened the stream.
     public var request: UInt32
+    /// What to answer, or all of it but the missing bytes.
     public var reply: Reply
     /// What the reply still lacks: bytes that are read from the store when it may leave.
     public var missing = Missing.nothing
@@ -59,6 +79,7 @@ public struct Answer: Sendable {
     /// The group, by counter, that must be synced (on the disk: it survives a power cut).
     public var syncedThrough: UInt64
 
+    /// Creates an answer.
     public init(
         session: SessionID,
         request: UInt32,
@@ -77,6 +98,7 @@ public struct Answer: Sendable {
 
     /// Bytes that belong into a reply.
     public enum Missing: Sendable {
+        /// The reply is whole.
         case nothing
         /// The payloads of the deliveries, in their order.
         case payloads([PayloadPlace])
@@ -84,13 +106,16 @@ public struct Answer: Sendable {
         case ended(TaskID, TaskSequence, Ended, asResult: Bool)
         /// The error of the attempt that failed last.
         case error(GroupID, TaskSequence)
+        /// A page of dead letters behind a sequence.
         case deadLetters(DeadLetterQuery, after: TaskSequence)
     }
 }
 
 /// Where to look for a task that has ended.
 public enum Ended: Hashable, Sendable {
+    /// Its outcome is stored there.
     case outcome(OutcomeLocation)
+    /// It is a dead letter.
     case deadLetter
     /// It may be a dead letter, have an outcome that a locator leads to, or have expired.
     case anywhere
@@ -98,9 +123,12 @@ public enum Ended: Hashable, Sendable {
 
 /// Where a delivery's payload is stored.
 public struct PayloadPlace: Hashable, Sendable {
+    /// The segment, and the key of its payload record.
     public var segment: SegmentKey
+    /// The task's place in the segment, from 0.
     public var place: UInt16
 
+    /// Creates a place.
     public init(segment: SegmentKey, place: UInt16) {
         self.segment = segment
         self.place = place
@@ -109,8 +137,11 @@ public struct PayloadPlace: Hashable, Sendable {
 
 /// Something an operator should know; the broker logs it.
 public enum Notice: Hashable, Sendable {
+    /// A lease lapsed or its worker was lost (`nil`: the client was no worker); `crashes` is the task's count now.
     case leaseLapsed(TaskID, worker: Name?, crashes: UInt16)
+    /// A worker was silent for too long and is given up, with that many leases.
     case workerLost(Name, leases: UInt32)
+    /// A task became a dead letter.
     case deadLettered(TaskID, DeadLetterReason)
     /// A record that should be rewritten cannot be read.
     case damagedRecord(String)

@@ -5,6 +5,7 @@ import TQModel
 /// There is one way to change it, `apply`: the live core calls it as it decides, recovery with what it reads, a
 /// follower with what it receives. Whatever may be lost in a restart is in ``SessionState`` instead.
 public struct DurableIndex: Sendable {
+    /// The sequence that the next task gets, from 1.
     public internal(set) var nextSequence: UInt64 = 1
     /// Milliseconds on which retention and windows run; see ``StoreClock``.
     public internal(set) var storeMilliseconds: UInt64 = 0
@@ -23,8 +24,10 @@ public struct DurableIndex: Sendable {
     /// By queue number; number 0 is none.
     var queues: ContiguousArray<QueueState> = [QueueState()]
     var counters: [CounterKey: UInt64] = [:]
+    /// The counters of each bucket of outcomes, so that a tick looks at buckets alone.
+    var bucketCounters: [ExpiryBucket: [CounterKey]] = [:]
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
-    public private(set) var expiredThrough = ExpiryBucket(rawValue: 0)
+    public internal(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     private var expiringThrough = ExpiryBucket(rawValue: 0)
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]
@@ -33,12 +36,12 @@ public struct DurableIndex: Sendable {
     private(set) var group = GroupID(rawValue: 0)
     private var openTransitions: UInt32 = 0
     private var openSegments: [UInt32] = []
-    private var touchedCounters: Set<CounterKey> = []
-    private var derived = EffectBatch.Derived()
+    var touchedCounters: Set<CounterKey> = []
+    var derived = EffectBatch.Derived()
     /// Queues that got a pending task since somebody looked, each once.
     private var readyQueues: [UInt32] = []
     /// Whether records are being read back: the order of pending tasks is made at the end.
-    private var isRecovering = false
+    var isRecovering = false
 
     /// A worker's name in its namespace.
     struct WorkerName: Hashable, Sendable {
@@ -46,6 +49,7 @@ public struct DurableIndex: Sendable {
         var name: Name
     }
 
+    /// Creates the index of an empty store.
     public init() {}
 
     // MARK: Groups
@@ -70,13 +74,17 @@ public struct DurableIndex: Sendable {
         return derived
     }
 
-    /// Takes outcomes that expire with this group out of the locators that it writes.
+    /// Takes outcomes whose time has passed out of the locators that the group writes.
+    ///
+    /// Whoever expires a bucket has listed its locators a moment before: none may be added once its time has come.
     private mutating func dropExpiredLocations() {
-        guard expiringThrough > expiredThrough else { return }
-        expiredThrough = expiringThrough
-        for place in derived.locators.indices {
+        expiredThrough = max(expiredThrough, expiringThrough)
+        let now = storeMilliseconds
+        for place in derived.locators.indices
+        where derived.locators[place].locations.contains(where: { $0?.bucket.isExpired(storeMilliseconds: now) == true }
+        ) {
             derived.locators[place].locations = derived.locators[place].locations.map { location in
-                location.flatMap { $0.bucket > expiredThrough ? $0 : nil }
+                location.flatMap { $0.bucket.isExpired(storeMilliseconds: now) ? nil : $0 }
             }
         }
         derived.locators.removeAll { $0.bucket == nil }
@@ -93,7 +101,13 @@ public struct DurableIndex: Sendable {
     private mutating func transitionRecord() -> UInt32 {
         if openTransitions == 0 {
             let record = StoredRecord(
-                group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
+                group: group,
+                part: 0,
+                isSegment: false,
+                count: 0,
+                live: 1,
+                first: TaskSequence(0)
+            )
             openTransitions = records.insert(record)
         }
         return openTransitions
@@ -138,7 +152,7 @@ public struct DurableIndex: Sendable {
     /// Changes a task's state; the transition's record is the open group's.
     mutating func apply(_ transition: Transition) { apply(transition, record: transitionRecord()) }
 
-    private mutating func apply(_ transition: Transition, record handle: UInt32) {
+    mutating func apply(_ transition: Transition, record handle: UInt32) {
         let sequence = transition.sequence
         var slot = tasks[sequence]
         // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
@@ -245,11 +259,15 @@ public struct DurableIndex: Sendable {
         tasks.remove(sequence)
     }
 
-    private mutating func pushReady(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    mutating func pushReady(_ slot: TaskSlot, _ sequence: TaskSequence) {
         guard !isRecovering else { return }
         let queue = slot.queue
         queues[Int(queue)].push(
-            .init(rank: slot.rank, sequence: sequence), type: slot.type, tasks: tasks, queue: queue)
+            .init(rank: slot.rank, sequence: sequence),
+            type: slot.type,
+            tasks: tasks,
+            queue: queue
+        )
         if !queues[Int(queue)].isAnnounced {
             queues[Int(queue)].isAnnounced = true
             readyQueues.append(queue)
@@ -264,7 +282,7 @@ public struct DurableIndex: Sendable {
         return readyQueues
     }
 
-    private mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
         guard !isRecovering, slot.state == .scheduled || slot.state == .failed else { return }
         let start = options[sequence]?.startWallMilliseconds ?? 0
         starts.push(.init(wallMilliseconds: start, sequence: sequence))
@@ -286,11 +304,11 @@ public struct DurableIndex: Sendable {
     // MARK: Records
 
     /// Releases one entry of a record; the last one buries it, but not before recovery has taken all there is.
-    private mutating func release(_ handle: UInt32) {
+    mutating func release(_ handle: UInt32) {
         if records.removeEntry(handle), !isRecovering { buryRecord(handle) }
     }
 
-    private mutating func buryRecord(_ handle: UInt32) {
+    mutating func buryRecord(_ handle: UInt32) {
         let record = records[handle]
         guard record.isSegment else {
             derived.deadTransitions.append(record.group)
@@ -361,152 +379,39 @@ public struct DurableIndex: Sendable {
 
     mutating func apply(expiredKeys bucket: ExpiryBucket) { keys.expire(bucket) }
 
-    mutating func apply(_ removed: RemovedDeadLetter) {
-        count(.deadLetters(queue: removed.queue), by: -1)
-        queues[Int(removed.queue)].counts.deadLetter -= 1
+    /// Takes a task out of the dead letters; its row tells the queue, so this comes after rows and before transitions.
+    mutating func apply(redriven sequence: TaskSequence) {
+        let queue = tasks[sequence].queue
+        count(.deadLetters(queue: queue), by: -1)
+        queues[Int(queue)].counts.deadLetter -= 1
     }
 
     mutating func apply(expiredOutcomes bucket: ExpiryBucket) {
         expiringThrough = max(expiringThrough, bucket)
-        for key in counters.keys.sorted() {
-            guard case .outcomes(bucket, let queue, let state) = key, let value = counters[key] else { continue }
+        for key in bucketCounters.removeValue(forKey: bucket) ?? [] {
+            guard case .outcomes(_, let queue, let state) = key, let value = counters.removeValue(forKey: key) else {
+                continue
+            }
             queues[Int(queue)].counts[state] -= value
-            counters[key] = nil
             touchedCounters.insert(key)
         }
     }
 
     /// Buckets of outcomes whose time has come, earliest first.
     var expiredOutcomeBuckets: [ExpiryBucket] {
-        var found: Set<ExpiryBucket> = []
-        for key in counters.keys {
-            if case .outcomes(let bucket, _, _) = key, bucket.isExpired(storeMilliseconds: storeMilliseconds) {
-                found.insert(bucket)
-            }
-        }
-        return found.sorted()
+        bucketCounters.keys.filter { $0.isExpired(storeMilliseconds: storeMilliseconds) }.sorted()
     }
 
     /// How many outcomes a bucket holds.
     func outcomeCount(in bucket: ExpiryBucket) -> UInt64 {
-        counters.reduce(0) { $0 + ($1.key.bucket == bucket ? $1.value : 0) }
+        bucketCounters[bucket, default: []].reduce(0) { $0 + (counters[$1] ?? 0) }
     }
 
     private mutating func count(_ key: CounterKey, by change: Int64) {
-        let value = UInt64(Int64(counters[key] ?? 0) + change)
+        let old = counters[key] ?? 0
+        let value = UInt64(Int64(old) + change)
+        if old == 0, let bucket = key.bucket { bucketCounters[bucket, default: []].append(key) }
         counters[key] = value == 0 ? nil : value
         touchedCounters.insert(key)
     }
-
-    // MARK: Replay and recovery
-
-    /// Applies a committed batch: what a follower does, and what the replay test compares.
-    ///
-    /// - Returns: What follows from the batch; equal to the batch's own, or the two have diverged.
-    public mutating func apply(_ batch: EffectBatch) -> EffectBatch.Derived {
-        openGroup(batch.group)
-        batch.names.forEach { apply($0) }
-        batch.registeredWorkers.forEach { apply($0) }
-        for segment in batch.segments {
-            let rows = batch.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
-            let handle = openSegment(part: segment.key.part, first: rows.first?.sequence ?? TaskSequence(0))
-            for (place, row) in rows.enumerated() { apply(row, segment: handle, place: UInt16(place)) }
-        }
-        batch.transitions.forEach { apply($0) }
-        batch.removedDeadLetters.forEach { apply($0) }
-        batch.removedWorkers.forEach { apply(removedWorker: $0) }
-        batch.keys.forEach { apply($0) }
-        batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0.bucket) }
-        batch.expiredKeys.forEach { apply(expiredKeys: $0) }
-        nextSequence = max(nextSequence, batch.nextSequence)
-        storeMilliseconds = batch.storeMilliseconds
-        _ = takeReadyQueues()
-        return closeGroup()
-    }
-
-    /// Begins to take what a store holds: names, workers, keys and counters first, then segments in order of their
-    /// keys, then transitions in order of their groups.
-    public mutating func beginRecovery(storeMilliseconds: UInt64, nextSequence: UInt64) {
-        isRecovering = true
-        self.storeMilliseconds = storeMilliseconds
-        self.nextSequence = nextSequence
-    }
-
-    public mutating func recover(_ row: NameRow) { apply(row) }
-    public mutating func recover(_ row: WorkerRow) { apply(row) }
-    public mutating func recover(_ row: KeyRow) { apply(row) }
-
-    public mutating func recover(_ row: CounterRow) throws(RecoveryError) {
-        guard Int(row.key.queue) < queues.count else {
-            throw RecoveryError("a counter names queue \(row.key.queue), which is unknown")
-        }
-        counters[row.key] = row.value
-        switch row.key {
-        case .outcomes(_, let queue, let state): queues[Int(queue)].counts[state] += row.value
-        case .deadLetters(let queue): queues[Int(queue)].counts.deadLetter += row.value
-        }
-    }
-
-    /// Takes a segment's table.
-    ///
-    /// - Throws: A sentence when a row names a queue that the store does not know.
-    public mutating func recover(segment key: SegmentKey, rows: [TaskRow]) throws(RecoveryError) {
-        let first = rows.first?.sequence ?? TaskSequence(0)
-        let record = StoredRecord(
-            group: key.group, part: key.part, isSegment: true, count: 0, live: 1, first: first)
-        let handle = records.insert(record)
-        for (place, row) in rows.enumerated() {
-            guard row.queue > 0, Int(row.queue) < queues.count else {
-                throw RecoveryError("task \(row.sequence) of segment \(key) names queue \(row.queue), which is unknown")
-            }
-            apply(row, segment: handle, place: UInt16(place))
-        }
-        release(handle)
-    }
-
-    /// Takes a group's transitions: the last one of each task, unless its row is gone or newer.
-    public mutating func recover(transitions rows: [Transition], group: GroupID) {
-        let record = StoredRecord(
-            group: group, part: 0, isSegment: false, count: 0, live: 1, first: TaskSequence(0))
-        let handle = records.insert(record)
-        for row in rows.reversed() {
-            let slot = tasks[row.sequence]
-            // One before the last may be of the task's life before a redrive in the same group.
-            guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else { continue }
-            apply(row, record: handle)
-        }
-        records.setCount(handle, UInt32(rows.count))
-        release(handle)
-    }
-
-    /// Ends recovery: puts pending and scheduled tasks in their order.
-    ///
-    /// - Returns: Records that were found dead; a store that was closed or killed at any instant has none.
-    public mutating func endRecovery() -> EffectBatch.Derived {
-        isRecovering = false
-        let tasks = tasks
-        tasks.forEach { sequence, slot in
-            switch slot.state {
-            case .pending: pushReady(slot, sequence)
-            case .scheduled, .failed: pushStart(slot, sequence)
-            default: break
-            }
-        }
-        _ = takeReadyQueues()
-        for handle in records.dead { buryRecord(handle) }
-        records.findSparse()
-        // Buckets up to now of which nothing is counted; later ones may still be filled.
-        let oldest = counters.keys.compactMap(\.bucket).min()?.rawValue ?? .max
-        expiredThrough = ExpiryBucket(rawValue: min(max(oldest, 1) - 1, UInt32(clamping: storeMilliseconds / 60_000)))
-        touchedCounters.removeAll()
-        defer { derived = EffectBatch.Derived() }
-        return derived
-    }
-}
-
-/// What a store says that cannot be.
-public struct RecoveryError: Error, Sendable, CustomStringConvertible {
-    public let description: String
-
-    public init(_ description: String) { self.description = description }
 }

@@ -13,19 +13,31 @@ public struct EffectBatch: Sendable {
 
     /// Names met for the first time.
     public var names: [NameRow] = []
+    /// Workers that registered, or said something new of themselves.
     public var registeredWorkers: [WorkerRow] = []
+    /// Numbers of workers that left or were given up.
     public var removedWorkers: [UInt32] = []
     /// Tasks stored or moved, segment by segment.
     public var segments: [SegmentSpan] = []
+    /// The rows of the segments, one segment after the other.
     public var tasks: [TaskRow] = []
+    /// The payloads of the rows, in the same order and without gaps.
     public var bodies: [UInt8] = []
+    /// Changes of state, in the order of their decision; a task may have several.
     public var transitions: [Transition] = []
+    /// Tasks that ended with a result or were cancelled.
     public var outcomes: [OutcomeRow] = []
+    /// The results of the outcomes.
     public var results: [UInt8] = []
+    /// Tasks that were buried.
     public var deadLetters: [DeadLetterRow] = []
-    public var removedDeadLetters: [RemovedDeadLetter] = []
+    /// Dead letters that were put back.
+    public var redrivenDeadLetters: [TaskSequence] = []
+    /// Idempotency keys used for the first time.
     public var keys: [KeyRow] = []
+    /// Buckets of outcomes whose time has come.
     public var expiredOutcomes: [ExpiredBucket] = []
+    /// Buckets of idempotency keys whose time has come.
     public var expiredKeys: [ExpiryBucket] = []
     /// Error texts, metadata and payloads of dead letters.
     public var texts: [UInt8] = []
@@ -33,12 +45,13 @@ public struct EffectBatch: Sendable {
     /// What follows from the above and is the same for whoever applies it.
     public var derived = Derived()
 
+    /// Creates an empty batch.
     public init(group: GroupID) { self.group = group }
 
     /// Whether nothing would be written.
     public var isEmpty: Bool {
         tasks.isEmpty && transitions.isEmpty && names.isEmpty && registeredWorkers.isEmpty && removedWorkers.isEmpty
-            && deadLetters.isEmpty && removedDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
+            && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
             && expiredKeys.isEmpty && outcomes.isEmpty
     }
 
@@ -56,14 +69,18 @@ public struct EffectBatch: Sendable {
 
     /// A range of an arena.
     public struct Span: Hashable, Sendable {
+        /// Where the range begins, in bytes.
         public var offset: UInt32
+        /// How many bytes it has.
         public var count: UInt32
 
+        /// Creates a range.
         public init(offset: UInt32 = 0, count: UInt32 = 0) {
             self.offset = offset
             self.count = count
         }
 
+        /// The range as indices of the arena.
         public var range: Range<Int> { Int(offset)..<Int(offset) + Int(count) }
     }
 
@@ -75,17 +92,26 @@ public struct EffectBatch: Sendable {
         public var deadTransitions: [GroupID] = []
         /// Where the outcomes of a dead segment's tasks are.
         public var locators: [Locator] = []
+        /// The new values of counters that changed, in order of their keys.
         public var counters: [CounterRow] = []
+
+        /// Nothing that follows.
+        public init() {}
     }
 }
 
 /// A name and the number that stands for it in records.
 public struct NameRow: Hashable, Sendable {
+    /// What the name names.
     public var kind: NameKind
+    /// The number, from 1 in each kind, given once and kept.
     public var number: UInt32
+    /// The namespace of the name; 0 is the default one.
     public var namespace: UInt32
+    /// The name.
     public var name: Name
 
+    /// Creates a row.
     public init(kind: NameKind, number: UInt32, namespace: UInt32, name: Name) {
         self.kind = kind
         self.number = number
@@ -96,16 +122,22 @@ public struct NameRow: Hashable, Sendable {
 
 /// What a number stands for.
 public enum NameKind: UInt8, Sendable, CaseIterable {
+    /// A queue.
     case queue = 1
+    /// A task type.
     case type = 2
 }
 
 /// A worker that is known.
 public struct WorkerRow: Hashable, Sendable {
+    /// The worker's number, from 1.
     public var number: UInt32
+    /// The namespace of the worker's name; 0 is the default one.
     public var namespace: UInt32
+    /// What the worker said of itself.
     public var spec: WorkerSpec
 
+    /// Creates a row.
     public init(number: UInt32, namespace: UInt32, spec: WorkerSpec) {
         self.number = number
         self.namespace = namespace
@@ -115,12 +147,18 @@ public struct WorkerRow: Hashable, Sendable {
 
 /// The rows and bodies of one segment inside an ``EffectBatch``.
 public struct SegmentSpan: Hashable, Sendable {
+    /// The segment's key.
     public var key: SegmentKey
+    /// The place of its first row in the batch's tasks.
     public var firstTask: Int
+    /// How many rows it has.
     public var taskCount: Int
+    /// The place of its first byte in the batch's bodies.
     public var firstBody: Int
+    /// How many bytes its payloads have in all.
     public var bodyByteCount: Int
 
+    /// Creates a span.
     public init(key: SegmentKey, firstTask: Int, taskCount: Int, firstBody: Int, bodyByteCount: Int) {
         self.key = key
         self.firstTask = firstTask
@@ -132,14 +170,22 @@ public struct SegmentSpan: Hashable, Sendable {
 
 /// A task as the pending table holds it: what never changes while it waits.
 public struct TaskRow: Hashable, Sendable {
+    /// The task.
     public var sequence: TaskSequence
+    /// When it was submitted, in milliseconds since 1970; a part of its id.
     public var createdMilliseconds: UInt64
+    /// The number of its queue.
     public var queue: UInt32
+    /// The number of its type.
     public var type: UInt32
+    /// Its place in the order of its queue.
     public var rank: Rank
+    /// The bytes of its payload.
     public var bodyByteCount: UInt32
+    /// What it asks for beyond the defaults; `nil` for nothing.
     public var options: TaskOptions?
 
+    /// Creates a row.
     public init(
         sequence: TaskSequence,
         createdMilliseconds: UInt64,
@@ -161,10 +207,15 @@ public struct TaskRow: Hashable, Sendable {
 
 /// A change of a task's state, with the whole state that can change: the newest transition of a task is enough.
 public struct Transition: Hashable, Sendable {
+    /// The task.
     public var sequence: TaskSequence
+    /// What changed its state.
     public var operation: Operation
+    /// The state from now on.
     public var state: TaskState
+    /// Attempts begun since the submit or the last redrive; a released one does not count.
     public var attempts: UInt16
+    /// Leases of it that lapsed or lost their worker.
     public var crashes: UInt16
     /// The token of the newest lease; 0 before the first.
     public var token: LeaseToken
@@ -174,17 +225,20 @@ public struct Transition: Hashable, Sendable {
     public var leaseMilliseconds: UInt32 = 0
     /// When a scheduled or failed task may start.
     public var startWallMilliseconds: UInt64 = 0
-    /// When the outcome of an ended task expires, with the part of its record; 0 for none.
+    /// When the outcome of an ended task expires; 0 for none.
     public var bucket = ExpiryBucket(rawValue: 0)
+    /// Which of the group's outcome records in the bucket holds the outcome, from 0.
     public var outcomePart: UInt16 = 0
     /// The group of the outcome's record, when it is not the transition's own.
     public var outcomeGroup: GroupID?
-    /// The rank and the queue, when they are not those of the task's row.
+    /// The rank, when it is not that of the task's row.
     public var rank: Rank?
+    /// The queue's number, when it is not that of the task's row.
     public var queue: UInt32?
     /// The error of a failed attempt, in the batch's texts.
     public var error = EffectBatch.Span()
 
+    /// Creates a transition that changes nothing else.
     public init(
         sequence: TaskSequence,
         operation: Operation,
@@ -203,15 +257,25 @@ public struct Transition: Hashable, Sendable {
 
     /// What made the transition.
     public enum Operation: UInt8, Sendable, CaseIterable {
+        /// A worker took a lease.
         case claim = 1
+        /// The lease lasts longer.
         case renew = 2
+        /// The task ended with a result.
         case complete = 3
+        /// The attempt failed and the task may be tried again.
         case fail = 4
+        /// The worker gave the task back; the attempt does not count.
         case release = 5
+        /// The lease ran out.
         case lapse = 6
+        /// The lease was taken from a session or a worker that is gone.
         case reclaim = 7
+        /// The task became pending: its time came, or it was put back.
         case stage = 8
+        /// The task was cancelled.
         case cancel = 9
+        /// The task became a dead letter.
         case bury = 10
         /// Written again, unchanged, because its record or its segment was cleaned up.
         case carry = 11
@@ -220,20 +284,34 @@ public struct Transition: Hashable, Sendable {
 
 /// How a task ended, with its result.
 public struct OutcomeRow: Hashable, Sendable {
+    /// The task.
     public var sequence: TaskSequence
+    /// When it was submitted, in milliseconds since 1970.
     public var createdMilliseconds: UInt64
+    /// When it ended, in milliseconds since 1970.
     public var endWallMilliseconds: UInt64
+    /// The token of the lease under which it ended; 0 for a cancelled task.
     public var token: LeaseToken
+    /// The number of its queue.
     public var queue: UInt32
+    /// The number of its type.
     public var type: UInt32
+    /// Its place in the order of its queue.
     public var rank: Rank
+    /// How it ended: completed or cancelled.
     public var state: TaskState
+    /// Attempts in all.
     public var attempts: UInt16
+    /// Leases of it that lapsed or lost their worker.
     public var crashes: UInt16
+    /// When the outcome expires.
     public var bucket: ExpiryBucket
+    /// Which of the group's outcome records in the bucket holds it, from 0.
     public var part: UInt16
+    /// The result, in the batch's results.
     public var result: EffectBatch.Span
 
+    /// Creates a row.
     public init(
         sequence: TaskSequence,
         createdMilliseconds: UInt64,
@@ -267,15 +345,24 @@ public struct OutcomeRow: Hashable, Sendable {
 
 /// A dead letter: everything needed to show it and to put it back, payload included.
 public struct DeadLetterRow: Hashable, Sendable {
+    /// The task as it would be stored again, without a start time.
     public var task: TaskRow
+    /// Why it was buried.
     public var reason: DeadLetterReason
+    /// Attempts until then.
     public var attempts: UInt16
+    /// Leases of it that lapsed or lost their worker.
     public var crashes: UInt16
+    /// The token of the last lease; it tells this burial from an earlier one.
     public var token: LeaseToken
+    /// When it was buried, in milliseconds since 1970.
     public var buriedWallMilliseconds: UInt64
+    /// The error of the last attempt, in the batch's texts.
     public var error: EffectBatch.Span
+    /// The payload, in the batch's texts; empty when it was damaged.
     public var payload: EffectBatch.Span
 
+    /// Creates a row.
     public init(
         task: TaskRow,
         reason: DeadLetterReason,
@@ -297,26 +384,20 @@ public struct DeadLetterRow: Hashable, Sendable {
     }
 }
 
-/// A dead letter that was put back or thrown away.
-public struct RemovedDeadLetter: Hashable, Sendable {
-    public var sequence: TaskSequence
-    public var queue: UInt32
-
-    public init(sequence: TaskSequence, queue: UInt32) {
-        self.sequence = sequence
-        self.queue = queue
-    }
-}
-
 /// An idempotency key that was used.
 public struct KeyRow: Hashable, Sendable {
+    /// The hash of the key in its scope.
     public var key: KeyHash
+    /// The task that was submitted with it.
     public var sequence: TaskSequence
+    /// When that task was submitted, in milliseconds since 1970.
     public var createdMilliseconds: UInt64
     /// A hash of what was submitted, to tell a repetition from another task.
     public var contentHash: UInt64
+    /// When the key is forgotten.
     public var bucket: ExpiryBucket
 
+    /// Creates a row.
     public init(
         key: KeyHash,
         sequence: TaskSequence,
@@ -334,9 +415,12 @@ public struct KeyRow: Hashable, Sendable {
 
 /// An expired bucket of outcomes, with the locators that point into it.
 public struct ExpiredBucket: Hashable, Sendable {
+    /// The bucket.
     public var bucket: ExpiryBucket
+    /// The locators that are deleted with it.
     public var locators: [LocatorKey]
 
+    /// Creates a row.
     public init(bucket: ExpiryBucket, locators: [LocatorKey]) {
         self.bucket = bucket
         self.locators = locators
@@ -350,11 +434,13 @@ public struct LocatorKey: Hashable, Comparable, Sendable {
     /// Whether the record covers a segment of consecutive sequences.
     public var isSegment: Bool
 
+    /// Creates a key.
     public init(sequence: TaskSequence, isSegment: Bool) {
         self.sequence = sequence
         self.isSegment = isSegment
     }
 
+    /// Orders by sequence, a single task before a segment.
     public static func < (left: Self, right: Self) -> Bool {
         left.sequence == right.sequence ? !left.isSegment && right.isSegment : left.sequence < right.sequence
     }
@@ -362,10 +448,12 @@ public struct LocatorKey: Hashable, Comparable, Sendable {
 
 /// Where the outcomes of tasks are whose segment is gone.
 public struct Locator: Hashable, Sendable {
+    /// Which tasks the record is about.
     public var key: LocatorKey
     /// The location of each task from the key's sequence on; `nil` for one that was moved or buried.
     public var locations: [OutcomeLocation?]
 
+    /// Creates a locator.
     public init(key: LocatorKey, locations: [OutcomeLocation?]) {
         self.key = key
         self.locations = locations
@@ -377,9 +465,12 @@ public struct Locator: Hashable, Sendable {
 
 /// A stored count; zero removes it.
 public struct CounterRow: Hashable, Sendable {
+    /// What is counted.
     public var key: CounterKey
+    /// The count from now on.
     public var value: UInt64
 
+    /// Creates a row.
     public init(key: CounterKey, value: UInt64) {
         self.key = key
         self.value = value
@@ -388,7 +479,9 @@ public struct CounterRow: Hashable, Sendable {
 
 /// What a stored counter counts.
 public enum CounterKey: Hashable, Comparable, Sendable {
+    /// Outcomes of a queue with a final state that expire together.
     case outcomes(bucket: ExpiryBucket, queue: UInt32, state: TaskState)
+    /// Dead letters of a queue.
     case deadLetters(queue: UInt32)
 
     var queue: UInt32 {
@@ -408,5 +501,6 @@ public enum CounterKey: Hashable, Comparable, Sendable {
         }
     }
 
+    /// Orders outcomes by bucket, queue and state, and dead letters behind them by queue.
     public static func < (left: Self, right: Self) -> Bool { left.order < right.order }
 }

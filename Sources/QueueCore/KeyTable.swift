@@ -2,14 +2,18 @@ import TQModel
 
 /// 128 bits of keyed hash that stand for an idempotency key in its scope.
 public struct KeyHash: Hashable, Sendable, Comparable {
+    /// The upper 64 bits.
     public let high: UInt64
+    /// The lower 64 bits.
     public let low: UInt64
 
+    /// Creates a hash from its halves.
     public init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
     }
 
+    /// Orders as one number of 128 bits.
     public static func < (left: Self, right: Self) -> Bool {
         left.high == right.high ? left.low < right.low : left.high < right.high
     }

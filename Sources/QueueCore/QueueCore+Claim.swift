@@ -1,4 +1,4 @@
-import TQModel
+public import TQModel
 
 extension QueueCore {
     // MARK: Requests
@@ -42,7 +42,9 @@ extension QueueCore {
         guard let id = session.sessions[asker.session]?.streams[stream], case .claim(var claim)? = session.parked[id]
         else {
             return reply(
-                TQError(.invalidArgument, "Stream \(stream) is not open on this connection. Open it first."), to: asker)
+                TQError(.invalidArgument, "Stream \(stream) is not open on this connection. Open it first."),
+                to: asker
+            )
         }
         claim.credit = UInt32(min(UInt64(claim.credit) + UInt64(count), UInt64(Limits.claimCountMax)))
         session.update(id, claim)
@@ -63,17 +65,21 @@ extension QueueCore {
         guard !spec.queues.isEmpty, spec.queues.count <= Limits.claimQueuesMax else {
             throw TQError(
                 .invalidArgument,
-                "A claim names \(spec.queues.count) queues; name 1 to \(Limits.claimQueuesMax).")
+                "A claim names \(spec.queues.count) queues; name 1 to \(Limits.claimQueuesMax)."
+            )
         }
         // A worker that is busy everywhere opens its stream without credit.
         guard spec.count > 0 || stream != nil, spec.count <= configuration.claimCountMax else {
             throw TQError(
                 .invalidArgument,
-                "A claim takes 1 to \(configuration.claimCountMax) tasks (broker.max_batch_claim), not \(spec.count).")
+                "A claim takes 1 to \(configuration.claimCountMax) tasks (broker.max_batch_claim), not \(spec.count)."
+            )
         }
         if let pattern = spec.types.first(where: { !$0.isValid }) {
             throw TQError(
-                .invalidArgument, "'\(pattern)' is no task type: use a name, or a prefix followed by one '*'.")
+                .invalidArgument,
+                "'\(pattern)' is no task type: use a name, or a prefix followed by one '*'."
+            )
         }
         try checkDuration(UInt64(spec.leaseMilliseconds), "lease")
         var queues: [UInt32] = []
@@ -164,7 +170,9 @@ extension QueueCore {
             }
             let types = claim.accepted.exact(index.typeNames, index.queueNames.namespace(queue)) ?? pendingTypes(queue)
             for type in types where claim.accepted.accepts(type, index.typeNames) {
-                if let entry = first(queue, type), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, type) }
+                if let entry = first(queue, type), best.map({ entry < $0.entry }) ?? true {
+                    best = (entry, queue, type)
+                }
             }
         }
         return best
@@ -219,6 +227,16 @@ extension QueueCore {
         )
     }
 
+    /// Where the payload of a leased task is; `nil` when the lease has ended.
+    ///
+    /// A delivery that is on its way has an older place when the task's segment was cleaned up meanwhile.
+    public func payloadPlace(of lease: LeaseHandle) -> PayloadPlace? {
+        guard case .slot(_, let slot) = find(lease.task), slot.state == .inProgress,
+            index.leases[slot.link].token == lease.token
+        else { return nil }
+        return PayloadPlace(segment: index.records[slot.segment].key, place: slot.place)
+    }
+
     private func leaseDuration(_ asked: UInt32, _ options: TaskOptions?) -> UInt32 {
         nonZero(asked) ?? nonZero(options?.leaseMilliseconds) ?? configuration.leaseMilliseconds
     }
@@ -234,7 +252,8 @@ extension QueueCore {
                 missing: taken.isEmpty ? .nothing : .payloads(taken.map(\.place)),
                 writtenThrough: currentGroup,
                 syncedThrough: taken.isEmpty ? currentGroup : taken.reduce(0) { max($0, $1.claimableSince) }
-            ))
+            )
+        )
     }
 }
 

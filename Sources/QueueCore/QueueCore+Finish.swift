@@ -23,7 +23,8 @@ extension QueueCore {
     private func leaseLost(_ handle: LeaseHandle) -> TQError {
         TQError(
             .leaseLost,
-            "The lease \(handle.token) of task \(handle.task) has ended: it lapsed, or the task ended. Drop the work.")
+            "The lease \(handle.token) of task \(handle.task) has ended: it lapsed, or the task ended. Drop the work."
+        )
     }
 
     /// A transition of a task in progress, with its present counts.
@@ -47,13 +48,17 @@ extension QueueCore {
     // MARK: Complete
 
     mutating func complete(_ item: Completion) -> TQError? {
+        #if TQ_PLANT_BUGS
+        let item = withPresentToken(item)
+        #endif
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
             guard item.result.count <= Limits.payloadBytesMax else {
                 throw TQError(
                     .payloadTooLarge,
                     "The result of task \(item.lease.task) has \(item.result.count) bytes, the limit is "
-                        + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address.")
+                        + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address."
+                )
             }
             end(sequence, slot, .complete, .completed, token: lease.token, result: item.result)
             totals.completed += 1
@@ -94,7 +99,8 @@ extension QueueCore {
                 bucket: bucket,
                 part: part,
                 result: span
-            ))
+            )
+        )
         var ended = transition(operation, to: state, sequence, slot, token)
         ended.bucket = bucket
         ended.outcomePart = part
@@ -201,6 +207,7 @@ extension QueueCore {
             reason = .payloadDamaged
         }
         options?.startWallMilliseconds = 0
+        if options?.isEmpty == true { options = nil }
         let task = TaskRow(
             sequence: sequence,
             createdMilliseconds: slot.createdMilliseconds,
@@ -220,7 +227,8 @@ extension QueueCore {
                 buriedWallMilliseconds: now.wallMilliseconds,
                 error: batch.text(error),
                 payload: batch.text(payload)
-            ))
+            )
+        )
         let id = id(of: sequence, slot)
         record(transition(.bury, to: .deadLetter, sequence, slot, token))
         totals.deadLettered += 1
@@ -230,7 +238,9 @@ extension QueueCore {
 
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
     mutating func redrive(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
-        guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else { return notFound(id) }
+        guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else {
+            return notFound(id)
+        }
         guard !index.tasks[sequence].isLive,
             case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
             row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
@@ -240,24 +250,35 @@ extension QueueCore {
         if row.reason == .payloadDamaged {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
         }
-        let removed = RemovedDeadLetter(sequence: sequence, queue: row.task.queue)
         // A row is stored once at a time: another one would come back at the next start when this one is gone.
         if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
         // The last word on the task in this group, which may have carried its burial along.
         record(
             Transition(
-                sequence: sequence, operation: .stage, state: .pending, attempts: 0, crashes: 0, token: row.token))
+                sequence: sequence,
+                operation: .stage,
+                state: .pending,
+                attempts: 0,
+                crashes: 0,
+                token: row.token
+            )
+        )
         redriven[sequence] = (token: row.token, monotonicMilliseconds: now.monotonicMilliseconds)
-        index.apply(removed)
-        batch.removedDeadLetters.append(removed)
+        index.apply(redriven: sequence)
+        batch.redrivenDeadLetters.append(sequence)
         return nil
     }
 
     mutating func buryDamaged(_ handle: LeaseHandle) {
         guard let (sequence, slot, lease) = try? held(handle) else { return }
         bury(
-            sequence, slot, lease.token, .payloadDamaged,
-            error: Bytes("The payload does not match its checksum.".utf8), [:])
+            sequence,
+            slot,
+            lease.token,
+            .payloadDamaged,
+            error: Bytes("The payload does not match its checksum.".utf8),
+            [:]
+        )
     }
 
     // MARK: Release, renew, cancel
@@ -352,7 +373,7 @@ extension QueueCore {
         let worker = index.workers[lease.worker]?.spec.name
         if let reason = burialReason(afterCrash: slot, sequence) {
             guard fetched[payloadFetch(slot)] != nil else {
-                // Something else came between the read and the decision: the next tick tries again.
+                // One more than a command reads for: the next tick has its turn.
                 return index.leases.update(place) { $0.deadlineMilliseconds = now.monotonicMilliseconds }
             }
             let text = "The worker\(worker.map { " '\($0)'" } ?? "") lost its lease in attempt \(slot.attempts)."

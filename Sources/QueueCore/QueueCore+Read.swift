@@ -1,4 +1,4 @@
-import TQModel
+public import TQModel
 
 extension QueueCore {
     mutating func read(_ request: Request, _ asker: Asker) {
@@ -58,8 +58,15 @@ extension QueueCore {
             guard wait > 0 else { return reply(notEnded(id), to: asker) }
             let deadline = now.monotonicMilliseconds + min(wait, Limits.waitMillisecondsMax)
             _ = session.park(
-                .result(asker.session, request: asker.request, id, sequence, deadlineMilliseconds: deadline))
+                .result(asker.session, request: asker.request, id, sequence, deadlineMilliseconds: deadline)
+            )
         }
+    }
+
+    /// Whether a task can still run without a redrive.
+    public func isUnfinished(_ id: TaskID) -> Bool {
+        guard case .slot(_, let slot) = find(id) else { return false }
+        return slot.isLive
     }
 
     func notEnded(_ id: TaskID) -> TQError {
@@ -104,7 +111,9 @@ extension QueueCore {
     private mutating func deadLetters(_ query: DeadLetterQuery, _ asker: Asker) {
         guard (1...1000).contains(query.count) else {
             return reply(
-                TQError(.invalidArgument, "A page has 1 to 1000 dead letters, not \(query.count)."), to: asker)
+                TQError(.invalidArgument, "A page has 1 to 1000 dead letters, not \(query.count)."),
+                to: asker
+            )
         }
         var after = TaskSequence(0)
         if let id = query.after {
@@ -141,7 +150,9 @@ extension QueueCore {
 
     private func workerStatuses(_ namespace: UInt32) -> [WorkerStatus] {
         var leases: [UInt32: UInt32] = [:]
-        for place in index.leases.places(where: { $0.worker != 0 }) { leases[index.leases[place].worker, default: 0] += 1 }
+        for place in index.leases.places(where: { $0.worker != 0 }) {
+            leases[index.leases[place].worker, default: 0] += 1
+        }
         return index.workers.values
             .filter { $0.namespace == namespace }
             .sorted { $0.spec.name.bytes.lexicographicallyPrecedes($1.spec.name.bytes) }
@@ -172,7 +183,16 @@ extension QueueCore {
         )
     }
 
-    /// Whether a session holds a lease, or waits for an answer: such a connection is not idle.
+    /// Sessions that hold a lease, or wait for an answer: such connections are not idle.
+    ///
+    /// One pass over all leases.
+    public var busySessions: Set<SessionID> {
+        var busy = Set(session.parked.values.map(\.session))
+        for place in index.leases.places(where: { $0.session != 0 }) { busy.insert(index.leases[place].session) }
+        return busy
+    }
+
+    /// Whether a session is among ``busySessions``; for one, not for each.
     public func isBusy(_ id: SessionID) -> Bool {
         guard let open = session.sessions[id] else { return false }
         return !open.parked.isEmpty || !index.leases.places(where: { $0.session == id }).isEmpty

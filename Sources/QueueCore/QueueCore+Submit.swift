@@ -85,7 +85,8 @@ extension QueueCore {
                 taskCount: 0,
                 firstBody: batch.bodies.count,
                 bodyByteCount: 0
-            ))
+            )
+        )
         return OpenPart(handle: handle, span: batch.segments.count - 1)
     }
 
@@ -96,13 +97,15 @@ extension QueueCore {
             throw TQError(
                 .payloadTooLarge,
                 "The payload has \(spec.payload.count) bytes, the limit is \(Limits.payloadBytesMax). "
-                    + "Store it elsewhere and submit its address.")
+                    + "Store it elsewhere and submit its address."
+            )
         }
         guard spec.idempotencyKey.count <= Limits.idempotencyKeyBytesMax else {
             throw TQError(
                 .invalidArgument,
                 "The idempotency key has \(spec.idempotencyKey.count) bytes, the limit is "
-                    + "\(Limits.idempotencyKeyBytesMax). Use a hash of it.")
+                    + "\(Limits.idempotencyKeyBytesMax). Use a hash of it."
+            )
         }
         try checkDuration(UInt64(spec.leaseMilliseconds), "lease")
         try checkDuration(UInt64(spec.timeoutMilliseconds), "timeout")
@@ -111,14 +114,19 @@ extension QueueCore {
         try checkDuration(spec.idempotencyWindowMilliseconds, "idempotency window")
         if let retries = spec.retriesMax, retries > Limits.retriesMax {
             throw TQError(
-                .invalidArgument, "A task may have \(Limits.retriesMax) retries, not \(retries). Ask for fewer.")
+                .invalidArgument,
+                "A task may have \(Limits.retriesMax) retries, not \(retries). Ask for fewer."
+            )
         }
         switch spec.start {
         case .now: break
         case .after(let milliseconds): try checkDuration(milliseconds, "delay", longest: Self.delayMillisecondsMax)
         case .at(let wall):
             guard wall < 1 << 48 else {
-                throw TQError(.invalidArgument, "The start time \(wall) ms is after the year 10000. Use an earlier one.")
+                throw TQError(
+                    .invalidArgument,
+                    "The start time \(wall) ms is after the year 10000. Use an earlier one."
+                )
             }
         }
         try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
@@ -133,20 +141,28 @@ extension QueueCore {
         longest: UInt64 = Limits.durationMillisecondsMax
     ) throws(TQError) {
         guard milliseconds <= longest else {
-            throw TQError(.invalidArgument, "The \(what) of \(milliseconds) ms is too long: the limit is \(longest) ms.")
+            throw TQError(
+                .invalidArgument,
+                "The \(what) of \(milliseconds) ms is too long: the limit is \(longest) ms."
+            )
         }
     }
 
     /// Refuses what would add work while the broker cannot take it.
     private func admit() throws(TQError) {
         if isDraining {
-            throw TQError(.draining, "The broker is shutting down. Submit to another one or later.", retryAfterMilliseconds: 1000)
+            throw TQError(
+                .draining,
+                "The broker is shutting down. Submit to another one or later.",
+                retryAfterMilliseconds: 1000
+            )
         }
         if isDiskLow {
             throw TQError(
                 .diskFull,
                 "The broker's disk is nearly full, so it takes no new tasks; completions go on. Free space and submit again.",
-                retryAfterMilliseconds: 5000)
+                retryAfterMilliseconds: 5000
+            )
         }
     }
 
@@ -157,7 +173,8 @@ extension QueueCore {
                 .queueFull,
                 "Queue '\(index.queueNames.name(queue))' holds \(depth) waiting tasks, its limit. "
                     + "Raise broker.queue_depth_threshold or submit again later.",
-                retryAfterMilliseconds: 250)
+                retryAfterMilliseconds: 250
+            )
         }
     }
 
@@ -187,7 +204,8 @@ extension QueueCore {
             throw TQError(
                 .conflict,
                 "The idempotency key '\(String(decoding: spec.idempotencyKey, as: UTF8.self))' belongs to task \(id), "
-                    + "which is not the same. Use another key for another task.")
+                    + "which is not the same. Use another key for another task."
+            )
         }
         return Submission(id: id, isDuplicate: true)
     }

@@ -5,12 +5,16 @@ extension QueueCore {
     private static let lapsesPerTick = 1_000
     private static let startsPerTick = 10_000
     private static let cleaningsPerTurn = 32
+    private static let expiriesPerTick = 16
+    /// Payloads of up to 10 MiB are read for dead letters that nobody asked for; leases beyond lapse in the next ticks.
+    static let lossBurialsPerCommand = 16
     /// How long a redrive is remembered; a read that takes longer than this does not happen.
     private static let redriveMemoryMilliseconds: UInt64 = 60_000
 
     mutating func tickReads() -> [Fetch] {
-        let lapses = lapsedLeases().compactMap { reclaimRead($0, .lapsed) }
-        return lapses + silentWorkerReads() + index.expiredOutcomeBuckets.map { .locators($0) }
+        let losses = lapsedLeases().compactMap { reclaimRead($0, .lapsed) } + silentWorkerReads()
+        return losses.prefix(Self.lossBurialsPerCommand)
+            + index.expiredOutcomeBuckets.prefix(Self.expiriesPerTick).map { .locators($0) }
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
@@ -19,7 +23,9 @@ extension QueueCore {
         stageDueTasks()
         endTimedOutWaits()
         expire(fetched)
-        redriven = redriven.filter { now.monotonicMilliseconds - $0.value.monotonicMilliseconds < Self.redriveMemoryMilliseconds }
+        redriven = redriven.filter {
+            now.monotonicMilliseconds - $0.value.monotonicMilliseconds < Self.redriveMemoryMilliseconds
+        }
     }
 
     private mutating func lapsedLeases() -> [UInt32] {
@@ -41,7 +47,8 @@ extension QueueCore {
                     attempts: slot.attempts,
                     crashes: slot.crashes,
                     token: token
-                ))
+                )
+            )
         }
     }
 
@@ -122,7 +129,9 @@ extension QueueCore {
             let slot = index.tasks[row.sequence]
             guard slot.isLive, slot.segment == handle else { continue }
             var error: Bytes = []
-            if slot.state == .failed, case .transitions(let rows)? = fetched[.transitions(index.records[slot.transition].group)] {
+            if slot.state == .failed,
+                case .transitions(let rows)? = fetched[.transitions(index.records[slot.transition].group)]
+            {
                 error = rows.first { $0.transition.sequence == row.sequence }?.error ?? []
             }
             store(row, payload: payload, isMoved: true)

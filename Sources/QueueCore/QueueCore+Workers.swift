@@ -25,13 +25,15 @@ extension QueueCore {
             throw TQError(
                 .invalidArgument,
                 "'\(spec.name)' is no worker name: use 1 to \(Limits.nameBytesMax) bytes of UTF-8 without blanks, "
-                    + "control characters and '*'.")
+                    + "control characters and '*'."
+            )
         }
         guard spec.metadata.count <= Limits.errorBytesMax else {
             throw TQError(
                 .invalidArgument,
                 "The metadata of worker '\(spec.name)' has \(spec.metadata.count) bytes, the limit is "
-                    + "\(Limits.errorBytesMax). Send less.")
+                    + "\(Limits.errorBytesMax). Send less."
+            )
         }
         guard index.workers.count < Limits.namesMax else {
             throw TQError(.limitExceeded, "The broker knows \(index.workers.count) workers, its limit. Stop some.")
@@ -52,12 +54,12 @@ extension QueueCore {
         return copy
     }
 
-    mutating func deregister(_ name: Name, _ asker: Asker, _ fetched: [Fetch: Fetched]) {
+    mutating func deregister(_ name: Name, _ asker: Asker) {
         let scoped = DurableIndex.WorkerName(namespace: asker.principal.namespace, name: name)
         guard let number = index.workerNumbers[scoped] else {
             return reply(TQError(.workerNotFound, "Worker '\(name)' is not registered."), to: asker)
         }
-        for place in index.leases.places(where: { $0.worker == number }) { reclaim(place, .deregistered, fetched) }
+        for place in index.leases.places(where: { $0.worker == number }) { reclaim(place, .deregistered, [:]) }
         forget(worker: number)
         reply(.done, to: asker)
     }
@@ -89,14 +91,10 @@ extension QueueCore {
 
     // MARK: What a loss needs to read
 
-    func burialReads(worker name: Name, _ namespace: UInt32) -> [Fetch] {
-        guard let number = index.workerNumbers[.init(namespace: namespace, name: name)] else { return [] }
-        return index.leases.places { $0.worker == number }.compactMap { reclaimRead($0, .deregistered) }
-    }
-
     func burialReads(session id: SessionID) -> [Fetch] {
         guard session.sessions[id]?.settings.endsLeasesOnClose == true else { return [] }
-        return index.leases.places { $0.session == id }.compactMap { reclaimRead($0, .lost) }
+        let reads = index.leases.places { $0.session == id }.compactMap { reclaimRead($0, .lost) }
+        return Array(reads.prefix(Self.lossBurialsPerCommand))
     }
 
     func silentWorkerReads() -> [Fetch] {

@@ -6,8 +6,11 @@ public import TQModel
 /// commands one after the other, takes the effects of a commit group with ``closeGroup()``, stores them as one atomic
 /// batch, and lets each answer leave when the group that it names is stored.
 public struct QueueCore: Sendable {
+    /// The settings, the same for the core's whole life.
     public let configuration: CoreConfiguration
+    /// The epoch of this start, part of every group and token.
     public let epoch: UInt32
+    /// What the committed batches and the open group together say.
     public internal(set) var index: DurableIndex
     var session = SessionState()
     let cipher: TaskIDCipher
@@ -33,8 +36,11 @@ public struct QueueCore: Sendable {
     /// Answers since the last ``takeAnswers()``.
     var answers: [Answer] = []
     var notices: [Notice] = []
+    /// What happened since the start.
     public internal(set) var totals = BrokerTotals()
+    /// Whether submits are refused because the disk is nearly full.
     public internal(set) var isDiskLow = false
+    /// Whether submits and claims are refused because the broker is shutting down.
     public internal(set) var isDraining = false
 
     /// A payload record holds at most that many bytes, so that a claim from the middle of a backlog reads little.
@@ -80,7 +86,8 @@ public struct QueueCore: Sendable {
     ///
     /// - Parameter fetched: Stored bytes that an earlier call asked for.
     /// - Returns: What must be fetched before the command can be decided; when this is not empty, nothing was done, and
-    ///   the caller comes again with the bytes. Something else may have happened in between: it may be asked again.
+    ///   the caller comes again with the bytes, read when everything decided so far is written. Something else may have
+    ///   happened in between: it may be asked again.
     public mutating func decide(_ command: Command, fetched: [Fetch: Fetched] = [:], now: Now) -> [Fetch] {
         advance(to: now)
         let missing = reads(command).filter { fetched[$0] == nil }
@@ -122,7 +129,7 @@ public struct QueueCore: Sendable {
         case .cancel(let ids): reply(.outcomes(ids.map { cancel($0) }), to: asker)
         case .redrive(let ids): reply(.outcomes(ids.map { redrive($0, fetched) }), to: asker)
         case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)
-        case .deregisterWorker(let name): deregister(name, asker, fetched)
+        case .deregisterWorker(let name): deregister(name, asker)
         case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping: read(request, asker)
         }
     }
@@ -131,8 +138,6 @@ public struct QueueCore: Sendable {
     private mutating func reads(_ command: Command) -> [Fetch] {
         switch command {
         case .request(_, _, _, .fail(let items)): items.compactMap { burialRead(of: $0) }
-        case .request(_, _, let principal, .deregisterWorker(let name)):
-            burialReads(worker: name, principal.namespace)
         case .request(_, _, _, .redrive(let ids)):
             ids.compactMap { id in cipher.sequence(of: id).map { .deadLetter($0) } }
         case .closeSession(let id): burialReads(session: id)
@@ -206,7 +211,8 @@ public struct QueueCore: Sendable {
                 missing: missing,
                 writtenThrough: currentGroup,
                 syncedThrough: currentGroup
-            ))
+            )
+        )
     }
 
     mutating func reply(_ error: TQError, to asker: Asker) { reply(.error(error), to: asker) }
@@ -257,7 +263,8 @@ public struct QueueCore: Sendable {
             throw TQError(
                 .invalidArgument,
                 "'\(name)' is no \(word) name: use 1 to \(Limits.nameBytesMax) bytes of UTF-8 without blanks, "
-                    + "control characters and '*'.")
+                    + "control characters and '*'."
+            )
         }
         let count = kind == .queue ? index.queueNames.count : index.typeNames.count
         guard count < Limits.namesMax else {

@@ -36,7 +36,14 @@ struct RecordTable: Sendable {
     init() {
         records.append(
             StoredRecord(
-                group: GroupID(rawValue: 0), part: 0, isSegment: false, count: 0, live: 0, first: TaskSequence(0)))
+                group: GroupID(rawValue: 0),
+                part: 0,
+                isSegment: false,
+                count: 0,
+                live: 0,
+                first: TaskSequence(0)
+            )
+        )
     }
 
     subscript(handle: UInt32) -> StoredRecord { records[Int(handle)] }
@@ -81,7 +88,13 @@ struct RecordTable: Sendable {
     mutating func remove(_ handle: UInt32) {
         movedSequences[handle] = nil
         records[Int(handle)] = StoredRecord(
-            group: GroupID(rawValue: 0), part: 0, isSegment: false, count: 0, live: 0, first: TaskSequence(0))
+            group: GroupID(rawValue: 0),
+            part: 0,
+            isSegment: false,
+            count: 0,
+            live: 0,
+            first: TaskSequence(0)
+        )
         free.append(handle)
         liveCount -= 1
     }

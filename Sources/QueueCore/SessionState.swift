@@ -10,7 +10,7 @@ struct SessionState: Sendable {
     /// Parked reads by the task whose end they wait for.
     var resultWaits: [TaskSequence: [UInt64]] = [:]
     private var deadlines = BinaryHeap<Deadline>()
-    /// When each worker was last heard of, on the monotonic clock. After a restart: the moment of serving.
+    /// When each worker was last heard of, on the monotonic clock; after a restart the moment of serving.
     var heard: [UInt32: UInt64] = [:]
     /// What each worker said last.
     var workerSpecs: [UInt32: WorkerSpec] = [:]
@@ -45,7 +45,9 @@ struct SessionState: Sendable {
         var milliseconds: UInt64
         var id: UInt64
 
-        static func < (left: Self, right: Self) -> Bool { (left.milliseconds, left.id) < (right.milliseconds, right.id) }
+        static func < (left: Self, right: Self) -> Bool {
+            (left.milliseconds, left.id) < (right.milliseconds, right.id)
+        }
     }
 
     /// Deadlines that are kept, those of answered requests included.
@@ -58,7 +60,7 @@ struct SessionState: Sendable {
         sessions[parking.session]?.parked.insert(id)
         if parking.deadlineMilliseconds < .max { push(Deadline(milliseconds: parking.deadlineMilliseconds, id: id)) }
         switch parking {
-        case .claim(let claim): joinLines(id, claim)
+        case .claim(let claim): if claim.credit > 0 { joinLines(id, claim) }
         case .result(_, _, _, let sequence, _): resultWaits[sequence, default: []].append(id)
         }
         return id

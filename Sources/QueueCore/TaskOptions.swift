@@ -7,12 +7,19 @@ public import TQModel
 public struct TaskOptions: Hashable, Sendable {
     /// Milliseconds since 1970 before which the task must not start.
     public var startWallMilliseconds: UInt64 = 0
+    /// How long one lease lasts, in milliseconds.
     public var leaseMilliseconds: UInt32 = 0
+    /// How long one attempt may last in all, in milliseconds.
     public var timeoutMilliseconds: UInt32 = 0
+    /// Attempts after the first.
     public var retriesMax: UInt16?
+    /// Crashes that quarantine the task; 0 for never.
     public var crashesMax: UInt16?
+    /// The wait before the first retry, in milliseconds.
     public var backoffMillisecondsMin: UInt32 = 0
+    /// The longest wait before a retry, in milliseconds.
     public var backoffMillisecondsMax: UInt32 = 0
+    /// How long the outcome is kept, in milliseconds.
     public var retentionMilliseconds: UInt64 = 0
     /// Milliseconds since 1970 after which the task must not start.
     public var expiresWallMilliseconds: UInt64 = 0
@@ -24,6 +31,7 @@ public struct TaskOptions: Hashable, Sendable {
     public var uniqueKey: UInt32 = 0
     /// An interned fair group.
     public var fairGroup: UInt32 = 0
+    /// The weight of the task's fair group.
     public var fairWeight: UInt16 = 0
     /// Tasks that must end before this one starts.
     public var dependencyCount: UInt32 = 0
@@ -34,6 +42,7 @@ public struct TaskOptions: Hashable, Sendable {
     /// The id that the client gave, as 16 bytes.
     public var clientID: TaskID?
 
+    /// Creates options that ask for nothing.
     public init() {}
 
     /// Whether every option is at its default: such a task costs no column.

@@ -13,9 +13,9 @@ struct TaskSlot: Sendable {
     var rank = Rank(rawValue: 0)
     var queue: UInt32 = 0
     var type: UInt32 = 0
-    /// In progress: the lease's place in the lease table. Ended: the bucket of the outcome.
+    /// In progress: the lease's place in the lease table; ended: the bucket of the outcome.
     var link: UInt32 = 0
-    /// Waiting or in progress: the place in the segment. Ended: the part of the outcome's record.
+    /// Waiting or in progress: the place in the segment; ended: the part of the outcome's record.
     var place: UInt16 = 0
     var attempts: UInt16 = 0
     var crashes: UInt16 = 0

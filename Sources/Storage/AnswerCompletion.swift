@@ -6,28 +6,55 @@ public import TQModel
 public struct AnswerCompletion: Sendable {
     private let reader: StoreReader
 
+    /// Creates a completion that reads through this reader.
     public init(_ reader: StoreReader) { self.reader = reader }
 
-    /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.
-    public func reply(to answer: Answer) -> (reply: Reply, damaged: [LeaseHandle]) {
+    /// What became of an answer.
+    public enum Outcome: Sendable {
+        /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.
+        case reply(Reply, damaged: [LeaseHandle])
+        /// The task came back meanwhile, so that what is stored says nothing: the core must be asked again.
+        case askAgain(Command)
+    }
+
+    /// What the core knows at the moment, for answers that have become old while they waited.
+    public struct Present {
+        /// Where a leased task's payload is; `nil` when the lease has ended.
+        let place: (LeaseHandle) -> PayloadPlace?
+        /// Whether a task can still run without a redrive.
+        let isUnfinished: (TaskID) -> Bool
+
+        /// Creates what is asked through these two.
+        public init(place: @escaping (LeaseHandle) -> PayloadPlace?, isUnfinished: @escaping (TaskID) -> Bool) {
+            self.place = place
+            self.isUnfinished = isUnfinished
+        }
+    }
+
+    /// Reads what an answer lacks.
+    public func outcome(of answer: Answer, _ present: Present) -> Outcome {
         do throws(StorageError) {
             switch answer.missing {
-            case .nothing: return (answer.reply, [])
-            case .payloads(let places): return deliveries(answer.reply, places)
+            case .nothing: return .reply(answer.reply, damaged: [])
+            case .payloads(let places): return deliveries(answer.reply, places, present)
             case .ended(let id, let sequence, let ended, let asResult):
-                guard let task = try reader.endedTask(id, sequence, ended) else { return (answer.reply, []) }
-                return (asResult ? .result(task.asResult) : .status(task.status), [])
+                guard let task = try reader.endedTask(id, sequence, ended) else {
+                    guard present.isUnfinished(id) else { return .reply(answer.reply, damaged: []) }
+                    let request: Request = asResult ? .result(id, waitMilliseconds: 0) : .status(id)
+                    return .askAgain(.request(answer.session, id: answer.request, .anonymous, request))
+                }
+                return .reply(asResult ? .result(task.asResult) : .status(task.status), damaged: [])
             case .error(let group, let sequence):
-                guard case .status(var status) = answer.reply else { return (answer.reply, []) }
+                guard case .status(var status) = answer.reply else { return .reply(answer.reply, damaged: []) }
                 status.error = try reader.error(of: sequence, in: group)
-                return (.status(status), [])
+                return .reply(.status(status), damaged: [])
             case .deadLetters(let query, let after):
-                return (.deadLetters(try reader.deadLetters(query, after: after)), [])
+                return .reply(.deadLetters(try reader.deadLetters(query, after: after)), damaged: [])
             }
         } catch {
             // A store that is closed for a rebuild is not damaged.
             let code: TQError.Code = error.kind == .corruption ? .storageCorrupt : .readOnly
-            return (.error(TQError(code, error.description)), [])
+            return .reply(.error(TQError(code, error.description)), damaged: [])
         }
     }
 
@@ -54,8 +81,9 @@ public struct AnswerCompletion: Sendable {
 
     private func deliveries(
         _ reply: Reply,
-        _ places: [PayloadPlace]
-    ) -> (reply: Reply, damaged: [LeaseHandle]) {
+        _ places: [PayloadPlace],
+        _ present: Present
+    ) -> Outcome {
         var whole: [Delivery] = []
         var damaged: [LeaseHandle] = []
         let deliveries: [Delivery] =
@@ -64,11 +92,11 @@ public struct AnswerCompletion: Sendable {
             default: []
             }
         whole.reserveCapacity(deliveries.count)
-        for (delivery, place) in zip(deliveries, places) {
+        for (delivery, claimed) in zip(deliveries, places) {
             guard let sequence = reader.sequence(of: delivery.lease.task) else { continue }
             do throws(StorageError) {
-                // A segment that is gone means that the lease has ended meanwhile: there is nothing to deliver.
-                guard let payload = try reader.payload(place, of: sequence) else { continue }
+                // A lease that has ended meanwhile leaves nothing to deliver.
+                guard let payload = try payload(claimed, of: sequence, now: { present.place(delivery.lease) }) else { continue }
                 var delivery = delivery
                 delivery.payload = payload
                 whole.append(delivery)
@@ -77,7 +105,21 @@ public struct AnswerCompletion: Sendable {
                 if error.kind == .corruption { damaged.append(delivery.lease) }
             }
         }
-        if case .delivery(let stream, _) = reply { return (.delivery(stream: stream, whole), damaged) }
-        return (.claimed(whole), damaged)
+        if case .delivery(let stream, _) = reply { return .reply(.delivery(stream: stream, whole), damaged: damaged) }
+        return .reply(.claimed(whole), damaged: damaged)
+    }
+
+    /// A payload at the place that the claim named, or else where it was moved to.
+    private func payload(
+        _ claimed: PayloadPlace,
+        of sequence: TaskSequence,
+        now place: () -> PayloadPlace?
+    ) throws(StorageError) -> Bytes? {
+        var claimed = claimed
+        while true {
+            if let payload = try reader.payload(claimed, of: sequence) { return payload }
+            guard let present = place(), present != claimed else { return nil }
+            claimed = present
+        }
     }
 }

@@ -4,7 +4,9 @@ import TQModel
 
 /// A committed batch as its followers see it.
 public struct CommittedBatch: Sendable {
+    /// Where the store stands with this batch.
     public var position: LogPosition
+    /// Where it stood before it.
     public var previous: LogPosition
     /// The batch as RocksDB wrote it.
     public var image: [UInt8]
@@ -13,31 +15,41 @@ public struct CommittedBatch: Sendable {
     ///
     /// Deletions of segments and transitions are in the effects' derived part, as whoever applies the batch computes them.
     public func effects() throws(StorageError) -> EffectBatch {
-        let batch = try image.withRaw { image throws(StorageError) in try WriteBatch(copying: image) }
-        return try BatchDecoding.decode(batch)
+        try image.withRaw { image throws(StorageError) in try BatchDecoding.decode(image) }
     }
 }
 
 /// Reads a batch back into effects: for followers, for the replay test and for inspectors.
 enum BatchDecoding {
-    static func decode(_ batch: WriteBatch) throws(StorageError) -> EffectBatch {
+    /// - Throws: Corruption, also when the bytes behind the header do not match the checksum in it.
+    static func decode(_ image: UnsafeRawBufferPointer) throws(StorageError) -> EffectBatch {
         var decoder = Decoder()
-        try batch.forEach { operation throws(StorageError) in try decoder.take(operation) }
-        guard let effects = decoder.finished else {
-            throw StorageError(.corruption, "A batch has no header. Run 'tq-inspect verify'.")
+        try BatchImage.forEach(image) { operation throws(StorageError) in
+            if decoder.isAtStart { try check(operation, of: image) }
+            try decoder.take(operation)
         }
-        return effects
+        guard !decoder.isAtStart else { throw StorageError(.corruption, "A batch is empty.") }
+        return decoder.effects
+    }
+
+    /// Checks that a batch begins with its header, and that the header fits to the rest.
+    private static func check(_ first: BatchOperation, of image: UnsafeRawBufferPointer) throws(StorageError) {
+        guard case .put(.default, let key, let value) = first, key.elementsEqual(KeyLayout.header),
+            let start = image.baseAddress, let header = value.baseAddress
+        else { throw StorageError(.corruption, "A batch does not begin with its header.") }
+        let rest = UnsafeRawBufferPointer(rebasing: image[(header - start + value.count)...])
+        guard try HeaderRecord(value).batchChecksum == CRC32C.checksum(of: rest) else {
+            throw StorageError(.corruption, "A batch does not match the checksum in its header.")
+        }
     }
 
     private struct Decoder {
-        private var effects = EffectBatch(group: GroupID(rawValue: 0))
-        private var hasHeader = false
-        private var expired: [ExpiryBucket: [LocatorKey]] = [:]
+        private(set) var effects = EffectBatch(group: GroupID(rawValue: 0))
+        private(set) var isAtStart = true
         private var deletedLocators: [LocatorKey] = []
 
-        var finished: EffectBatch? { hasHeader ? effects : nil }
-
         mutating func take(_ operation: BatchOperation) throws(StorageError) {
+            isAtStart = false
             switch operation {
             case .put(let family, let key, let value): try put(family, key, value)
             case .delete(let family, let key): try delete(family, key)
@@ -64,7 +76,6 @@ enum BatchDecoding {
                 effects.group = header.group
                 effects.storeMilliseconds = header.storeMilliseconds
                 effects.nextSequence = header.nextSequence
-                hasHeader = true
             case .pending: try putTable(try KeyReader.segment(key), value)
             case .payload: try putPayloads(value)
             case .inProgress:
@@ -85,7 +96,8 @@ enum BatchDecoding {
                     taskCount: rows.count,
                     firstBody: effects.bodies.count,
                     bodyByteCount: rows.reduce(0) { $0 + Int($1.bodyByteCount) }
-                ))
+                )
+            )
             effects.tasks.append(contentsOf: rows)
         }
 
@@ -105,7 +117,9 @@ enum BatchDecoding {
             for entry in try OutcomeTable.read(value, at: location) {
                 var row = entry.row
                 row.result = EffectBatch.Span(
-                    offset: UInt32(effects.results.count), count: UInt32(entry.result.count))
+                    offset: UInt32(effects.results.count),
+                    count: UInt32(entry.result.count)
+                )
                 effects.results.append(contentsOf: value[entry.result])
                 effects.outcomes.append(row)
             }
@@ -128,10 +142,7 @@ enum BatchDecoding {
         private mutating func delete(_ family: Family, _ key: UnsafeRawBufferPointer) throws(StorageError) {
             switch (family, key.first.map { Unicode.Scalar($0) }) {
             case (.deadLetter, _):
-                let sequence = TaskSequence(try KeyReader.number(key))
-                // A redrive stores the task in the same batch; a purge would name its queue in the counter.
-                let queue = effects.tasks.last { $0.sequence == sequence }?.queue ?? 0
-                effects.removedDeadLetters.append(RemovedDeadLetter(sequence: sequence, queue: queue))
+                effects.redrivenDeadLetters.append(TaskSequence(try KeyReader.number(key)))
             case (.index, "W"):
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
@@ -147,7 +158,8 @@ enum BatchDecoding {
             var reader = KeyReader(lower)
             if family == .completed {
                 effects.expiredOutcomes.append(
-                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), locators: []))
+                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), locators: [])
+                )
             } else if family == .index {
                 let letter: UInt8 = try reader.read()
                 let bucket = ExpiryBucket(rawValue: try reader.read())

@@ -18,6 +18,10 @@ enum BatchEncoding {
             ) { TransitionTable.write(effects.transitions, texts: effects.texts, to: $0) }
         }
         encodeOutcomes(effects, into: batch)
+        // A task that was put back may have died again in the same group.
+        for sequence in effects.redrivenDeadLetters {
+            batch.delete(.deadLetter, key: KeyLayout.deadLetter(sequence))
+        }
         for row in effects.deadLetters {
             batch.put(
                 .deadLetter,
@@ -40,7 +44,8 @@ enum BatchEncoding {
         }
         effects.bodies.withUnsafeBytes { bodies in
             let payloads = UnsafeRawBufferPointer(
-                rebasing: bodies[segment.firstBody..<segment.firstBody + segment.bodyByteCount])
+                rebasing: bodies[segment.firstBody..<segment.firstBody + segment.bodyByteCount]
+            )
             batch.put(
                 .payload,
                 key: key,
@@ -59,7 +64,9 @@ enum BatchEncoding {
         for location in records.keys.sorted(by: { ($0.bucket, $0.part) < ($1.bucket, $1.part) }) {
             let rows = records[location] ?? []
             batch.put(
-                .completed, key: KeyLayout.outcomes(location), valueByteCount: OutcomeTable.byteCount(rows)
+                .completed,
+                key: KeyLayout.outcomes(location),
+                valueByteCount: OutcomeTable.byteCount(rows)
             ) { OutcomeTable.write(rows, results: effects.results, to: $0) }
         }
     }
@@ -79,9 +86,6 @@ enum BatchEncoding {
         }
         for group in effects.derived.deadTransitions {
             batch.singleDelete(.inProgress, key: KeyLayout.transitions(group))
-        }
-        for removed in effects.removedDeadLetters {
-            batch.delete(.deadLetter, key: KeyLayout.deadLetter(removed.sequence))
         }
         for worker in effects.removedWorkers { batch.delete(.index, key: KeyLayout.worker(worker)) }
         for expired in effects.expiredOutcomes {

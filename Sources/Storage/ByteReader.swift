@@ -13,7 +13,30 @@ struct ByteReader {
         self.what = what
     }
 
+    /// Checks a record that ends with the CRC32C of everything before it, whatever its version, and reads the rest.
+    init(sealed record: UnsafeRawBufferPointer, _ what: StaticString) throws(StorageError) {
+        self.init(UnsafeRawBufferPointer(rebasing: record.dropLast(4)), what)
+        var seal = ByteReader(UnsafeRawBufferPointer(rebasing: record.suffix(4)), what)
+        guard try seal.read() == CRC32C.checksum(of: memory) else { throw corrupt("the checksum does not match") }
+    }
+
     var remaining: Int { memory.count - position }
+
+    /// Reads the version of a store's format, and refuses one that this program does not know.
+    mutating func readFormatVersion(newest: UInt16) throws(StorageError) {
+        let version: UInt16 = try read()
+        guard version <= newest else {
+            throw StorageError(
+                .newerFormat,
+                "The store has format \(version), this tq knows \(newest). Use a newer tq."
+            )
+        }
+    }
+
+    /// Says that everything has been read.
+    func end() throws(StorageError) {
+        guard remaining == 0 else { throw corrupt("\(remaining) bytes too many") }
+    }
 
     @inline(__always)
     mutating func read<Number: FixedWidthInteger>(_ type: Number.Type = Number.self) throws(StorageError) -> Number {

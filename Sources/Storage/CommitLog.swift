@@ -65,7 +65,7 @@ public final class CommitLog: Sendable {
     public func sync() throws(StorageError) {
         let written = written
         try store.sync()
-        state.withLock { $0.synced = written }
+        state.withLock { if $0.synced.sequence < written.sequence { $0.synced = written } }
     }
 
     /// Hands over every batch from the next one on, in order, on the writing thread; be quick.
@@ -85,7 +85,8 @@ public final class CommitLog: Sendable {
         guard let number else {
             throw StorageError(
                 .invalid,
-                "Batch \(sequence) is not the next one, which is \(written.sequence + 1). Start from a checkpoint.")
+                "Batch \(sequence) is not the next one, which is \(written.sequence + 1). Start from a checkpoint."
+            )
         }
         return CommitSubscription { [weak self] in self?.state.withLock { $0.subscriptions[number] = nil } }
     }
@@ -116,7 +117,10 @@ public final class CommitLog: Sendable {
                 CRC32C.checksum(of: UnsafeRawBufferPointer(rebasing: image[place.upperBound...]))
             }
             position.runningHash = HeaderRecord.chain(
-                state.written.runningHash, sequence: position.sequence, checksum: header.batchChecksum)
+                state.written.runningHash,
+                sequence: position.sequence,
+                checksum: header.batchChecksum
+            )
             header.position = position
             batch.withUnsafeMutableBytes(in: place) { header.write(to: $0) }
             do throws(StorageError) {
@@ -151,5 +155,6 @@ public final class CommitSubscription: Sendable {
 
     deinit { end() }
 
+    /// Ends the subscription; a second call does nothing.
     public func cancel() { end() }
 }

@@ -33,8 +33,10 @@ enum DeadLetterRecord {
         writer.write(row.payload.count)
         let tableStart = TableHeader.byteCount + headByteCount
         PendingTable.write(
-            table, columns,
-            to: UnsafeMutableRawBufferPointer(rebasing: value[tableStart..<tableStart + tableByteCount]))
+            table,
+            columns,
+            to: UnsafeMutableRawBufferPointer(rebasing: value[tableStart..<tableStart + tableByteCount])
+        )
         var rest = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[(tableStart + tableByteCount)...]))
         rest.write(texts[row.error.range])
         rest.write(texts[row.payload.range])
@@ -64,7 +66,7 @@ enum DeadLetterRecord {
         texts.append(contentsOf: try reader.bytes(Int(errorByteCount)))
         let payload = EffectBatch.Span(offset: UInt32(texts.count), count: payloadByteCount)
         texts.append(contentsOf: try reader.bytes(Int(payloadByteCount)))
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return DeadLetterRow(
             task: task,
             reason: reason,

@@ -10,6 +10,7 @@ public struct LogPosition: Hashable, Sendable {
     /// A hash over all batches so far.
     public var runningHash: UInt64
 
+    /// Creates a position; without arguments, that of an empty store.
     public init(epoch: UInt32 = 0, sequence: UInt64 = 0, runningHash: UInt64 = 0) {
         self.epoch = epoch
         self.sequence = sequence
@@ -35,7 +36,6 @@ public struct LogPosition: Hashable, Sendable {
 /// | 64 | 4 | CRC32C of bytes 0 to 63 |
 struct HeaderRecord: Hashable {
     static let byteCount = 68
-    static let formatVersion: UInt16 = 1
 
     var position: LogPosition
     var previous: LogPosition
@@ -46,7 +46,7 @@ struct HeaderRecord: Hashable {
 
     func write(to memory: UnsafeMutableRawBufferPointer) {
         var writer = ByteWriter(memory)
-        writer.write(Self.formatVersion)
+        writer.write(StoreIdentity.formatVersion)
         writer.write(UInt16(0))
         writer.write(position.epoch)
         writer.write(position.sequence)
@@ -75,13 +75,8 @@ struct HeaderRecord: Hashable {
     }
 
     init(_ value: UnsafeRawBufferPointer) throws(StorageError) {
-        var reader = ByteReader(value, "batch header")
-        let version: UInt16 = try reader.read()
-        guard version <= Self.formatVersion else {
-            throw StorageError(
-                .newerFormat,
-                "The store has format \(version), this tq knows \(Self.formatVersion). Use a newer tq.")
-        }
+        var reader = try ByteReader(sealed: value, "batch header")
+        try reader.readFormatVersion(newest: StoreIdentity.formatVersion)
         _ = try reader.read(UInt16.self)
         let epoch: UInt32 = try reader.read()
         let sequence: UInt64 = try reader.read()
@@ -93,10 +88,7 @@ struct HeaderRecord: Hashable {
         nextSequence = try reader.read()
         position = LogPosition(epoch: epoch, sequence: sequence, runningHash: try reader.read())
         previous = LogPosition(epoch: previousEpoch, sequence: previousSequence)
-        let covered = UnsafeRawBufferPointer(rebasing: value[0..<reader.position])
-        guard try reader.read() == CRC32C.checksum(of: covered), reader.remaining == 0 else {
-            throw reader.corrupt("the checksum does not match")
-        }
+        try reader.end()
     }
 
     /// The running hash after a batch with that checksum.

@@ -7,7 +7,9 @@ enum NameRecord {
     static func write(_ row: NameRow, to batch: WriteBatch) {
         let name = row.name.bytes
         batch.put(
-            .index, key: KeyLayout.name(row.kind, row.number), valueByteCount: TableHeader.byteCount + name.count
+            .index,
+            key: KeyLayout.name(row.kind, row.number),
+            valueByteCount: TableHeader.byteCount + name.count
         ) { value in
             var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
             writer.write(name)
@@ -73,7 +75,9 @@ enum IdempotencyTable {
     static func write(_ rows: [KeyRow], bucket: ExpiryBucket, group: GroupID, to batch: WriteBatch) {
         let covered = rows.count * entryByteCount
         batch.put(
-            .index, key: KeyLayout.keys(bucket, group), valueByteCount: TableHeader.byteCount + covered
+            .index,
+            key: KeyLayout.keys(bucket, group),
+            valueByteCount: TableHeader.byteCount + covered
         ) { value in
             var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
             for row in rows {
@@ -108,8 +112,10 @@ enum IdempotencyTable {
                     createdMilliseconds: created,
                     contentHash: try reader.read(),
                     bucket: bucket
-                ))
+                )
+            )
         }
+        try reader.end()
         return rows
     }
 }
@@ -127,7 +133,9 @@ enum LocatorRecord {
         let compact = Compact(locator.locations)
         let covered = compact == nil ? locator.locations.count * 14 : 12 + locator.locations.count * 4
         batch.put(
-            .index, key: KeyLayout.locator(locator.key), valueByteCount: TableHeader.byteCount + covered
+            .index,
+            key: KeyLayout.locator(locator.key),
+            valueByteCount: TableHeader.byteCount + covered
         ) { value in
             var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
             if let compact {
@@ -167,7 +175,8 @@ enum LocatorRecord {
                 let distance: UInt32 = try reader.read()
                 let group = GroupID(rawValue: base &+ UInt64(distance))
                 locations.append(
-                    distance == absent ? nil : OutcomeLocation(bucket: bucket, group: group, part: 0))
+                    distance == absent ? nil : OutcomeLocation(bucket: bucket, group: group, part: 0)
+                )
             }
         } else {
             for _ in 0..<header.count {
@@ -175,10 +184,11 @@ enum LocatorRecord {
                 let group = GroupID(rawValue: try reader.read())
                 let part: UInt16 = try reader.read()
                 locations.append(
-                    bucket.rawValue == 0 ? nil : OutcomeLocation(bucket: bucket, group: group, part: part))
+                    bucket.rawValue == 0 ? nil : OutcomeLocation(bucket: bucket, group: group, part: part)
+                )
             }
         }
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return Locator(key: key, locations: locations)
     }
 
@@ -217,6 +227,8 @@ enum CounterRecord {
     static func read(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StorageError) -> CounterRow {
         let key = try KeyReader.counter(key)
         var (_, reader) = try TableHeader.open(value, "counter") { _ in 8 }
-        return CounterRow(key: key, value: try reader.read())
+        let row = CounterRow(key: key, value: try reader.read())
+        try reader.end()
+        return row
     }
 }

@@ -111,6 +111,9 @@ struct KeyReader {
         let letter: UInt8 = try reader.read()
         let sequence = TaskSequence(try reader.read())
         try reader.end()
+        guard letter == UInt8(ascii: "L") || letter == UInt8(ascii: "l") else {
+            throw StorageError(.corruption, "A locator's key begins with byte \(letter). Run 'tq-inspect verify'.")
+        }
         return LocatorKey(sequence: sequence, isSegment: letter == UInt8(ascii: "L"))
     }
 

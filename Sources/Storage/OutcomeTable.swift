@@ -18,7 +18,8 @@ enum OutcomeTable {
     static func write(_ rows: [OutcomeRow], results: [UInt8], to value: UnsafeMutableRawBufferPointer) {
         let resultsStart = TableHeader.byteCount + rows.count * entryByteCount
         var entries = ByteWriter(
-            UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount..<resultsStart]))
+            UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount..<resultsStart])
+        )
         var bodies = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[resultsStart...]))
         for row in rows.sorted(by: { $0.sequence < $1.sequence }) {
             entries.write(row.sequence.rawValue)

@@ -23,7 +23,8 @@ enum PayloadRecord {
         let directoryByteCount = rows.count * 4
         let bodiesStart = TableHeader.byteCount + directoryByteCount
         var directory = ByteWriter(
-            UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount..<bodiesStart]))
+            UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount..<bodiesStart])
+        )
         var bodies = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[bodiesStart...]))
         var position = 0
         for row in rows {
@@ -33,7 +34,8 @@ enum PayloadRecord {
             bodies.write(row.type)
             let head = UnsafeRawBufferPointer(rebasing: bodies.written[headStart...])
             let payload = UnsafeRawBufferPointer(
-                rebasing: payloads[position..<position + Int(row.bodyByteCount)])
+                rebasing: payloads[position..<position + Int(row.bodyByteCount)]
+            )
             bodies.write(CRC32C.checksum(of: payload, continuing: CRC32C.checksum(of: head)))
             bodies.write(payload)
             directory.write(UInt32(bodies.position))

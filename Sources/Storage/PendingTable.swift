@@ -130,12 +130,13 @@ enum PendingTable {
             Int($0.count) * Int($0.entryByteCount)
         }
         let columns = Columns(rawValue: header.extra)
-        guard Columns.known.isSuperset(of: columns), Int(header.entryByteCount) == baseByteCount + columns.byteCount
+        guard Columns.known.isSuperset(of: columns), Int(header.entryByteCount) == baseByteCount + columns.byteCount,
+            header.count <= UInt16.max
         else { throw reader.corrupt("columns \(header.extra) with entries of \(header.entryByteCount) bytes") }
         var rows: [TaskRow] = []
         rows.reserveCapacity(Int(header.count))
         for _ in 0..<header.count { rows.append(try readRow(&reader, columns)) }
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return rows
     }
 
@@ -158,7 +159,8 @@ enum PendingTable {
         )
     }
 
-    private static func readOptions(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskOptions {
+    private static func readOptions(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskOptions
+    {
         var options = TaskOptions()
         if columns.contains(.start) { options.startWallMilliseconds = try reader.read() }
         if columns.contains(.lease) { options.leaseMilliseconds = try reader.read() }

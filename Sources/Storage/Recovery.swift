@@ -4,23 +4,31 @@ import TQModel
 
 /// What recovery found in a store.
 public struct RecoveredStore: Sendable {
+    /// Who the store is.
     public var identity: StoreIdentity
+    /// What the store's batches say together.
     public var index: DurableIndex
     /// The last batch in the store.
     public var position: LogPosition
     /// The epoch that was raised last; whoever serves takes the next one.
     public var epoch: UInt32
+    /// What was read on the way.
     public var report: Report
 
     /// What was read, for the start log and for tests.
     public struct Report: Hashable, Sendable {
+        /// Segments of tasks.
         public var segments = 0
+        /// Rows in them, those of ended tasks included.
         public var tasks = 0
+        /// Records of transitions.
         public var transitionRecords = 0
+        /// Entries in them, superseded ones included.
         public var transitions = 0
         /// Records of payloads that were read: none, whatever the tasks ask for.
         public var payloadRecords = 0
 
+        /// Creates an empty report.
         public init() {}
     }
 }
@@ -36,7 +44,7 @@ public enum Recovery {
         from store: any ByteStoreReader,
         mark: Mark? = nil
     ) throws(StorageError) -> RecoveredStore? {
-        guard let identity = try StoreIdentity.read(store), let header = try readHeader(store) else {
+        guard let (identity, header, epoch) = try readHead(store) else {
             if let mark { throw lost(mark, found: 0) }
             return nil
         }
@@ -45,16 +53,36 @@ public enum Recovery {
             identity: identity,
             index: DurableIndex(),
             position: header.position,
-            epoch: try EpochRecord.read(store) ?? header.position.epoch,
+            epoch: epoch,
             report: .init()
         )
         recovered.index.beginRecovery(
-            storeMilliseconds: header.storeMilliseconds, nextSequence: header.nextSequence)
+            storeMilliseconds: header.storeMilliseconds,
+            nextSequence: header.nextSequence
+        )
         try readIndex(store, into: &recovered.index)
         try readSegments(store, into: &recovered)
         try readTransitions(store, into: &recovered)
         _ = recovered.index.endRecovery()
         return recovered
+    }
+
+    /// The three records that the first batch of a store brings; `nil` for an empty store.
+    static func readHead(
+        _ store: any ByteStoreReader
+    ) throws(StorageError) -> (identity: StoreIdentity, header: HeaderRecord, epoch: UInt32)? {
+        let identity = try StoreIdentity.read(store)
+        let header = try readHeader(store)
+        let epoch = try EpochRecord.read(store)
+        if let identity, let header, let epoch { return (identity, header, epoch) }
+        guard identity == nil, header == nil, epoch == nil else {
+            throw StorageError(
+                .corruption,
+                "The store lacks its identity, its batch header or its epoch, which come together. "
+                    + "Run 'tq-inspect verify'."
+            )
+        }
+        return nil
     }
 
     private static func readHeader(_ store: any ByteStoreReader) throws(StorageError) -> HeaderRecord? {
@@ -72,7 +100,8 @@ public enum Recovery {
             throw StorageError(
                 .corruption,
                 "The high-water mark belongs to another store. If this store was restored or copied on purpose, "
-                    + "remove the file 'mark' beside it.")
+                    + "remove the file 'mark' beside it."
+            )
         }
         guard header.position.sequence >= mark.syncedSequence else {
             throw lost(mark, found: header.position.sequence)
@@ -81,7 +110,8 @@ public enum Recovery {
             throw StorageError(
                 .corruption,
                 "Batch \(mark.syncedSequence) of the store is not the one that was synced: the log was replaced. "
-                    + "Run 'tq-inspect verify'.")
+                    + "Run 'tq-inspect verify'."
+            )
         }
     }
 
@@ -90,7 +120,8 @@ public enum Recovery {
             .corruption,
             "Acknowledged work is missing: batch \(mark.syncedSequence) was synced, the store ends with batch \(found). "
                 + "A log file was damaged, cut or deleted. Run 'tq-inspect verify', restore the missing files "
-                + "or a backup.")
+                + "or a backup."
+        )
     }
 
     private static func readIndex(
@@ -149,7 +180,10 @@ public enum Recovery {
         try store.scan(.inProgress, from: [], to: nil) { key, value throws(StorageError) in
             texts.removeAll(keepingCapacity: true)
             let rows = try TransitionTable.read(value, texts: &texts)
-            recovered.index.recover(transitions: rows, group: GroupID(rawValue: try KeyReader.number(key)))
+            let group = GroupID(rawValue: try KeyReader.number(key))
+            try asStorageError { () throws(RecoveryError) in
+                try recovered.index.recover(transitions: rows, group: group)
+            }
             recovered.report.transitionRecords += 1
             recovered.report.transitions += rows.count
             return .continue

@@ -10,6 +10,7 @@ public struct StoreReader: Sendable {
     private let cache: PayloadCache?
     private let cipher: TaskIDCipher
 
+    /// Creates a reader; without a cache every payload comes from the store.
     public init(store: any ByteStoreReader, cache: PayloadCache?, storeKey: StoreKey) {
         self.store = store
         self.cache = cache
@@ -24,7 +25,7 @@ public struct StoreReader: Sendable {
         for fetch in fetches where found[fetch] == nil {
             do throws(StorageError) {
                 found[fetch] = try self.fetch(fetch) ?? .missing
-            } catch where error.kind == .corruption {
+            } catch  where error.kind == .corruption {
                 found[fetch] = .damaged(error.description)
             }
         }
@@ -93,7 +94,9 @@ public struct StoreReader: Sendable {
         let lower = KeyLayout.locatorExpiry(from: bucket)
         var keys: [LocatorKey] = []
         try store.scan(
-            .index, from: lower, to: KeyLayout.locatorExpiry(from: KeyLayout.next(bucket))
+            .index,
+            from: lower,
+            to: KeyLayout.locatorExpiry(from: KeyLayout.next(bucket))
         ) { key, _ throws(StorageError) in
             keys.append(try KeyReader.locator(UnsafeRawBufferPointer(rebasing: key[lower.count...])))
             return .continue
@@ -112,7 +115,9 @@ public struct StoreReader: Sendable {
         let body = bodies[Int(place.place)]
         guard body.isIntact, body.sequence == sequence else {
             throw StorageError(
-                .corruption, "The payload of task \(sequence) in segment \(place.segment) does not match its checksum.")
+                .corruption,
+                "The payload of task \(sequence) in segment \(place.segment) does not match its checksum."
+            )
         }
         if bodies.allSatisfy(\.isIntact) {
             cache?.insertRead(place.segment, PayloadCache.Segment(bytes: bytes, payloads: bodies.map(\.payload)))
@@ -128,11 +133,18 @@ public struct StoreReader: Sendable {
     /// The task that an id of this store names.
     public func sequence(of id: TaskID) -> TaskSequence? { cipher.sequence(of: id) }
 
+    /// The id that names a task of this store.
+    func id(of sequence: TaskSequence, createdMilliseconds: UInt64) -> TaskID {
+        cipher.id(of: sequence, createdMilliseconds: createdMilliseconds)
+    }
+
     // MARK: Ended tasks
 
     /// A task that has ended, as it is stored.
     public struct EndedTask: Sendable {
+        /// The status, as ``TQModel/Reply/status(_:)`` says it.
         public var status: TaskStatus
+        /// The result; empty for a task that has none.
         public var result: Bytes
 
         /// What ``TQModel/Reply/result(_:)`` says of it.
@@ -254,7 +266,9 @@ public struct StoreReader: Sendable {
         var page = DeadLetterPage(letters: [], hasMore: false)
         var byteCount = 0
         try store.scan(
-            .deadLetter, from: KeyLayout.deadLetter(TaskSequence(sequence.rawValue &+ 1)), to: nil
+            .deadLetter,
+            from: KeyLayout.deadLetter(TaskSequence(sequence.rawValue &+ 1)),
+            to: nil
         ) { _, value throws(StorageError) in
             let (row, error, payload) = try deadLetter(value)
             let status = try status(row, error: error)

@@ -42,10 +42,8 @@ struct TableHeader {
     ) throws(StorageError) -> (header: TableHeader, reader: ByteReader) {
         var reader = ByteReader(value, what)
         let version: UInt8 = try reader.read()
-        guard version <= Self.version else {
-            throw StorageError(
-                .newerFormat, "\(what): format version \(version) is newer than \(Self.version). Use a newer tq.")
-        }
+        // The store's own version was read before and is known, so an unknown one here is damage.
+        guard version == Self.version else { throw reader.corrupt("version \(version) instead of \(Self.version)") }
         let form: UInt8 = try reader.read()
         let entryByteCount: UInt16 = try reader.read()
         let count: UInt32 = try reader.read()

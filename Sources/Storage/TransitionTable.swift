@@ -11,21 +11,21 @@ enum TransitionTable {
     struct Columns: OptionSet {
         let rawValue: UInt16
 
-        /// u32
+        /// u32.
         static let worker = Columns(rawValue: 1 << 0)
-        /// u32
+        /// u32.
         static let lease = Columns(rawValue: 1 << 1)
-        /// u64
+        /// u64.
         static let start = Columns(rawValue: 1 << 2)
-        /// u32 bucket, u16 part
+        /// u32 bucket, u16 part.
         static let outcome = Columns(rawValue: 1 << 3)
-        /// u64
+        /// u64.
         static let outcomeGroup = Columns(rawValue: 1 << 4)
-        /// u32
+        /// u32.
         static let rank = Columns(rawValue: 1 << 5)
-        /// u32
+        /// u32.
         static let queue = Columns(rawValue: 1 << 6)
-        /// u16 length, then so many bytes
+        /// u16 length, then so many bytes.
         static let error = Columns(rawValue: 1 << 7)
         static let known = Columns(rawValue: 0xff)
 
@@ -107,7 +107,7 @@ enum TransitionTable {
         var rows: [Transition] = []
         rows.reserveCapacity(Int(header.count))
         for _ in 0..<header.count { rows.append(try readRow(&reader, &texts)) }
-        guard reader.remaining == 0 else { throw reader.corrupt("\(reader.remaining) bytes too many") }
+        try reader.end()
         return rows
     }
 

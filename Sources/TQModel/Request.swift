@@ -134,7 +134,7 @@ public struct Release: Hashable, Sendable {
 public struct Renewal: Hashable, Sendable {
     /// What the delivery brought.
     public var lease: LeaseHandle
-    /// The lease's duration from now; 0 takes the duration it was given with.
+    /// The lease's duration from now; 0 takes the one that the lease has.
     public var leaseMilliseconds: UInt32
 
     public init(lease: LeaseHandle, leaseMilliseconds: UInt32 = 0) {

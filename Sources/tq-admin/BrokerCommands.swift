@@ -27,9 +27,12 @@ struct ShowHealth: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
+    @Option(help: "How long to wait for a broker that is about to start.")
+    var wait: DurationArgument?
 
     func run() async throws {
-        try await connection.withClient { client in
+        let patience = wait.map { Duration.milliseconds($0.milliseconds) }
+        try await connection.withClient(connectionPatience: patience) { client in
             let health = try await client.health()
             Listings.health.print(health, format: output.format)
             if health.status != .serving { throw ExitCode(ExitStatus.refused.rawValue) }

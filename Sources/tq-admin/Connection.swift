@@ -10,16 +10,25 @@ struct ConnectionOptions: ParsableArguments {
 
     /// Runs the body with a connection, and closes it.
     ///
-    /// - Parameter submitPatience: How long a refusal for now is tried again; a person wants to hear of it at once.
+    /// - Parameters:
+    ///   - submitPatience: How long a refusal for now is tried again; a person wants to hear of it at once.
+    ///   - connectionPatience: How long a broker may take to appear; `nil` for not at all.
     func withClient(
         submitPatience: Duration = .zero,
+        connectionPatience: Duration? = nil,
         _ body: (TQClient) async throws -> Void
     ) async throws {
         logging.bootstrap()
         var options = ClientOptions()
         options.clientName = "tq-admin/\(tqVersion)"
         options.submitPatience = submitPatience
-        let client = try await TQClient.connect(to: broker.addresses, options: options)
+        let client: TQClient
+        if let connectionPatience {
+            options.connectionPatience = connectionPatience
+            client = TQClient(addresses: try BrokerAddress.list(broker.addresses), options: options)
+        } else {
+            client = try await TQClient.connect(to: broker.addresses, options: options)
+        }
         do {
             try await body(client)
         } catch {

@@ -44,7 +44,7 @@ struct BrokerCommand: AsyncParsableCommand {
     var checkConfig = false
     @Flag(help: "Print every setting with its source and exit.")
     var printConfig = false
-    @Flag(help: "Try it out: temporary data, a free port, logs for people.")
+    @Flag(help: "Try it out: temporary data, logs for people, and another port where the usual one is taken.")
     var dev = false
 
     static func main() async {
@@ -63,7 +63,8 @@ struct BrokerCommand: AsyncParsableCommand {
         let monitoring = loaded.configuration.monitoring
         logging.bootstrap(
             monitoring.isJSONLogging && !dev ? .json : .text,
-            default: Logger.Level(rawValue: monitoring.logLevel) ?? .info)
+            default: Logger.Level(rawValue: monitoring.logLevel) ?? .info
+        )
         let logger = Logger(label: "tq-broker")
         for warning in loaded.warnings { logger.warning("\(warning)") }
         try await serve(loaded, logger)
@@ -74,8 +75,8 @@ struct BrokerCommand: AsyncParsableCommand {
         let temporary = dev && dataDir == nil ? try TemporaryDirectory() : nil
         if let temporary {
             settings.dataDirectory = temporary.path
-            if port == nil { settings.port = 0 }
         }
+        if dev, port == nil, !isPortFree(settings.port) { settings.port = 0 }
         let broker = Broker(settings, logger: logger)
         do {
             try await broker.start()
@@ -90,24 +91,29 @@ struct BrokerCommand: AsyncParsableCommand {
         let grace = Int64(loaded.configuration.worker.gracefulShutdownTimeoutMilliseconds)
         Task.detached {
             await StopSignals.next()
+            // Ends the wait below.
             await broker.stop()
-            temporary?.remove()
-            _exit(0)
         }
         await broker.stop(graceMilliseconds: grace)
         temporary?.remove()
     }
 
+    /// Prints commands that work as they are in another terminal, wherever the programs and the port are.
     private func greet(_ port: Int) {
+        let isUsual = port == BrokerConfiguration().broker.port && processEnvironment()["TQ_BROKER_ADDR"] == nil
+        let address = isUsual ? "" : " --broker-addr 127.0.0.1:\(port)"
+        let life = dataDir == nil ? " with data that is gone when it stops" : ""
+        let (worker, admin) = (typedCommand("tq-worker"), typedCommand("tq-admin"))
         writeToStandardError(
             """
 
-            tq-broker \(tqVersion) serves 127.0.0.1:\(port) with data that is gone when it stops. Try:
-              tq-admin submit --broker-addr 127.0.0.1:\(port) --queue hello --type greet --payload '{"n":1}'
-              tq-worker --broker-addr 127.0.0.1:\(port) exec --queue hello -- cat
+            tq-broker \(tqVersion) serves 127.0.0.1:\(port)\(life). Try in other terminals:
+              \(worker) exec\(address) --queue hello -- wc -c
+              \(admin) wait\(address) $(\(admin) submit\(address) --queue hello --type count --payload 'how long is this?')
 
 
-            """)
+            """
+        )
     }
 
     private func load() throws -> LoadedConfiguration {
@@ -139,9 +145,14 @@ private struct TemporaryDirectory {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/tq-dev-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
-            throw CommandFailure(.failed, "Cannot create a directory in \(parent): \(String(cString: strerror(errno))).")
+            throw CommandFailure(
+                .failed,
+                "Cannot create a directory in \(parent): \(String(cString: strerror(errno)))."
+            )
         }
-        path = template.withUnsafeBufferPointer { String(decoding: $0.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) }
+        path = template.withUnsafeBufferPointer {
+            String(decoding: $0.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
     }
 
     func remove() {

@@ -1,1 +1,3 @@
-// Replaced by the target's first file.
+import CommandLineSupport
+
+await SimulateCommand.runAndExit()

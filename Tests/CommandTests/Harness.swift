@@ -10,7 +10,7 @@ struct CommandOutcome {
 
 /// The programs of this package, beside the tests.
 enum Commands {
-    private static let directory = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+    static let directory = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
 
     static func process(_ name: String, _ arguments: [String], environment: [String: String] = [:]) -> Process {
         let process = Process()
@@ -44,15 +44,27 @@ enum Commands {
     }
 }
 
-/// A broker in a process of its own, on a free port, with a directory that is removed at the end.
+/// A directory for the data of a broker, removed at the end.
+final class DataDirectory {
+    let url = FileManager.default.temporaryDirectory.appending(component: "tq-test-\(UUID().uuidString)")
+
+    deinit { try? FileManager.default.removeItem(at: url) }
+}
+
+/// A broker in a process of its own, on a free port unless the arguments say otherwise.
 final class BrokerProcess {
     let port: Int
+    /// The fields of the line that says that clients can connect.
+    let ready: [String: Any]
     private let process: Process
-    private let directory: URL
+    private let data: DataDirectory
 
-    init() throws {
-        directory = FileManager.default.temporaryDirectory.appending(component: "tq-test-\(UUID().uuidString)")
-        process = Commands.process("tq-broker", ["--data-dir", directory.path, "--port", "0"])
+    /// Where the broker keeps its store.
+    var directory: URL { data.url }
+
+    init(_ directory: DataDirectory = DataDirectory(), _ arguments: [String] = []) throws {
+        data = directory
+        process = Commands.process("tq-broker", ["--data-dir", directory.url.path, "--port", "0"] + arguments)
         let errors = Pipe()
         process.standardError = errors
         try process.run()
@@ -65,17 +77,30 @@ final class BrokerProcess {
                 continue
             }
             let fields = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+            ready = try #require(fields)
             port = try #require((fields?["port"] as? String).flatMap { Int($0) } ?? fields?["port"] as? Int)
             break
         }
         errors.fileHandleForReading.readabilityHandler = { _ = $0.availableData }
     }
 
-    deinit {
+    /// Ends the broker in an orderly way; its directory stays.
+    func stop() {
         process.terminate()
         process.waitUntilExit()
-        try? FileManager.default.removeItem(at: directory)
     }
+
+    deinit { stop() }
+
+    func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+
+    /// The exit code, or minus the number of the signal that ended the process.
+    func waitForExit() -> Int32 {
+        process.waitUntilExit()
+        return process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus
+    }
+
+    var processIdentifier: Int32 { process.processIdentifier }
 
     func admin(_ arguments: String..., input: String = "") throws -> CommandOutcome {
         try Commands.run("tq-admin", arguments, input: input, environment: ["TQ_BROKER_ADDR": "127.0.0.1:\(port)"])

@@ -23,7 +23,8 @@ struct AnswerTests {
         #expect(core.answer(.ping)?.syncedThrough == 0)
         let spec = TaskSpec(queue: "q", type: "t", idempotencyKey: [1])
         core.send(.submit([spec]))
-        for request in [.ping, .statistics, .submit([spec]), .status(TaskID(high: 0, low: 0)), .cancel([])] as [Request] {
+        for request in [.ping, .statistics, .submit([spec]), .status(TaskID(high: 0, low: 0)), .cancel([])] as [Request]
+        {
             #expect(core.answer(request)?.syncedThrough == 1)
         }
         core.settle()
@@ -103,7 +104,12 @@ struct AnswerTests {
         let lease = try core.lease()
         core.settle()
         var copy = core.core
-        let failure = Command.request(1, id: 9, .anonymous, .fail([Failure(lease: lease, error: [], isPermanent: true)]))
+        let failure = Command.request(
+            1,
+            id: 9,
+            .anonymous,
+            .fail([Failure(lease: lease, error: [], isPermanent: true)])
+        )
         let missing = copy.decide(failure, now: core.now)
         #expect(missing.count == 1)
         #expect(!copy.hasEffects)

@@ -6,7 +6,9 @@ import Testing
 @Suite("Cleaning")
 struct CleaningTests {
     /// A core in which few tasks are left of a segment of forty: one of each waiting state, and one in progress.
-    private func sparse() throws -> (core: CoreHarness, failed: TaskID, scheduled: TaskID, lease: LeaseHandle, pending: TaskID) {
+    private func sparse() throws -> (
+        core: CoreHarness, failed: TaskID, scheduled: TaskID, lease: LeaseHandle, pending: TaskID
+    ) {
         var core = CoreHarness()
         core.send(.submit((0..<40).map { TaskSpec(queue: "q", type: "t", payload: [UInt8($0)], retriesMax: 9) }))
         core.settle()
@@ -62,7 +64,11 @@ struct CleaningTests {
         #expect(core.cancel(pending) == nil)
         #expect(core.complete(lease) == nil)
         try core.checkIndex()
-        #expect([failed, scheduled, pending, lease.task].map { core.state($0) } == [.cancelled, .cancelled, .cancelled, .completed])
+        #expect(
+            [failed, scheduled, pending, lease.task].map { core.state($0) } == [
+                .cancelled, .cancelled, .cancelled, .completed,
+            ]
+        )
     }
 
     @Test("A record that cannot be read is named, and nothing is lost")
@@ -96,7 +102,9 @@ struct CleaningTests {
             table.remove(TaskSequence(sequence))
             expected.remove(sequence)
         }
-        for sequence in [20_001, 30_000, 40_000, 10_000_000_000, 10_000_000_001, 50, 20_000_000_000] as [UInt64] { set(sequence) }
+        for sequence in [20_001, 30_000, 40_000, 10_000_000_000, 10_000_000_001, 50, 20_000_000_000] as [UInt64] {
+            set(sequence)
+        }
         for sequence in 0..<UInt64(3_000) { set(20_000_100_000 + sequence) }
         var found: [UInt64] = []
         table.forEach { sequence, slot in

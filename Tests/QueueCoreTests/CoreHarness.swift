@@ -156,7 +156,8 @@ struct CoreHarness {
     private func difference(_ left: [String], _ right: [String]) -> String {
         guard left != right else { return "" }
         let (leftSet, rightSet) = (Set(left), Set(right))
-        let lines = left.filter { !rightSet.contains($0) }.map { "live: \($0)" }
+        let lines =
+            left.filter { !rightSet.contains($0) }.map { "live: \($0)" }
             + right.filter { !leftSet.contains($0) }.map { "other: \($0)" }
         return lines.isEmpty ? "other order" : lines.joined(separator: "\n")
     }

@@ -30,10 +30,17 @@ struct FailureTests {
 
     @Test("A shortest wait above the longest is kept, and no wait traps")
     func oddBackoffs() throws {
-        for (shortest, longest, expected) in [(10_000, 1_000, 10_000), (.max, .max, .max), (1, 1, 1)] as [(UInt32, UInt32, UInt32)] {
+        for (shortest, longest, expected) in [(10_000, 1_000, 10_000), (.max, .max, .max), (1, 1, 1)]
+            as [(UInt32, UInt32, UInt32)]
+        {
             var core = CoreHarness()
             let spec = TaskSpec(
-                queue: "q", type: "t", retriesMax: 100, backoffMillisecondsMin: shortest, backoffMillisecondsMax: longest)
+                queue: "q",
+                type: "t",
+                retriesMax: 100,
+                backoffMillisecondsMin: shortest,
+                backoffMillisecondsMax: longest
+            )
             let id = core.id(of: core.submit(spec))
             for _ in 0..<40 {
                 #expect(core.fail(try core.lease(leaseMilliseconds: 100)) == nil)

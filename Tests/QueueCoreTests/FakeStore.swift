@@ -84,8 +84,8 @@ struct FakeStore {
                 payload: batch.texts[row.payload.range]
             )
         }
-        for removed in batch.removedDeadLetters where letters.removeValue(forKey: removed.sequence) == nil {
-            faults.append("dead letter \(removed.sequence) was removed and not there")
+        for redriven in batch.redrivenDeadLetters where letters.removeValue(forKey: redriven) == nil {
+            faults.append("dead letter \(redriven) was removed and not there")
         }
     }
 
@@ -160,7 +160,7 @@ struct FakeStore {
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }
         for key in segments.keys.sorted() { try index.recover(segment: key, rows: segments[key]?.map(\.row) ?? []) }
         for group in transitions.keys.sorted() {
-            index.recover(transitions: transitions[group]?.map(\.transition) ?? [], group: group)
+            try index.recover(transitions: transitions[group]?.map(\.transition) ?? [], group: group)
         }
         let derived = index.endRecovery()
         return (index: index, derived: derived)

@@ -76,16 +76,21 @@ struct LeaseTests {
         try core.checkIndex()
     }
 
-    @Test("A lease is reclaimed once, however long nobody ticked", arguments: [261_900, 262_143, 262_144, 262_400, 10_000_000])
-    func sleep(milliseconds: UInt64) throws {
-        var core = CoreHarness()
-        let id = core.submit()
-        _ = try core.lease(leaseMilliseconds: UInt32(min(milliseconds, 262_144)))
-        core.advance(milliseconds: milliseconds)
-        core.advance(milliseconds: 1_000)
-        #expect(core.status(id)?.crashes == 1)
-        #expect(try core.statistics().totals.lapsed == 1)
-        try core.checkIndex()
+    @Test(
+        "A lease is reclaimed once, however long nobody ticked",
+        arguments: [261_900, 262_143, 262_144, 262_400, 10_000_000]
+    )
+    func longSilence(milliseconds: UInt64) throws {
+        for duration in [1, min(milliseconds, 262_144)] {
+            var core = CoreHarness()
+            let id = core.submit()
+            _ = try core.lease(leaseMilliseconds: UInt32(duration))
+            core.advance(milliseconds: milliseconds)
+            core.advance(milliseconds: 1_000)
+            #expect(core.status(id)?.crashes == 1)
+            #expect(try core.statistics().totals.lapsed == 1)
+            try core.checkIndex()
+        }
     }
 
     @Test("A release counts no attempt, and may put the task off")
@@ -212,12 +217,29 @@ struct LeaseTests {
         #expect(core.claim(session: 3).map(\.lease.task) == [ended])
         #expect(core.core.isBusy(2))
         #expect(!core.core.isBusy(CoreHarness.session))
+        #expect(core.core.busySessions == [2, 3])
         core.run(.closeSession(2))
         core.run(.closeSession(3))
         #expect(core.state(kept) == .inProgress)
         #expect(core.status(ended)?.state == .pending)
         #expect(core.status(ended)?.crashes == 1)
         #expect(!core.core.isBusy(3))
+        try core.checkIndex()
+    }
+
+    @Test("More quarantines than one command reads for go on in the next ticks, and each payload is kept")
+    func manyQuarantines() throws {
+        var core = CoreHarness()
+        core.send(.submit((0..<50).map { TaskSpec(queue: "q", type: "t", payload: [UInt8($0)], crashesMax: 1) }))
+        core.open(3, endsLeasesOnClose: true)
+        #expect(core.claim(25, worker: "w", leaseMilliseconds: 1_000_000).count == 25)
+        #expect(core.claim(25, session: 3).count == 25)
+        core.run(.closeSession(3))
+        core.advance(milliseconds: 60_001)
+        for _ in 0..<3 { core.advance(milliseconds: 1) }
+        core.settle()
+        #expect(core.store.letters.count == 50)
+        #expect(core.store.letters.values.allSatisfy { $0.row.reason == .quarantined && $0.payload.count == 1 })
         try core.checkIndex()
     }
 

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Random commands")
 struct RandomCommandsTests {
-    private static let runs = 100
+    private static let runs = 150
     private static let commands = 400
 
     @Test("Live, replayed and recovered indexes agree, no task is lost, no token comes back")

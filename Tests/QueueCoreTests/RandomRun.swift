@@ -124,7 +124,11 @@ struct RandomRun {
             default:
                 .openStream(
                     stream: number,
-                    ClaimSpec(queues: [Self.queues[below(3)]], types: Self.patterns[below(6)], count: UInt32(1 + below(4)))
+                    ClaimSpec(
+                        queues: [Self.queues[below(3)]],
+                        types: Self.patterns[below(6)],
+                        count: UInt32(1 + below(4))
+                    )
                 )
             }
         core.send(request, session: anySession)
@@ -286,7 +290,9 @@ extension CoreHarness {
             guard slot.isLive else { return }
             count += 1
             let places = [pending, leased, waiting].map { $0.contains(sequence) }
-            let expected = [slot.state == .pending, slot.state == .inProgress, slot.state == .scheduled || slot.state == .failed]
+            let expected = [
+                slot.state == .pending, slot.state == .inProgress, slot.state == .scheduled || slot.state == .failed,
+            ]
             #expect(places == expected, comment, sourceLocation: sourceLocation)
         }
         #expect(count == pending.count + leased.count + waiting.count, comment, sourceLocation: sourceLocation)

@@ -110,7 +110,13 @@ struct SubmitTests {
         #expect(submission(core.submit(spec("k", payload: [2])))?.isDuplicate == true)
     }
 
-    @Test("Keys are hashed as SipHash-2-4 says", arguments: [(0, 0x726f_db47_dd0e_0e31), (1, 0x74f8_39c5_93dc_67fd), (8, 0x93f5_f579_9a93_2462), (15, 0xa129_ca61_49be_45e5)] as [(Int, UInt64)])
+    @Test(
+        "Keys are hashed as SipHash-2-4 says",
+        arguments: [
+            (0, 0x726f_db47_dd0e_0e31), (1, 0x74f8_39c5_93dc_67fd), (8, 0x93f5_f579_9a93_2462),
+            (15, 0xa129_ca61_49be_45e5),
+        ] as [(Int, UInt64)]
+    )
     func sipHash(count: Int, expected: UInt64) {
         var hash = SipHash(key: StoreKey(high: 0x0f0e_0d0c_0b0a_0908, low: 0x0706_0504_0302_0100))
         for byte in 0..<count { hash.combine(UInt8(byte)) }

@@ -66,14 +66,22 @@ struct TaskEndTests {
     @Test("A status tells each state of a task")
     func states() throws {
         var core = CoreHarness()
-        let spec = TaskSpec(queue: "q", type: "t", rank: Priority(7).rank, start: .after(milliseconds: 10), retriesMax: 9)
+        let spec = TaskSpec(
+            queue: "q",
+            type: "t",
+            rank: Priority(7).rank,
+            start: .after(milliseconds: 10),
+            retriesMax: 9
+        )
         let id = core.id(of: core.submit(spec))
         var status = try core.known(id)
         #expect(status.state == .scheduled)
         #expect(status.startWallMilliseconds == core.now.wallMilliseconds + 10)
         core.advance(milliseconds: 10)
         status = try core.known(id)
-        #expect(status == TaskStatus(id: id, queue: "q", type: "t", state: .pending, priority: Priority(7), retriesMax: 9))
+        #expect(
+            status == TaskStatus(id: id, queue: "q", type: "t", state: .pending, priority: Priority(7), retriesMax: 9)
+        )
         let lease = try core.lease(worker: "w")
         status = try core.known(id)
         #expect(status.state == .inProgress)

@@ -188,6 +188,18 @@ struct WaitingClaimTests {
         #expect(core.core.session.waiting.count == 1)
     }
 
+    @Test("A stream opened without credit waits for some, and then stands in line once")
+    func openedWithoutCredit() {
+        var core = CoreHarness()
+        let id = core.submit()
+        let stream = core.send(open(1, credit: 0))
+        #expect(core.core.session.waiting.isEmpty)
+        #expect(core.takeAnswers().map(\.reply) == [.done])
+        core.send(.addCredit(stream: 1, count: 2))
+        #expect(ids(core.takeAnswer(stream)) == [id])
+        #expect(core.core.session.waiting.values.map(\.count) == [1])
+    }
+
     @Test("A closed stream delivers nothing, and its leases stay")
     func closeStream() throws {
         var core = CoreHarness()

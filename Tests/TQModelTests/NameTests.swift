@@ -14,10 +14,16 @@ struct NameTests {
         #expect(!Name("").isValid)
     }
 
-    @Test("Blanks, control characters and stars are refused", arguments: ["a b", "a\tb", "a\n", "\u{7f}", "a\u{a0}b", "\0", "*", "a*", "\u{2028}"])
+    @Test(
+        "Blanks, control characters and stars are refused",
+        arguments: ["a b", "a\tb", "a\n", "\u{7f}", "a\u{a0}b", "\0", "*", "a*", "\u{2028}"]
+    )
     func invalid(text: String) { #expect(!Name(text).isValid) }
 
-    @Test("Bytes that are no UTF-8 are refused", arguments: [[0xff], [0xc3], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80]] as [[UInt8]])
+    @Test(
+        "Bytes that are no UTF-8 are refused",
+        arguments: [[0xff], [0xc3], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80]] as [[UInt8]]
+    )
     func invalidBytes(bytes: [UInt8]) {
         #expect(!Name(bytes: Bytes(bytes)).isValid)
         #expect(!TypePattern(bytes: Bytes(bytes)).isValid)

@@ -1,0 +1,63 @@
+public import TQModel
+
+/// What the index knows of a task whose row is stored.
+public struct IndexedTask: Sendable {
+    /// Where it is in its life.
+    public var state: TaskState
+    /// The queue's number.
+    public var queue: UInt32
+    /// The task type's number.
+    public var type: UInt32
+    /// Its order in the queue.
+    public var rank: Rank
+    /// Attempts begun so far.
+    public var attempts: UInt16
+    /// Leases that were lost.
+    public var crashes: UInt16
+    /// When a scheduled or failed task may start; 0 otherwise.
+    public var startWallMilliseconds: UInt64
+    /// The worker that holds the lease; `nil` when none does, or one without a name.
+    public var worker: Name?
+    /// The group whose record has the newest transition; `nil` before the first one.
+    public var transition: GroupID?
+    /// Where the outcome is; `nil` for a task that has none, or whose outcome expired.
+    public var outcome: OutcomeLocation?
+}
+
+/// What inspectors ask of a recovered index.
+extension DurableIndex {
+    /// The task of a stored row; `nil` when the task is unknown or has a newer row elsewhere.
+    public func task(_ sequence: TaskSequence, in segment: SegmentKey) -> IndexedTask? {
+        let slot = tasks[sequence]
+        guard slot.stateValue != 0, records[slot.segment].key == segment else { return nil }
+        let waitsForStart = slot.state == .scheduled || slot.state == .failed
+        return IndexedTask(
+            state: slot.state,
+            queue: slot.queue,
+            type: slot.type,
+            rank: slot.rank,
+            attempts: slot.attempts,
+            crashes: slot.crashes,
+            startWallMilliseconds: waitsForStart ? options[sequence]?.startWallMilliseconds ?? 0 : 0,
+            worker: slot.state == .inProgress ? workers[leases[slot.link].worker]?.spec.name : nil,
+            transition: slot.transition == 0 ? nil : records[slot.transition].group,
+            outcome: outcomeLocation(slot, sequence)
+        )
+    }
+
+    /// The name that a number stands for; empty for an unknown number.
+    public func name(_ kind: NameKind, _ number: UInt32) -> Name {
+        switch kind {
+        case .queue: queueNames.name(number)
+        case .type: typeNames.name(number)
+        }
+    }
+
+    /// Names of queues.
+    public var queueCount: Int { queueNames.count }
+
+    /// Stored counters, in order of their keys.
+    public var storedCounters: [CounterRow] {
+        counters.keys.sorted().compactMap { key in counters[key].map { CounterRow(key: key, value: $0) } }
+    }
+}

@@ -1,0 +1,53 @@
+import HistoryChecker
+import QueueCore
+import TQModel
+
+/// Somebody at the other end of a connection.
+struct Client {
+    /// The number in the history.
+    let number: UInt32
+    /// The worker that it claims for; several clients may share one.
+    let worker: Name?
+    /// The connection; `nil` when there is none.
+    var session: SessionID?
+    /// Whether its leases end with the connection.
+    var endsLeases = false
+    /// Open streams: the claims that their credit stands for, oldest first, one for each task.
+    var streams: [(number: UInt32, claims: [OperationNumber])] = []
+    /// The claims behind deliveries that are decided and have not come.
+    var streamed: [LeaseToken: OperationNumber] = [:]
+    /// When the worker was last heard of at the latest, on the monotonic clock.
+    var heardMilliseconds: UInt64 = 0
+    /// Whether the history says already that the broker may take back what it holds.
+    var isGivenUp = false
+}
+
+/// A request whose reply has not come.
+struct Asked {
+    var client: Int
+    var request: Request
+    /// One for each item.
+    var operations: [OperationNumber]
+}
+
+/// Which request of which connection.
+struct AskedKey: Hashable, Comparable {
+    var session: SessionID
+    var request: UInt32
+
+    static func < (left: Self, right: Self) -> Bool {
+        (left.session, left.request) < (right.session, right.request)
+    }
+}
+
+/// The names that a run uses, and their numbers in the history.
+enum Cast {
+    static let queues: [Name] = ["a", "b", "c"]
+    static let types: [Name] = ["email.send", "email.read", "image", "sum"]
+    static let patterns: [[TypePattern]] = [[], [], [], ["email.*"], ["sum"], ["image", "email.read"], ["*"]]
+    static let workers: [Name?] = ["w1", "w2", "w1", nil, nil]
+
+    static func number(_ queue: Name) -> QueueNumber {
+        QueueNumber(queues.firstIndex(of: queue).map { $0 + 1 } ?? 0)
+    }
+}

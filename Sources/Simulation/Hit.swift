@@ -1,0 +1,115 @@
+public import TQModel
+
+/// Something that a campaign must have met at least once; a row of the table at its end.
+public enum Hit: Hashable, Sendable, CaseIterable, CustomStringConvertible {
+    /// The core was asked that.
+    case command(CommandKind)
+    /// The core answered that.
+    case reply(ReplyKind)
+    /// The core refused with that.
+    case error(TQError.Code)
+    /// That went wrong.
+    case fault(Fault)
+    /// That came about.
+    case event(Happening)
+
+    /// Every row, in the order of the table.
+    public static let allCases: [Hit] =
+        CommandKind.allCases.map { .command($0) } + ReplyKind.allCases.map { .reply($0) }
+        + errors.map { .error($0) } + Fault.allCases.map { .fault($0) } + Happening.allCases.map { .event($0) }
+
+    /// The errors that the core, and a broker whose disk fails, have for well-formed requests.
+    private static let errors: [TQError.Code] = [
+        .invalidArgument, .taskNotFound, .queueFull, .leaseLost, .conflict, .notCancellable, .outcomeUnknown,
+        .readOnly, .diskFull, .draining, .timedOut, .workerNotFound,
+    ]
+
+    /// The part of the table.
+    public var section: String {
+        switch self {
+        case .command: "command"
+        case .reply: "reply"
+        case .error: "error"
+        case .fault: "fault"
+        case .event: "event"
+        }
+    }
+
+    /// The row's name in its section.
+    public var description: String {
+        switch self {
+        case .command(let kind): kind.rawValue
+        case .reply(let kind): kind.rawValue
+        case .error(let code): code.name
+        case .fault(let fault): fault.rawValue
+        case .event(let happening): happening.rawValue
+        }
+    }
+}
+
+/// What the core is asked.
+public enum CommandKind: String, Sendable, CaseIterable {
+    /// What comes from connections, clocks and the broker itself.
+    case openSession, closeSession, tick, clean, disk, drain
+    /// What changes tasks.
+    case submit, claim, openStream, addCredit, closeStream, complete, fail, release, renew, cancel, redrive
+    /// What reads, and what workers say of themselves.
+    case status, result, registerWorker, heartbeat, deregisterWorker, statistics, queues, workers, deadLetters
+    /// What needs no task.
+    case health, ping
+}
+
+/// What it answers, but for errors.
+public enum ReplyKind: String, Sendable, CaseIterable {
+    /// One for each kind of reply.
+    case submitted, claimed, delivery, outcomes, status, result, statistics, queues, workers, deadLetters, health, done
+}
+
+/// What goes wrong around the core.
+public enum Fault: String, Sendable, CaseIterable {
+    /// Stops at the worst moments.
+    case kill, powerCut, powerCutLosingBatches, powerCutBetweenWriteAndSync, crashDuringRecovery, crashBeforeFirstReply
+    /// A clean stop, replies that get lost, and writes and syncs of unknown outcome.
+    case cleanStop, lostReply, failedWriteThatHappened, failedWriteThatDidNot, failedSyncThatHappened
+    /// A disk that is full or fails, and clocks that jump or stand still.
+    case failedSyncThatDidNot, diskFull, crashWhileReadOnly, wallClockForward, wallClockBack, lateTick
+}
+
+/// What must come about in the store and between clients.
+public enum Happening: String, Sendable, CaseIterable {
+    /// Repetitions and late comers, which must change nothing.
+    case duplicateSubmit, repeatedSubmit, staleToken, lateReplyOfEndedLease
+    /// Time and lost connections.
+    case leaseLapsed, workerLost, leaseEndedWithSession, taskDue
+    /// The ways into the dead letters, and back.
+    case retriesExhausted, permanentFailure, quarantined, redriven
+    /// Records that die, or are rewritten.
+    case segmentDied, transitionsDied, survivorMoved, transitionCarried, locatorWritten
+    /// The ends of retention.
+    case outcomesExpired, keysExpired
+    /// What a restart finds, and undoes.
+    case recoveryOfPendingTasks, recoveryOfLeases
+    /// The checks that have looked at something.
+    case replayCompared, orderChecked, storeRecounted, drained
+}
+
+/// How often each row was met.
+public struct Hits: Sendable {
+    private var counts: [Hit: UInt64] = [:]
+
+    /// Creates an empty table.
+    public init() {}
+
+    /// How often that was met.
+    public subscript(hit: Hit) -> UInt64 { counts[hit] ?? 0 }
+
+    mutating func count(_ hit: Hit, by number: Int = 1) { counts[hit, default: 0] += UInt64(number) }
+
+    /// Adds the counts of another run.
+    public mutating func add(_ other: Hits) {
+        for hit in Hit.allCases { counts[hit, default: 0] += other[hit] }
+    }
+
+    /// The rows that were never met.
+    public var missing: [Hit] { Hit.allCases.filter { self[$0] == 0 } }
+}

@@ -1,0 +1,343 @@
+import HistoryChecker
+import QueueCore
+import TQModel
+
+extension Simulation {
+    /// Some client does something.
+    mutating func askSomething() {
+        let client = dice.below(clients.count)
+        guard clients[client].session != nil else { return connect(client) }
+        switch dice.below(100) {
+        case ..<26: submit(client)
+        case ..<40: claim(client)
+        case ..<48: stream(client)
+        case ..<64: complete(client)
+        case ..<72: fail(client)
+        case ..<76: release(client)
+        case ..<80: renew(client)
+        case ..<84:
+            askForTask(client) {
+                .cancel([$0])
+            } call: {
+                .cancel($0)
+            }
+        case ..<87:
+            askForTask(client) {
+                .redrive([$0])
+            } call: {
+                .redrive($0)
+            }
+        case ..<91:
+            askForTask(client) {
+                .status($0)
+            } call: {
+                .status($0)
+            }
+        case ..<94: askForResult(client)
+        case ..<97: askAsWorker(client)
+        case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, page]) ?? .ping)
+        default: disconnect(client)
+        }
+    }
+
+    private var page: Request { .deadLetters(DeadLetterQuery(count: 10)) }
+
+    /// Sends a request, after the history has it.
+    mutating func ask(_ client: Int, _ request: Request, calls: [Call] = []) {
+        guard let session = clients[client].session else { return }
+        let number = clients[client].number
+        let operations = calls.map { history.invoke($0, client: number, at: now) }
+        let key = AskedKey(session: session, request: nextRequest)
+        nextRequest += 1
+        asked[key] = Asked(client: client, request: request, operations: operations)
+        perform(.request(session, id: key.request, .anonymous, request), request.kind)
+        if case .submit(let specs) = request { noteStored(specs) }
+    }
+
+    // MARK: Connections
+
+    mutating func connect(_ client: Int) {
+        clients[client].session = nextSession
+        clients[client].endsLeases = dice.oneIn(3)
+        nextSession += 1
+        let settings = SessionSettings(endsLeasesOnClose: clients[client].endsLeases)
+        perform(.openSession(nextSession - 1, settings), .openSession)
+    }
+
+    private mutating func disconnect(_ client: Int) {
+        guard let session = clients[client].session else { return }
+        abandon(client, isCertain: true)
+        if clients[client].endsLeases {
+            report.hits.count(.event(.leaseEndedWithSession))
+            history.record(.sessionEnded, client: clients[client].number, at: now)
+        }
+        perform(.closeSession(session), .closeSession)
+    }
+
+    /// Ends what a client waits for: a request that was certainly not decided changed nothing, any other may have.
+    mutating func abandon(_ client: Int, isCertain: Bool) {
+        guard let session = clients[client].session else { return }
+        assignClaims()
+        var decided = Set(broker.process.undelivered.lazy.filter { $0.session == session }.map(\.request))
+        for (holder, request) in broker.process.undecided where holder == session { decided.insert(request) }
+        for key in asked.keys.filter({ $0.session == session }).sorted() {
+            guard let ended = asked.removeValue(forKey: key) else { continue }
+            lose(ended, isCertain: isCertain && !decided.contains(key.request))
+        }
+        for stream in clients[client].streams { refuse(stream.claims, client) }
+        for claim in clients[client].streamed.values.sorted() { history.record(.returned(claim, .unknown), at: now) }
+        clients[client].streams = []
+        clients[client].streamed = [:]
+        clients[client].session = nil
+    }
+
+    /// Ends the claims of a stream that nothing was decided for.
+    mutating func refuse(_ claims: [OperationNumber], _ client: Int) {
+        for claim in claims {
+            history.record(.returned(claim, .refused(.connectionFailed)), client: clients[client].number, at: now)
+        }
+    }
+
+    /// The reply will not come.
+    mutating func lose(_ request: Asked, isCertain: Bool) {
+        for operation in request.operations {
+            history.record(.returned(operation, isCertain ? .refused(.connectionFailed) : .unknown), at: now)
+        }
+        if case .submit(let specs) = request.request { repeats += specs.filter { !$0.idempotencyKey.isEmpty } }
+    }
+
+    // MARK: Tasks
+
+    private mutating func submit(_ client: Int) {
+        let count = dice.oneIn(8) ? 9 + dice.below(6) : 1 + dice.below(3)
+        let specs = (0..<count).map { _ in nextSpec() }
+        ask(client, .submit(specs), calls: specs.map { .submit(call(of: $0)) })
+    }
+
+    private mutating func nextSpec() -> TaskSpec {
+        if dice.oneIn(3), !repeats.isEmpty {
+            report.hits.count(.event(.repeatedSubmit))
+            return repeats.remove(at: dice.below(repeats.count))
+        }
+        if dice.oneIn(24), let earlier = dice.pickRecent(keyed) { return earlier }
+        payloads += 1
+        var spec = TaskSpec(
+            queue: dice.pick(Cast.queues) ?? "a",
+            type: dice.pick(Cast.types) ?? "sum",
+            payload: payload(),
+            rank: (dice.pick([Priority(50), .normal, .normal, .high]) ?? .normal).rank
+        )
+        if dice.oneIn(6) { spec.start = .at(wallMilliseconds: now.wallMilliseconds + UInt64(dice.below(20_000))) }
+        if dice.oneIn(2) { spec.retriesMax = UInt16(dice.below(3)) }
+        if dice.oneIn(2) { spec.crashesMax = UInt16(dice.below(3)) }
+        if dice.oneIn(2) { spec.leaseMilliseconds = UInt32(500 + dice.below(8_000)) }
+        if dice.oneIn(2) { spec.retentionMilliseconds = Self.shortestKeptMilliseconds }
+        spec.backoffMillisecondsMin = UInt32(1 + dice.below(1_000))
+        spec.backoffMillisecondsMax = 4_000
+        if dice.oneIn(60) { spec.type = "no name" }
+        guard dice.oneIn(4) else { return spec }
+        // Some keys come again with another content.
+        let isReused = dice.oneIn(12)
+        let key = isReused ? keyed.last?.idempotencyKey : nil
+        spec.idempotencyKey = key ?? Bytes("key \(payloads)".utf8)
+        spec.idempotencyWindowMilliseconds = Self.shortestKeptMilliseconds * UInt64(1 + dice.below(2))
+        if isReused, let queue = keyed.last?.queue { spec.queue = queue }
+        keyed.append(spec)
+        return spec
+    }
+
+    /// Bytes that no other task has; now and then so many that a group needs several segments.
+    private mutating func payload() -> Bytes {
+        let filler = dice.oneIn(150) ? 40_000 : dice.below(30)
+        return Bytes("payload \(payloads) ".utf8) + Bytes(repeating: UInt8(truncatingIfNeeded: payloads), count: filler)
+    }
+
+    private func call(of spec: TaskSpec) -> SubmitCall {
+        var start: UInt64 = 0
+        if case .at(let wall) = spec.start { start = wall }
+        return SubmitCall(
+            queue: Cast.number(spec.queue),
+            key: spec.idempotencyKey.isEmpty ? nil : Digest(of: spec.idempotencyKey).rawValue,
+            rank: spec.rank,
+            payload: Digest(of: spec.payload),
+            notBeforeWallMilliseconds: start,
+            retriesMax: spec.retriesMax ?? Defaults.retriesMax,
+            crashesMax: spec.crashesMax ?? Defaults.crashesMax
+        )
+    }
+
+    // MARK: Claims
+
+    private mutating func claimSpec(_ client: Int) -> ClaimSpec {
+        let first = dice.below(3)
+        let queues = dice.oneIn(2) ? Cast.queues : [Cast.queues[first]]
+        return ClaimSpec(
+            queues: queues,
+            types: dice.pick(Cast.patterns) ?? [],
+            count: UInt32(1 + dice.below(4)),
+            waitMilliseconds: dice.oneIn(2) ? 0 : UInt64(dice.below(5_000)),
+            worker: clients[client].worker,
+            leaseMilliseconds: dice.oneIn(4) ? UInt32(500 + dice.below(20_000)) : 0
+        )
+    }
+
+    /// Whether a client's worker is being deregistered: what it claims meanwhile may be taken back.
+    private func isLeaving(_ client: Int) -> Bool {
+        guard let worker = clients[client].worker else { return false }
+        return asked.values.contains { $0.request == .deregisterWorker(worker) }
+    }
+
+    private mutating func claim(_ client: Int) {
+        guard !isLeaving(client) else { return }
+        let spec = claimSpec(client)
+        ask(client, .claim(spec), calls: [.claim(queues: spec.queues.map(Cast.number))])
+        if let worker = spec.worker { hear(worker) }
+    }
+
+    private mutating func stream(_ client: Int) {
+        guard !isLeaving(client) else { return }
+        let number = UInt32(dice.below(2))
+        let place = clients[client].streams.firstIndex { $0.number == number }
+        guard let place else { return openStream(client, number) }
+        guard !dice.oneIn(8) else {
+            closeStream(client, place)
+            return ask(client, .closeStream(stream: number))
+        }
+        // What a worker is given that was silent too long may be taken back with the rest.
+        guard clients[client].worker == nil || !clients[client].isGivenUp else { return }
+        let count = 1 + dice.below(3)
+        addClaims(count, client, place)
+        ask(client, .addCredit(stream: number, count: UInt32(count)))
+    }
+
+    private mutating func openStream(_ client: Int, _ number: UInt32) {
+        var spec = claimSpec(client)
+        spec.queues = Cast.queues
+        clients[client].streams.append((number, []))
+        addClaims(Int(spec.count), client, clients[client].streams.count - 1)
+        ask(client, .openStream(stream: number, spec))
+        if let worker = spec.worker { hear(worker) }
+    }
+
+    mutating func addClaims(_ count: Int, _ client: Int, _ place: Int) {
+        for _ in 0..<count {
+            let call = Call.claim(queues: Cast.queues.map(Cast.number))
+            let claim = history.invoke(call, client: clients[client].number, at: now)
+            clients[client].streams[place].claims.append(claim)
+        }
+    }
+
+    /// Takes back the credit that no delivery on the way has used.
+    private mutating func closeStream(_ client: Int, _ place: Int) {
+        assignClaims()
+        refuse(clients[client].streams.remove(at: place).claims, client)
+    }
+
+    // MARK: Leases
+
+    private mutating func pickLease() -> LeaseHandle? { dice.pickRecent(leases)?.lease }
+
+    private mutating func complete(_ client: Int) {
+        guard let lease = pickLease() else { return }
+        let result = Bytes("result of \(lease.token) \(dice.below(2))".utf8)
+        ask(
+            client,
+            .complete([Completion(lease: lease, result: result)]),
+            calls: [.complete(lease, result: Digest(of: result))]
+        )
+    }
+
+    private mutating func fail(_ client: Int) {
+        guard let lease = pickLease() else { return }
+        let failure = Failure(
+            lease: lease,
+            error: Bytes("error of \(lease.token)".utf8),
+            isPermanent: dice.oneIn(6),
+            retryAfterMilliseconds: dice.oneIn(3) ? UInt64(dice.below(3)) * 2_000 : nil
+        )
+        let call = Call.fail(
+            lease,
+            isPermanent: failure.isPermanent,
+            retryAfterMilliseconds: failure.retryAfterMilliseconds
+        )
+        ask(client, .fail([failure]), calls: [call])
+    }
+
+    private mutating func release(_ client: Int) {
+        guard let lease = pickLease() else { return }
+        let delay = dice.oneIn(2) ? 0 : UInt64(dice.below(5_000))
+        ask(
+            client,
+            .release([Release(lease: lease, delayMilliseconds: delay)]),
+            calls: [.release(lease, delayMilliseconds: delay)]
+        )
+    }
+
+    private mutating func renew(_ client: Int) {
+        guard let lease = pickLease() else { return }
+        let duration = dice.oneIn(2) ? 0 : UInt32(500 + dice.below(10_000))
+        ask(
+            client,
+            .renew([Renewal(lease: lease, leaseMilliseconds: duration)]),
+            calls: [.renew(lease, leaseMilliseconds: duration)]
+        )
+    }
+
+    // MARK: Looking, stopping, living
+
+    private mutating func askForTask(_ client: Int, _ request: (TaskID) -> Request, call: (TaskID) -> Call) {
+        guard let id = dice.pickRecent(dice.oneIn(3) ? dead : ids) else { return }
+        ask(client, request(id), calls: [call(id)])
+    }
+
+    private mutating func askForResult(_ client: Int) {
+        guard let id = dice.pickRecent(ids) else { return }
+        let wait = dice.oneIn(2) ? 0 : UInt64(dice.below(5_000))
+        ask(client, .result(id, waitMilliseconds: wait), calls: [.result(id)])
+    }
+
+    private mutating func askAsWorker(_ client: Int) {
+        let worker = clients[client].worker ?? "w3"
+        switch dice.below(6) {
+        case 0:
+            for other in clients.indices where clients[other].worker == worker { giveUp(other) }
+            ask(client, .deregisterWorker(worker))
+        case 1:
+            ask(client, .registerWorker(WorkerSpec(name: worker, concurrency: 4)))
+            hear(worker)
+        default:
+            ask(client, .heartbeat(WorkerSpec(name: worker, running: UInt32(dice.below(4)))))
+            hear(worker)
+        }
+    }
+}
+
+extension Request {
+    /// The row of the table.
+    var kind: CommandKind {
+        switch self {
+        case .submit: .submit
+        case .claim: .claim
+        case .openStream: .openStream
+        case .addCredit: .addCredit
+        case .closeStream: .closeStream
+        case .complete: .complete
+        case .fail: .fail
+        case .release: .release
+        case .renew: .renew
+        case .cancel: .cancel
+        case .status: .status
+        case .result: .result
+        case .registerWorker: .registerWorker
+        case .heartbeat: .heartbeat
+        case .deregisterWorker: .deregisterWorker
+        case .statistics: .statistics
+        case .queues: .queues
+        case .workers: .workers
+        case .deadLetters: .deadLetters
+        case .redrive: .redrive
+        case .health: .health
+        case .ping: .ping
+        }
+    }
+}

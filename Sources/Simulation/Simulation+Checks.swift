@@ -1,0 +1,143 @@
+import HistoryChecker
+import QueueCore
+import TQModel
+
+extension Simulation {
+    /// The client that looks at the broker from outside when nothing else happens.
+    private static let observer = 4
+
+    /// Claims while nothing else happens: tasks must come in order.
+    mutating func checkOrder() throws(Broken) {
+        guard !isReadOnly(), try settle() else { return }
+        let queues = dice.oneIn(2) ? Cast.queues : [Cast.queues[0]]
+        history.record(.orderBegan, at: now)
+        for _ in 0..<2 + dice.below(4) {
+            let claim = ClaimSpec(queues: queues, count: UInt32(1 + dice.below(3)))
+            guard try reply(to: .claim(claim), calls: [.claim(queues: queues.map(Cast.number))]) != nil else { break }
+        }
+        history.record(.orderEnded, at: now)
+        report.hits.count(.event(.orderChecked))
+    }
+
+    /// Asks the broker for everything that it has, and compares its counters with that.
+    mutating func recount() throws(Broken) {
+        guard !isReadOnly(), try settle() else { return }
+        try dump(mustEqualPrevious: false)
+        if dice.oneIn(4), !isReadOnly() {
+            // A crash in which nothing is under way must change nothing.
+            for client in clients.indices { abandon(client, isCertain: true) }
+            history.record(.stopped(.powerCut), at: now)
+            broker.powerCut(keepingUnsynced: 0)
+            broker.healDisk()
+            _ = try broker.start(at: now)
+            isDiskLow = false
+            history.record(.serving, at: now)
+            try dump(mustEqualPrevious: true)
+        }
+        report.hits.count(.event(.storeRecounted))
+    }
+
+    private mutating func dump(mustEqualPrevious: Bool) throws(Broken) {
+        var rows: [StoredTask] = []
+        for id in storedIDs { if let row = try row(id) { rows.append(row) } }
+        guard case .queues(let queues)? = try reply(to: .queues),
+            case .statistics(let statistics)? = try reply(to: .statistics)
+        else { return }
+        history.record(.dumpBegan(mustEqualPrevious: mustEqualPrevious), at: now)
+        for row in rows { history.record(.dumped(row), at: now) }
+        for queue in queues { history.record(.counted(queue: Cast.number(queue.name), queue.counts), at: now) }
+        history.record(.counted(queue: nil, statistics.counts), at: now)
+        history.record(.dumpEnded, at: now)
+    }
+
+    private mutating func row(_ id: TaskID) throws(Broken) -> StoredTask? {
+        guard let spec = stored[id], case .status(let status)? = try reply(to: .status(id)) else { return nil }
+        var row = StoredTask(
+            id: id,
+            queue: Cast.number(status.queue),
+            rank: status.priority.rank,
+            state: status.state,
+            attempts: status.attempts,
+            payload: spec.payload
+        )
+        if status.state == .completed, case .result(let result)? = try reply(to: .result(id, waitMilliseconds: 0)) {
+            row.result = Digest(of: result.result)
+        }
+        return row
+    }
+
+    /// Asks and waits for the reply; `nil` when the disk failed on the way.
+    private mutating func reply(to request: Request, calls: [Call] = []) throws(Broken) -> Reply? {
+        if clients[Self.observer].session == nil { connect(Self.observer) }
+        losesReplies = false
+        defer { losesReplies = true }
+        let number = nextRequest
+        ask(Self.observer, request, calls: calls)
+        var found: Reply?
+        var steps = 0
+        while found == nil, !isReadOnly() {
+            for sent in broker.process.peekReplies where sent.answer.request == number { found = sent.reply }
+            try deliver()
+            if found != nil { break }
+            if let step = broker.process.nextCommitStep { try commit(step) }
+            broker.process.runErrand(at: now)
+            steps += 1
+            guard steps < 1_000 else { throw Broken("I13", "\(request) is never answered") }
+        }
+        return found
+    }
+
+    /// Compares the replica with the core at a moment at which no group is open.
+    mutating func compareReplay() throws(Broken) {
+        guard broker.settings.isFollowed, !isReadOnly(), try settle() else { return }
+        try broker.compareFollower()
+        report.hits.count(.event(.replayCompared))
+    }
+
+    // MARK: The end
+
+    /// Workers do all that is left; then nothing may be.
+    mutating func finish() throws(Broken) {
+        broker.healDisk()
+        while isReadOnly() { try rebuildInTime() }
+        for client in clients.indices where clients[client].session != nil {
+            guard let session = clients[client].session else { continue }
+            abandon(client, isCertain: true)
+            history.record(.sessionEnded, client: clients[client].number, at: now)
+            perform(.closeSession(session), .closeSession)
+        }
+        perform(.disk(isLow: false), .disk)
+        history.record(.clock, at: now)
+        now.wallMilliseconds += 8 * 3_600_000
+        history.record(.clock, at: now)
+        var idleRounds = 0
+        var rounds = 0
+        while idleRounds < 8 {
+            rounds += 1
+            guard rounds < 1_000 else { throw Broken("I13", "There is always something left to claim") }
+            idleRounds = try doAll() ? 0 : idleRounds + 1
+            wait(5_000)
+            tick()
+            _ = try settle()
+        }
+        history.record(.drained, at: now)
+        try dump(mustEqualPrevious: false)
+        try compareReplay()
+        history.finish()
+        try history.check()
+        report.hits.count(.event(.drained))
+    }
+
+    /// Claims and completes what there is, and says whether there was something.
+    private mutating func doAll() throws(Broken) -> Bool {
+        let claim = ClaimSpec(queues: Cast.queues, count: 20)
+        let calls = [Call.claim(queues: Cast.queues.map(Cast.number))]
+        guard case .claimed(let deliveries)? = try reply(to: .claim(claim), calls: calls), !deliveries.isEmpty
+        else { return false }
+        for delivery in deliveries {
+            let completion = Completion(lease: delivery.lease)
+            _ = try reply(to: .complete([completion]), calls: [.complete(delivery.lease, result: Digest(of: []))])
+        }
+        return true
+    }
+}

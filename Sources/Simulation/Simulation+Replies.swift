@@ -1,0 +1,250 @@
+import HistoryChecker
+import QueueCore
+import TQModel
+
+extension Simulation {
+    /// Hands over the replies that have left the broker; some are lost on the way.
+    mutating func deliver() throws(Broken) {
+        assignClaims()
+        for sent in broker.process.takeReplies() {
+            if case .delivery(_, let deliveries) = sent.reply {
+                try take(deliveries, of: sent.answer)
+            } else {
+                try take(sent)
+            }
+        }
+        try countNotices()
+    }
+
+    private mutating func take(_ sent: BrokerProcess.SentReply) throws(Broken) {
+        let key = AskedKey(session: sent.answer.session, request: sent.answer.request)
+        guard let request = asked.removeValue(forKey: key) else { return }
+        if !request.operations.isEmpty, isLost() { return lose(request, isCertain: false) }
+        count(sent.reply)
+        switch sent.reply {
+        case .submitted(let results): takeSubmitted(results, request)
+        case .claimed(let deliveries):
+            finish(request, .delivered(deliveries.map { take($0, request.client) }))
+            try noteSkipped(sent, deliveries, request.client)
+        case .outcomes(let outcomes): takeOutcomes(outcomes, request)
+        case .status(let status):
+            finish(request, .observed(Observation(state: status.state, attempts: status.attempts)))
+        case .result(let result):
+            let digest = result.state == .completed ? Digest(of: result.result) : nil
+            finish(request, .observed(Observation(state: result.state, result: digest)))
+        case .error(let error): takeError(error, request)
+        case .statistics, .queues, .workers, .deadLetters, .health, .done, .delivery: break
+        }
+    }
+
+    private mutating func finish(_ request: Asked, _ outcome: Outcome) {
+        for operation in request.operations { finish(operation, outcome, request.client) }
+    }
+
+    private mutating func finish(_ operation: OperationNumber, _ outcome: Outcome, _ client: Int) {
+        history.record(.returned(operation, outcome), client: clients[client].number, at: now)
+    }
+
+    private mutating func takeSubmitted(_ results: [Result<Submission, TQError>], _ request: Asked) {
+        for (operation, result) in zip(request.operations, results) {
+            switch result {
+            case .success(let submission):
+                finish(operation, .submitted(submission.id, isDuplicate: submission.isDuplicate), request.client)
+                ids.append(submission.id)
+                if submission.isDuplicate { report.hits.count(.event(.duplicateSubmit)) } else { acknowledge() }
+            case .failure(let error):
+                report.hits.count(.error(error.code))
+                finish(operation, .refused(error.code), request.client)
+            }
+        }
+    }
+
+    private mutating func takeOutcomes(_ outcomes: [TQError?], _ request: Asked) {
+        for (operation, error) in zip(request.operations, outcomes) {
+            if let error {
+                report.hits.count(.error(error.code))
+                if error.code == .leaseLost { report.hits.count(.event(.staleToken)) }
+                finish(operation, .refused(error.code), request.client)
+            } else {
+                finish(operation, .done, request.client)
+                if request.request.kind == .redrive { report.hits.count(.event(.redriven)) }
+                if request.request.kind != .renew { acknowledge() }
+            }
+        }
+    }
+
+    private mutating func acknowledge() {
+        report.acknowledged += 1
+        acknowledgedSinceCrash += 1
+    }
+
+    private mutating func takeError(_ error: TQError, _ request: Asked) {
+        report.hits.count(.error(error.code))
+        if case .openStream(let stream, _) = request.request { dropStream(stream, request.client) }
+        // A claim that was decided and whose payloads could not be read has begun an attempt.
+        let isUnknown = error.code == .outcomeUnknown || error.code == .storageCorrupt
+        if isUnknown { return lose(request, isCertain: false) }
+        finish(request, .refused(error.code))
+    }
+
+    private mutating func dropStream(_ stream: UInt32, _ client: Int) {
+        guard let place = clients[client].streams.firstIndex(where: { $0.number == stream }) else { return }
+        refuse(clients[client].streams.remove(at: place).claims, client)
+    }
+
+    // MARK: Deliveries
+
+    /// Ties what streams were given to the oldest claims that their credit stands for.
+    mutating func assignClaims() {
+        for given in broker.process.takeStreamed() {
+            guard let client = clients.firstIndex(where: { $0.session == given.session }),
+                let place = clients[client].streams.firstIndex(where: { $0.number == given.stream })
+            else { continue }
+            for token in given.tokens where !clients[client].streams[place].claims.isEmpty {
+                clients[client].streamed[token] = clients[client].streams[place].claims.removeFirst()
+            }
+        }
+    }
+
+    private mutating func take(_ deliveries: [Delivery], of answer: Answer) throws(Broken) {
+        guard let client = clients.firstIndex(where: { $0.session == answer.session }),
+            case .delivery(_, let decided) = answer.reply
+        else { return }
+        report.hits.count(.reply(.delivery))
+        let isLost = isLost()
+        for delivery in deliveries {
+            guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else { continue }
+            finish(claim, isLost ? .unknown : .delivered([take(delivery, client)]), client)
+        }
+        // A lease that ended before its delivery could leave has begun an attempt that nobody saw.
+        for delivery in decided {
+            guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else { continue }
+            try checkEnded(delivery.lease)
+            finish(claim, .unknown, client)
+            giveCreditBack(answer, client)
+        }
+    }
+
+    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
+    private mutating func giveCreditBack(_ answer: Answer, _ client: Int) {
+        guard case .delivery(let stream, _) = answer.reply,
+            let place = clients[client].streams.firstIndex(where: { $0.number == stream })
+        else { return }
+        addClaims(1, client, place)
+        broker.process.perform(
+            .request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: 1)),
+            at: now
+        )
+    }
+
+    /// Whether a reply is lost on the way.
+    private mutating func isLost() -> Bool {
+        guard losesReplies, dice.oneIn(50) else { return false }
+        report.hits.count(.fault(.lostReply))
+        return true
+    }
+
+    private mutating func take(_ delivery: Delivery, _ client: Int) -> Delivered {
+        leases.append((delivery.lease, client))
+        if leases.count > 40 { leases.removeFirst(20) }
+        return Delivered(
+            lease: delivery.lease,
+            attempt: delivery.attempt,
+            leaseMilliseconds: delivery.leaseMilliseconds,
+            payload: Digest(of: delivery.payload)
+        )
+    }
+
+    /// A lease that ended before its delivery could leave has begun an attempt that nobody saw.
+    private mutating func noteSkipped(
+        _ sent: BrokerProcess.SentReply,
+        _ delivered: [Delivery],
+        _ client: Int
+    ) throws(Broken) {
+        guard case .claimed(let decided) = sent.answer.reply else { return }
+        let seen = Set(delivered.map(\.lease))
+        for delivery in decided where !seen.contains(delivery.lease) {
+            try checkEnded(delivery.lease)
+            let claim = history.invoke(
+                .claim(queues: [Cast.number(delivery.queue)]),
+                client: clients[client].number,
+                at: now
+            )
+            finish(claim, .unknown, client)
+        }
+    }
+
+    /// A delivery may only be left out when its lease has ended.
+    private mutating func checkEnded(_ lease: LeaseHandle) throws(Broken) {
+        report.hits.count(.event(.lateReplyOfEndedLease))
+        guard broker.process.core.payloadPlace(of: lease) == nil else {
+            throw Broken("I13", "Task \(lease.task) was leased with token \(lease.token), but never delivered")
+        }
+    }
+
+    // MARK: Notes
+
+    /// Remembers what the core took, although not every client will hear of it.
+    mutating func noteStored(_ specs: [TaskSpec]) {
+        for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
+            guard case .success(let submission) = result, !submission.isDuplicate else { continue }
+            // A task that a power cut took may have had the same id; nobody heard of it.
+            let task = StoredSpec(queue: spec.queue, rank: spec.rank, payload: Digest(of: spec.payload))
+            if stored.updateValue(task, forKey: submission.id) == nil { storedIDs.append(submission.id) }
+        }
+    }
+
+    private mutating func countNotices() throws(Broken) {
+        for notice in broker.process.takeNotices() {
+            switch notice {
+            case .leaseLapsed: report.hits.count(.event(.leaseLapsed))
+            case .workerLost: report.hits.count(.event(.workerLost))
+            case .deadLettered(let task, let reason):
+                dead.append(task)
+                switch reason {
+                case .retriesExhausted: report.hits.count(.event(.retriesExhausted))
+                case .permanentFailure: report.hits.count(.event(.permanentFailure))
+                case .quarantined: report.hits.count(.event(.quarantined))
+                case .payloadDamaged:
+                    throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
+                }
+            case .damagedRecord(let text):
+                throw Broken("I10", "A record was called damaged, but nothing damages bytes here: \(text)")
+            }
+        }
+    }
+
+    private mutating func count(_ reply: Reply) {
+        switch reply {
+        case .submitted: report.hits.count(.reply(.submitted))
+        case .claimed: report.hits.count(.reply(.claimed))
+        case .delivery: report.hits.count(.reply(.delivery))
+        case .outcomes: report.hits.count(.reply(.outcomes))
+        case .status: report.hits.count(.reply(.status))
+        case .result: report.hits.count(.reply(.result))
+        case .statistics: report.hits.count(.reply(.statistics))
+        case .queues: report.hits.count(.reply(.queues))
+        case .workers: report.hits.count(.reply(.workers))
+        case .deadLetters: report.hits.count(.reply(.deadLetters))
+        case .health: report.hits.count(.reply(.health))
+        case .done: report.hits.count(.reply(.done))
+        case .error: break
+        }
+    }
+
+    /// Counts what a committed group shows.
+    mutating func count(_ effects: EffectBatch) {
+        report.hits.count(.event(.segmentDied), by: effects.derived.deadSegments.count)
+        report.hits.count(.event(.transitionsDied), by: effects.derived.deadTransitions.count)
+        report.hits.count(.event(.locatorWritten), by: effects.derived.locators.count)
+        report.hits.count(.event(.outcomesExpired), by: effects.expiredOutcomes.count)
+        report.hits.count(.event(.keysExpired), by: effects.expiredKeys.count)
+        let redriven = effects.redrivenDeadLetters.count
+        let moved = effects.segments.reduce(0) { $0 + ($1.key.isMoved ? $1.taskCount : 0) }
+        report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
+        for transition in effects.transitions {
+            if transition.operation == .carry { report.hits.count(.event(.transitionCarried)) }
+            if transition.operation == .stage, transition.token.rawValue == 0 { report.hits.count(.event(.taskDue)) }
+        }
+    }
+}

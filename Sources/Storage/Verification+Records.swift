@@ -1,0 +1,163 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+extension StoreVerification {
+    // MARK: Segments
+
+    func verifySegments() {
+        scan(.pending) { key, value throws(StorageError) in
+            let key = try KeyReader.segment(key)
+            let rows = try PendingTable.read(value)
+            for (place, row) in rows.enumerated() {
+                self.attempt("segment \(key), task \(row.sequence)") { () throws(StorageError) in
+                    try self.verify(row, place, key)
+                }
+            }
+            try self.verifyBodies(key, rows)
+        }
+    }
+
+    /// Compares a row with what the index makes of it.
+    private func verify(_ row: TaskRow, _ place: Int, _ key: SegmentKey) throws(StorageError) {
+        guard let index, let task = index.task(row.sequence, in: key) else { return }
+        if index.name(.type, task.type).bytes.isEmpty { throw Self.contradiction("its type \(task.type) has no name") }
+        switch task.state {
+        case .completed, .cancelled:
+            if let location = task.outcome { try expectOutcome(row.sequence, location) }
+        case .deadLetter:
+            if try store.get(.deadLetter, KeyLayout.deadLetter(row.sequence)) == nil {
+                throw Self.contradiction("it is a dead letter without a record")
+            }
+        case .scheduled, .blocked, .pending, .inProgress, .failed: break
+        }
+    }
+
+    /// Compares the rows of a segment with its bodies.
+    private func verifyBodies(_ key: SegmentKey, _ rows: [TaskRow]) throws(StorageError) {
+        guard let bytes = try store.get(.payload, KeyLayout.segment(key)) else {
+            throw Self.contradiction("segment \(key) has no payload record: \(rows.count) payloads are lost")
+        }
+        // Damage inside the record is reported where the payloads are read.
+        guard let bodies = try? bytes.withRaw({ value throws(StorageError) in try PayloadRecord.read(value) }) else {
+            return
+        }
+        let isSame =
+            bodies.count == rows.count
+            && zip(bodies, rows).allSatisfy {
+                !$0.isIntact || $0.sequence == $1.sequence && $0.payload.count == Int($1.bodyByteCount)
+            }
+        guard isSame else { throw Self.contradiction("the payloads of segment \(key) are not those of its tasks") }
+    }
+
+    func verifyPayloads() {
+        scan(.payload) { key, value throws(StorageError) in
+            let key = try KeyReader.segment(key)
+            let bodies = try PayloadRecord.read(value)
+            self.count(payloads: bodies.count)
+            for body in bodies where !body.isIntact {
+                self.report(
+                    "payload of segment \(key), task \(body.sequence)",
+                    "the payload does not match its checksum"
+                )
+            }
+            if try self.store.get(.pending, KeyLayout.segment(key)) == nil {
+                throw Self.contradiction("segment \(key) has payloads but no table")
+            }
+        }
+    }
+
+    func verifyTransitions() {
+        scan(.inProgress) { key, value throws(StorageError) in
+            _ = try KeyReader.number(key) as UInt64
+            var texts: [UInt8] = []
+            _ = try TransitionTable.read(value, texts: &texts)
+        }
+    }
+
+    // MARK: Ended tasks
+
+    func verifyOutcomes() {
+        scan(.completed) { key, value throws(StorageError) in
+            let location = try KeyReader.outcomes(key)
+            let entries = try OutcomeTable.read(value, at: location)
+            self.count(outcomes: entries.count)
+            for entry in entries {
+                let row = entry.row
+                self.recount[.outcomes(bucket: row.bucket, queue: row.queue, state: row.state), default: 0] += 1
+                if !entry.isIntact(value) {
+                    self.report(
+                        "completed, task \(row.sequence) in group \(location.group)",
+                        "the result does not match its checksum"
+                    )
+                }
+            }
+        }
+    }
+
+    func verifyDeadLetters() {
+        scan(.deadLetter) { key, value throws(StorageError) in
+            var texts: [UInt8] = []
+            let row = try DeadLetterRecord.read(value, texts: &texts)
+            guard try KeyReader.number(key) == row.task.sequence.rawValue else {
+                throw Self.contradiction("the record is that of task \(row.task.sequence)")
+            }
+            self.recount[.deadLetters(queue: row.task.queue), default: 0] += 1
+        }
+    }
+
+    /// Checks that an outcome is where somebody says that it is.
+    func expectOutcome(_ sequence: TaskSequence, _ location: OutcomeLocation) throws(StorageError) {
+        if recentOutcomes?.location != location {
+            let bytes = try store.get(.completed, KeyLayout.outcomes(location))
+            let entries = try bytes?.withRaw { value throws(StorageError) in
+                try OutcomeTable.read(value, at: location)
+            }
+            recentOutcomes = (location, Set((entries ?? []).map(\.row.sequence.rawValue)))
+        }
+        guard recentOutcomes?.sequences.contains(sequence.rawValue) == true else {
+            throw Self.contradiction(
+                "the outcome of task \(sequence) should be in group \(location.group), part \(location.part), "
+                    + "bucket \(location.bucket.rawValue), and is not"
+            )
+        }
+    }
+
+    // MARK: The index family
+
+    func verifyIndexFamily() {
+        scan(.index) { key, value throws(StorageError) in
+            switch key.first.map({ Unicode.Scalar($0) }) {
+            case "N": _ = try NameRecord.read(key: key, value: value)
+            case "W": _ = try WorkerRecord.read(key: key, value: value)
+            case "K": _ = try IdempotencyTable.read(key: key, value: value)
+            case "C": _ = try CounterRecord.read(key: key, value: value)
+            case "L", "l": try self.verify(try LocatorRecord.read(key: key, value: value))
+            case "P": try self.verifyExpiry(key)
+            default: throw Self.contradiction("an unknown key")
+            }
+        }
+    }
+
+    private func verify(_ locator: Locator) throws(StorageError) {
+        guard let last = locator.bucket else { throw Self.contradiction("a locator that leads nowhere") }
+        if try store.get(.index, KeyLayout.locatorExpiry(last, locator.key)) == nil {
+            throw Self.contradiction("nothing removes the locator of task \(locator.key.sequence) when it expires")
+        }
+        for (place, location) in locator.locations.enumerated() {
+            // Earlier buckets of a locator may have expired before its last one.
+            guard let location, !location.bucket.isExpired(storeMilliseconds: index?.storeMilliseconds ?? .max) else {
+                continue
+            }
+            try expectOutcome(TaskSequence(locator.key.sequence.rawValue &+ UInt64(place)), location)
+        }
+    }
+
+    private func verifyExpiry(_ key: UnsafeRawBufferPointer) throws(StorageError) {
+        let locator = [UInt8](key.dropFirst(5))
+        _ = try locator.withRaw { key throws(StorageError) in try KeyReader.locator(key) }
+        if try store.get(.index, locator) == nil {
+            throw Self.contradiction("the locator that expires here is missing")
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import CommandLineSupport
+import Glibc
+import Synchronization
+import TQModel
+
+/// The process that must not outlive the test; 0 while there is none.
+private let runningBroker = Atomic<pid_t>(0)
+
+/// The broker under test: started, killed and started again on the same data and the same port.
+final class BrokerProcess {
+    let port: Int
+    private let program: String
+    private let directory: String
+    private let environment: [String: String]
+    private var child: ChildProcess?
+    /// Where in the log the present process begins.
+    private var logStart = 0
+
+    /// How long a broker may take to start.
+    private static let startPatience = Duration.seconds(60)
+
+    /// - Parameters:
+    ///   - program: The path of a tq-broker.
+    ///   - directory: Holds its data and its log.
+    ///   - environment: Variables besides those of this process.
+    init(_ program: String, directory: String, environment: [String: String], random: inout SplitMix64) throws {
+        self.program = program
+        self.directory = directory
+        self.environment = environment
+        self.port = try Self.freePort(&random)
+    }
+
+    var logPath: String { directory + "/broker.log" }
+
+    /// Starts a process; it is not ready yet.
+    func spawn() throws {
+        logStart = Self.size(of: logPath)
+        // Small memtables, so that the store has table files and compactions too.
+        let arguments = [
+            program, "--data-dir", directory + "/data", "--port", "\(port)", "--rest-port", "0", "--grpc-port", "0",
+            "--prometheus-port", "0", "--set", "persistence.memtable_mb=1",
+        ]
+        let child = try ChildProcess(arguments, environment: environment, .init(errorPath: logPath))
+        runningBroker.store(child.pid, ordering: .relaxed)
+        self.child = child
+    }
+
+    /// Makes a test that is interrupted take its broker along; the load ends by itself.
+    static func endWithTest() {
+        // The handler must find the variable made.
+        _ = runningBroker.load(ordering: .relaxed)
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            _ = Glibc.signal(number) { number in
+                let pid = runningBroker.load(ordering: .relaxed)
+                if pid > 0 { Glibc.kill(pid, SIGKILL) }
+                _exit(128 + number)
+            }
+        }
+    }
+
+    /// Whether the process has said that it is ready.
+    var isReady: Bool { log.contains("\"broker ready\"") }
+
+    /// Waits until the process is ready.
+    ///
+    /// - Throws: When it ended instead, with the end of its log.
+    func awaitReady() async throws {
+        let deadline = ContinuousClock.now + Self.startPatience
+        while !isReady {
+            guard child?.isOver == false else { throw failure("ended instead of serving") }
+            guard ContinuousClock.now < deadline else { throw failure("did not start within \(Self.startPatience)") }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
+
+    /// Takes all processing time away from it, at once.
+    func kill() {
+        child?.signal(SIGKILL)
+        child?.wait()
+        runningBroker.store(0, ordering: .relaxed)
+    }
+
+    /// Asks it to stop, as an operator would.
+    ///
+    /// - Throws: When it ends otherwise than with success.
+    func stop() throws {
+        child?.signal(SIGTERM)
+        guard let status = child?.wait(), status != 0 else { return }
+        throw failure("ended with status \(status >> 8), signal \(status & 0x7f) after SIGTERM")
+    }
+
+    private func failure(_ what: String) -> CommandFailure {
+        let end = log.split(separator: "\n").suffix(3).joined(separator: "\n")
+        return CommandFailure(.failed, "The broker \(what):\n\(end)")
+    }
+
+    /// What the present process has logged.
+    private var log: String {
+        guard let file = fopen(logPath, "re") else { return "" }
+        defer { fclose(file) }
+        fseek(file, logStart, SEEK_SET)
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return String(decoding: bytes[..<count], as: UTF8.self)
+    }
+
+    private static func size(of path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_size : 0
+    }
+
+    /// A free port below those that the system gives to clients: one of them could take it while the broker is down, and
+    /// even connect to itself.
+    private static func freePort(_ random: inout SplitMix64) throws -> Int {
+        for _ in 0..<1000 {
+            let port = Int.random(in: 10_000..<32_768, using: &random)
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else { break }
+            defer { close(descriptor) }
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = in_port_t(port).bigEndian
+            address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+            let code = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            if code == 0 { return port }
+        }
+        throw CommandFailure(.failed, "No port between 10000 and 32767 is free on 127.0.0.1.")
+    }
+}

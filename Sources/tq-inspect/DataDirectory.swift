@@ -1,0 +1,37 @@
+import ByteStore
+import CommandLineSupport
+import Glibc
+import Storage
+
+/// The data directory of a broker, held so that no broker starts while it is read.
+final class DataDirectory {
+    let path: String
+    private let lock: DirectoryLock
+
+    /// Takes the lock of a directory that holds a store; its file is the only one that is touched.
+    init(_ path: String) throws(StorageError) {
+        guard access(path + "/db/CURRENT", F_OK) == 0 || access(path + "/mark", F_OK) == 0 else {
+            throw StorageError(.notFound, "there is no store in \(path): name the --data-dir of a broker", path: path)
+        }
+        self.path = path
+        lock = try DirectoryLock(path)
+    }
+
+    /// The high-water mark; `nil` where there is none.
+    func mark() throws(StorageError) -> Mark? { try HighWaterMark.read(path + "/mark") }
+
+    /// Opens the store; what is in the log is read into memory, nothing is written.
+    func store() throws(StorageError) -> RocksDBStorage {
+        try RocksDBStorage.open(path: path + "/db", createIfMissing: false, readOnly: true)
+    }
+}
+
+extension StorageError {
+    var exitStatus: ExitStatus {
+        switch kind {
+        case .locked: .refused
+        case .notFound: .notFound
+        default: .failed
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import Broker
+import Glibc
+import Synchronization
+import TQClient
+import TQModel
+import Testing
+
+@Suite("Failing disks", .timeLimit(.minutes(1)))
+struct FailingDiskTests {
+    @Test(
+        "After a failed write nothing is guessed: the outcome is unknown, the store is rebuilt, and work goes on",
+        arguments: FailingDevice.allCases
+    )
+    func failedWrite(device: FailingDevice) async throws {
+        let directory = try ScratchDirectory()
+        let broker = try await TestBroker.start(directory)
+        let client = try await broker.client()
+        let stored = try await client.submit(TaskSpec(type: "t", payload: bytes("stored")))
+        let lease = try await client.claimOne()
+        let plain = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
+        let stream = try await RawPeer.greet(broker.port)
+        try await stream.send([(2, .openStream(stream: 1, ClaimSpec(queues: ["s"])))])
+        #expect(try await stream.reply() == (2, .done))
+        // Without its mark the store cannot be rebuilt, so that the test sees the time in between.
+        let mark = "\(directory.path)/data/mark"
+        try #require(rename(mark, "\(mark).saved") == 0)
+        try ScratchDirectory.write([1], to: mark)
+        try device.replaceOpenFile(in: "\(directory.path)/data/db", suffix: ".log")
+        #expect(await errorCode { try await plain.submit(TaskSpec(queue: "s", type: "t")) } == .outcomeUnknown)
+        // A broker that waits for its store says so, and refuses what it would change.
+        let observer = try await RawPeer.greet(broker.port)
+        try await observer.send([(2, .health), (3, .submit([TaskSpec(type: "t")]))])
+        guard case (2, .health(let health)) = try await observer.reply() else {
+            throw TQError(.internalError, "no health")
+        }
+        #expect(health.status == .readOnly)
+        #expect(try await observer.error() == (3, .readOnly))
+        try #require(rename("\(mark).saved", mark) == 0)
+        await broker.log.wait(for: "serving again")
+        // The broker does not know the old connections any more, and no reply was made up for the stream.
+        #expect(await observer.rest().isEmpty)
+        #expect(await stream.rest().isEmpty)
+        try await client.complete(lease, result: bytes("r"))
+        #expect(try await client.waitForResult(stored, within: .zero).result == bytes("r"))
+        let next = try await client.submit(TaskSpec(type: "t"))
+        #expect(try await client.claimOne().lease.task == next)
+        #expect(try await client.health().status == .serving)
+        await plain.close()
+        await client.close()
+        await broker.broker.stop()
+        let again = try await TestBroker.start(directory)
+        await again.broker.stop()
+    }
+
+    @Test("A broker whose store cannot be rebuilt can be stopped")
+    func stopWhileFailing() async throws {
+        let directory = try ScratchDirectory()
+        let broker = try await TestBroker.start(directory)
+        let client = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
+        try FailingDevice.full.replaceOpenFile(in: "\(directory.path)/data/db", suffix: ".log")
+        try #require(unlink("\(directory.path)/data/mark") == 0)
+        try ScratchDirectory.write([1], to: "\(directory.path)/data/mark")
+        #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .outcomeUnknown)
+        await broker.log.wait(for: "cannot be rebuilt yet")
+        #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .readOnly)
+        await client.close()
+        await broker.broker.stop()
+    }
+
+    /// Free space that a test sets.
+    private final class Disk: Sendable {
+        let free = Atomic<UInt64>(1 << 30)
+    }
+
+    @Test("Below the reserve submits are refused and completions go on, until there is room again")
+    func reserve() async throws {
+        let disk = Disk()
+        try await withBroker {
+            $0.diskReserveBytes = 1 << 20
+            $0.freeBytes = { _ in disk.free.load(ordering: .relaxed) }
+        } _: { broker, client in
+            try await client.submit(TaskSpec(type: "t"))
+            let delivery = try await client.claimOne()
+            disk.free.store(1, ordering: .relaxed)
+            await broker.log.wait(for: "the disk is nearly full")
+            let impatient = try await broker.client { $0.submitPatience = .zero }
+            while try await client.health().status != .refusingSubmits {}
+            #expect(await errorCode { try await impatient.submit(TaskSpec(type: "t")) } == .diskFull)
+            try await client.complete(delivery, result: bytes("r"))
+            async let waiting = client.submit(TaskSpec(type: "t"))
+            disk.free.store(1 << 30, ordering: .relaxed)
+            let id = try await waiting
+            #expect(try await client.status(id).state == .pending)
+            #expect(try await client.health().status == .serving)
+            await impatient.close()
+        }
+    }
+
+    @Test("On a full disk nothing acknowledged is lost, and the broker serves again when there is room")
+    func fullDisk() async throws {
+        let mountPoint = try ScratchDirectory()
+        guard mount("tmpfs", mountPoint.path, "tmpfs", 0, "size=32m") == 0 else {
+            return print("skipped: no tmpfs can be mounted here: \(String(cString: strerror(errno)))")
+        }
+        defer { umount2(mountPoint.path, CInt(MNT_DETACH)) }
+        let broker = try await TestBroker.start(mountPoint) {
+            $0.diskReserveBytes = 0
+            $0.memtableBytes = 1 << 20
+        }
+        let client = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
+        let payload = Bytes(repeating: 7, count: 256 * 1024)
+        var acknowledged: [TaskID] = []
+        let ballast = "\(mountPoint.path)/ballast"
+        try fill(ballast, leaving: 4 << 20)
+        var refusal: TQError.Code?
+        while refusal == nil {
+            refusal = await errorCode {
+                acknowledged.append(try await client.submit(TaskSpec(type: "t", payload: payload)))
+            }
+        }
+        #expect(refusal == .outcomeUnknown || refusal == .readOnly)
+        #expect(!acknowledged.isEmpty)
+        unlink(ballast)
+        await broker.log.wait(for: "serving again")
+        for id in acknowledged { #expect(try await client.status(id).state == .pending) }
+        let next = try await client.submit(TaskSpec(type: "t"))
+        #expect(try await client.status(next).state == .pending)
+        await client.close()
+        await broker.broker.stop()
+    }
+
+    private func fill(_ path: String, leaving rest: UInt64) throws {
+        var status = statvfs()
+        try #require(statvfs(path.prefixUpToLastSlash, &status) == 0)
+        let count = UInt64(status.f_bavail) * UInt64(status.f_frsize) - rest
+        let descriptor = open(path, O_WRONLY | O_CREAT, 0o600)
+        defer { close(descriptor) }
+        try #require(posix_fallocate(descriptor, 0, off_t(count)) == 0)
+    }
+}
+
+extension String {
+    /// The directory of a path.
+    fileprivate var prefixUpToLastSlash: String { String(self[..<(lastIndex(of: "/") ?? endIndex)]) }
+}

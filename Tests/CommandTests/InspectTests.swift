@@ -1,0 +1,73 @@
+import Foundation
+import Testing
+
+@Suite("tq-inspect")
+struct InspectTests {
+    private func inspect(_ verb: String, _ broker: BrokerProcess, _ more: String...) throws -> CommandOutcome {
+        try Commands.run("tq-inspect", [verb, "--data-dir", broker.directory.path] + more)
+    }
+
+    private func object(_ text: some StringProtocol) throws -> [String: Any] {
+        try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+
+    @Test("a directory in use is refused with the process id of its broker")
+    func inUse() throws {
+        let broker = try BrokerProcess()
+        for verb in ["summary", "dump", "verify"] {
+            let outcome = try inspect(verb, broker)
+            #expect(outcome.status == 3 && outcome.output.isEmpty, "\(verb)")
+            #expect(
+                outcome.errors.contains("in use by process \(broker.processIdentifier)"),
+                "\(verb): \(outcome.errors)"
+            )
+        }
+    }
+
+    @Test("a directory without a store is not made into one")
+    func noStore() throws {
+        let path = FileManager.default.temporaryDirectory.appending(component: "tq-test-\(UUID().uuidString)").path
+        #expect(try Commands.run("tq-inspect", ["verify", "--data-dir", path]).status == 2)
+        #expect(!FileManager.default.fileExists(atPath: path))
+        #expect(try Commands.run("tq-inspect", ["verify"]).status == 64)
+    }
+
+    @Test("a stopped broker's tasks are counted, dumped once each and verified; damage is found")
+    func stopped() throws {
+        let broker = try BrokerProcess()
+        for number in 1...3 {
+            let payload = number == 3 ? "\u{1b}[31m\"quoted\"\n" : "payload \(number)"
+            #expect(try broker.admin("submit", "--type", "send", "--payload", payload).status == 0)
+        }
+        broker.stop()
+
+        let summary = try object(try inspect("summary", broker, "-o", "json").output)
+        #expect((summary["tasks"] as? [String: Int])?["pending"] == 3)
+        #expect(
+            (summary["families"] as? [[String: Any]])?.map { $0["family"] as? String } == [
+                "default", "pending", "payload", "in_progress", "completed", "dead_letter", "index",
+            ]
+        )
+        let tasks = try inspect("dump", broker).output.split(separator: "\n").map { try object($0) }
+        #expect(Set(tasks.compactMap { $0["task_id"] as? String }).count == 3)
+        #expect(tasks.last?["payload"] as? String == "\u{1b}[31m\"quoted\"\n")
+        let bare = try inspect("dump", broker, "--no-payload").output.split(separator: "\n").map { try object($0) }
+        #expect(bare.count == 3 && bare.allSatisfy { $0["payload"] == nil })
+        let whole = try inspect("verify", broker)
+        #expect(whole.status == 0 && whole.output.hasPrefix("no damage: "), "\(whole)")
+
+        let files = try FileManager.default.contentsOfDirectory(
+            at: broker.directory.appending(path: "db"),
+            includingPropertiesForKeys: nil
+        )
+        let table = try #require(files.first { $0.pathExtension == "sst" })
+        var bytes = try Data(contentsOf: table)
+        bytes[10] ^= 1
+        try bytes.write(to: table)
+        let damaged = try inspect("verify", broker, "-o", "json")
+        #expect(damaged.status == 1)
+        let report = try object(damaged.output)
+        #expect(report["ok"] as? Bool == false)
+        #expect(damaged.output.contains(table.lastPathComponent))
+    }
+}

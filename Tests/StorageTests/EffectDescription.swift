@@ -1,0 +1,42 @@
+import QueueCore
+import TQModel
+
+extension EffectBatch {
+    /// Every fact of the batch, one line each, wherever its bytes lie: equal for a batch and for what is read back of it.
+    var facts: [String] {
+        var lines = ["group \(group) store \(storeMilliseconds) next \(nextSequence)"]
+        lines += names.map { "\($0)" }
+        lines += registeredWorkers.map {
+            "worker \($0.number) \($0.namespace) \($0.spec.name) \($0.spec.metadata) \($0.spec.concurrency)"
+        }
+        lines += removedWorkers.map { "worker \($0) removed" }
+        for segment in segments {
+            lines.append("segment \(segment.key) \(segment.bodyByteCount)")
+            var position = segment.firstBody
+            for row in tasks[segment.firstTask..<segment.firstTask + segment.taskCount] {
+                lines.append("\(row) \(hex(bodies[position..<position + Int(row.bodyByteCount)]))")
+                position += Int(row.bodyByteCount)
+            }
+        }
+        for transition in transitions {
+            var row = transition
+            row.error = Span()
+            lines.append("\(row) \(hex(texts[transition.error.range]))")
+        }
+        let order = outcomes.sorted { ($0.bucket, $0.part, $0.sequence) < ($1.bucket, $1.part, $1.sequence) }
+        for outcome in order {
+            var row = outcome
+            row.result = Span()
+            lines.append("\(row) \(hex(results[outcome.result.range]))")
+        }
+        for letter in deadLetters {
+            var row = letter
+            (row.error, row.payload) = (Span(), Span())
+            lines.append("\(row) \(hex(texts[letter.error.range])) \(hex(texts[letter.payload.range]))")
+        }
+        lines += redrivenDeadLetters.map { "redriven \($0)" }
+        lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
+        lines += expiredOutcomes.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }
+        return lines + ["\(derived)"]
+    }
+}

@@ -1,0 +1,52 @@
+import ByteStore
+import Storage
+import TQModel
+
+@testable import QueueCore
+
+/// A small store with a record of every kind, the same each time it is made.
+enum FormatFixture {
+    /// One submit of two tasks, as docs/storage-format.md shows it byte by byte.
+    static func example(_ onBatch: @escaping @Sendable (CommittedBatch) -> Void = { _ in }) throws -> TestBroker {
+        let broker = try TestBroker(onBatch: onBatch)
+        var scheduled = TaskSpec(queue: "mail", type: "send", payload: Bytes("hi".utf8))
+        scheduled.start = .at(wallMilliseconds: 1_700_000_060_000)
+        scheduled.retriesMax = 5
+        _ = try broker.submit([TaskSpec(queue: "mail", type: "send", payload: Bytes("hello".utf8)), scheduled])
+        return broker
+    }
+
+    /// A store in which every family and every kind of record is in use.
+    static func full() throws -> TestBroker {
+        let broker = try example()
+        var key = TaskSpec(queue: "reports", type: "nightly", payload: Bytes([0, 255, 128]), rank: Priority(255).rank)
+        key.idempotencyKey = Bytes("2023-11-14".utf8)
+        key.leaseMilliseconds = 10_000
+        key.timeoutMilliseconds = 20_000
+        key.crashesMax = 2
+        key.backoffMillisecondsMin = 1_000
+        key.backoffMillisecondsMax = 60_000
+        key.retentionMilliseconds = 3_600_000
+        let ids = try broker.submit([key, key, TaskSpec(queue: "reports", type: "nightly", payload: Bytes("x".utf8))])
+        try broker.ask(.registerWorker(WorkerSpec(name: "worker-1", metadata: Bytes("host a".utf8), concurrency: 4)))
+        for delivery in try broker.claim(2, queue: "reports") where delivery.lease.task == ids[0] {
+            try broker.complete(delivery, result: "42 pages")
+        }
+        // A segment whose tasks ended in two epochs: its locator has the full form.
+        _ = try broker.submit((0..<3).map { TaskSpec(queue: "images", type: "resize", payload: [UInt8($0)]) })
+        let images = try broker.claim(3, queue: "images")
+        try broker.fail(images[0], error: "no such format", isPermanent: true)
+        try broker.complete(images[1], result: "small")
+        try broker.restart()
+        try broker.complete(images[2], result: "smaller")
+        // And one that ended at once: compact.
+        _ = try broker.submit([TaskSpec(queue: "images", type: "resize"), TaskSpec(queue: "images", type: "resize")])
+        for delivery in try broker.claim(2, queue: "images") { try broker.complete(delivery, result: "ok") }
+        _ = try broker.submit(TaskSpec(queue: "mail", type: "send", payload: Bytes("again".utf8)))
+        for delivery in try broker.claim(2, queue: "mail") where delivery.payload == Bytes("again".utf8) {
+            try broker.fail(delivery, error: "mailbox full")
+        }
+        try broker.settleAndSync()
+        return broker
+    }
+}

@@ -1,0 +1,149 @@
+import QueueCore
+import TQModel
+
+/// Rows with random values in every field, among them zeros, the largest values and empty bytes.
+struct RandomRows {
+    var random: SplitMix64
+
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
+
+    mutating func below(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
+
+    mutating func number<Number: FixedWidthInteger & UnsignedInteger>(_ type: Number.Type = Number.self) -> Number {
+        switch below(8) {
+        case 0: 0
+        case 1: .max
+        case 2: 1
+        default: Number(truncatingIfNeeded: random.next())
+        }
+    }
+
+    mutating func maybe<Value>(_ value: (inout Self) -> Value) -> Value? { below(2) == 0 ? nil : value(&self) }
+
+    mutating func bytes(_ most: Int) -> [UInt8] {
+        (0..<below(most + 1)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    }
+
+    mutating func span(_ arena: inout [UInt8], _ most: Int) -> EffectBatch.Span {
+        let bytes = bytes(most)
+        defer { arena += bytes }
+        return EffectBatch.Span(offset: UInt32(arena.count), count: UInt32(bytes.count))
+    }
+
+    mutating func options() -> TaskOptions {
+        var options = TaskOptions()
+        options.startWallMilliseconds = maybe { $0.number() } ?? 0
+        options.leaseMilliseconds = maybe { $0.number() } ?? 0
+        options.timeoutMilliseconds = maybe { $0.number() } ?? 0
+        // 65,535 stands for "not asked for"; the bound on retries is far below.
+        options.retriesMax = maybe { UInt16($0.below(65_535)) }
+        options.crashesMax = maybe { UInt16($0.below(65_535)) }
+        options.backoffMillisecondsMin = maybe { $0.number() } ?? 0
+        options.backoffMillisecondsMax = maybe { $0.number() } ?? 0
+        options.retentionMilliseconds = maybe { $0.number() } ?? 0
+        options.expiresWallMilliseconds = maybe { $0.number() } ?? 0
+        options.limitKey = maybe { $0.number() } ?? 0
+        options.serialKey = maybe { $0.number() } ?? 0
+        options.uniqueKey = maybe { $0.number() } ?? 0
+        options.fairGroup = maybe { $0.number() } ?? 0
+        options.fairWeight = maybe { $0.number() } ?? 0
+        options.dependencyCount = maybe { $0.number() } ?? 0
+        options.batch = maybe { $0.number() } ?? 0
+        options.schedule = maybe { $0.number() } ?? 0
+        options.clientID = maybe { TaskID(high: $0.random.next() | 1, low: $0.number()) }
+        return options
+    }
+
+    mutating func task(bodyByteCount: Int) -> TaskRow {
+        let options = maybe { $0.options() }
+        return TaskRow(
+            sequence: TaskSequence(number()),
+            createdMilliseconds: number(),
+            queue: number(),
+            type: number(),
+            rank: Rank(rawValue: number()),
+            bodyByteCount: UInt32(bodyByteCount),
+            options: options?.isEmpty == false ? options : nil
+        )
+    }
+
+    mutating func transition(_ texts: inout [UInt8]) -> Transition {
+        var row = Transition(
+            sequence: TaskSequence(number()),
+            operation: Transition.Operation.allCases[below(Transition.Operation.allCases.count)],
+            state: TaskState.allCases[below(TaskState.allCases.count)],
+            attempts: number(),
+            crashes: number(),
+            token: LeaseToken(rawValue: number())
+        )
+        row.worker = number()
+        row.leaseMilliseconds = number()
+        row.startWallMilliseconds = number()
+        if below(2) == 0 {
+            row.bucket = ExpiryBucket(rawValue: number(UInt32.self) | 1)
+            row.outcomePart = number()
+        }
+        row.outcomeGroup = maybe { GroupID(rawValue: $0.number()) }
+        row.rank = maybe { Rank(rawValue: $0.number()) }
+        row.queue = maybe { $0.number() }
+        row.error = span(&texts, 40)
+        return row
+    }
+
+    mutating func outcome(_ sequence: UInt64, at location: OutcomeLocation, _ results: inout [UInt8]) -> OutcomeRow {
+        OutcomeRow(
+            sequence: TaskSequence(sequence),
+            createdMilliseconds: number(),
+            endWallMilliseconds: number(),
+            token: LeaseToken(rawValue: number()),
+            queue: number(),
+            type: number(),
+            rank: Rank(rawValue: number()),
+            state: below(2) == 0 ? .completed : .cancelled,
+            attempts: number(),
+            crashes: number(),
+            bucket: location.bucket,
+            part: location.part,
+            result: span(&results, 40)
+        )
+    }
+
+    mutating func deadLetter(_ texts: inout [UInt8]) -> DeadLetterRow {
+        let payload = span(&texts, 60)
+        return DeadLetterRow(
+            task: task(bodyByteCount: Int(payload.count)),
+            reason: DeadLetterReason.allCases[below(DeadLetterReason.allCases.count)],
+            attempts: number(),
+            crashes: number(),
+            token: LeaseToken(rawValue: number()),
+            buriedWallMilliseconds: number(),
+            error: span(&texts, 40),
+            payload: payload
+        )
+    }
+
+    mutating func location() -> OutcomeLocation {
+        OutcomeLocation(
+            bucket: ExpiryBucket(rawValue: number(UInt32.self) | 1),
+            group: GroupID(rawValue: number()),
+            part: number()
+        )
+    }
+
+    mutating func locator() -> Locator {
+        let key = LocatorKey(sequence: TaskSequence(number()), isSegment: below(2) == 0)
+        guard below(2) == 0 else {
+            return Locator(key: key, locations: [location()] + (0..<below(6)).map { _ in maybe { $0.location() } })
+        }
+        let bucket = ExpiryBucket(rawValue: number(UInt32.self) | 1)
+        let base = GroupID(epoch: 3, counter: UInt64(below(1 << 40)))
+        let near = (0..<below(20) + 1).map { _ in
+            OutcomeLocation(
+                bucket: bucket,
+                group: GroupID(rawValue: base.rawValue + UInt64(below(1 << 32))),
+                part: 0
+            )
+        }
+        return Locator(key: key, locations: [near[0]] + near.map { below(3) == 0 ? nil : $0 })
+    }
+}
