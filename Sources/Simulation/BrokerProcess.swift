@@ -55,11 +55,13 @@ struct BrokerProcess {
         self.core = core
         self.log = log
         self.reader = reader
-        // Sessions ended with the core before this one.
-        self.errands = errands.filter { errand in
+        // Sessions ended with the core before this one, and what it had decided is in the store or lost.
+        self.errands = errands.compactMap { errand in
             switch errand {
-            case .command(.request, _, _), .command(.closeSession, _, _): false
-            default: true
+            case .command(.request, _, _, _), .command(.closeSession, _, _, _): nil
+            case .command(let command, let fetched, let missing, _):
+                .command(command, fetched: fetched, missing: missing, decidedThrough: 0)
+            case .answer: errand
             }
         }
     }
@@ -73,7 +75,8 @@ struct BrokerProcess {
             collect()
         } else {
             errands.append(
-                .command(command, fetched: [:], missing: missing, decidedThrough: core.newestGroup))
+                .command(command, fetched: [:], missing: missing, decidedThrough: core.newestGroup)
+            )
         }
     }
 
@@ -260,7 +263,7 @@ struct BrokerProcess {
     /// Requests that wait for stored bytes before they can be decided.
     var undecided: [(session: SessionID, request: UInt32)] {
         errands.compactMap { errand in
-            guard case .command(.request(let session, let request, _, _), _, _) = errand else { return nil }
+            guard case .command(.request(let session, let request, _, _), _, _, _) = errand else { return nil }
             return (session, request)
         }
     }

@@ -96,7 +96,9 @@ public struct AnswerCompletion: Sendable {
             guard let sequence = reader.sequence(of: delivery.lease.task) else { continue }
             do throws(StorageError) {
                 // A lease that has ended meanwhile leaves nothing to deliver.
-                guard let payload = try payload(claimed, of: sequence, now: { present.place(delivery.lease) }) else { continue }
+                guard let payload = try payload(claimed, of: sequence, now: { present.place(delivery.lease) }) else {
+                    continue
+                }
                 var delivery = delivery
                 delivery.payload = payload
                 whole.append(delivery)
