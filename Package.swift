@@ -140,12 +140,13 @@ let package = Package(
         tests(
             "BrokerTests",
             [
-                "Broker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore", logging, nioCore,
+                "Broker", "FakeBroker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore",
+                logging, nioCore,
                 nioPosix,
             ]
         ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
-        tests("SimulationTests", ["Simulation"]),
+        tests("SimulationTests", ["Simulation", "tq-simulate"]),
         tests(
             "CommandTests",
             [

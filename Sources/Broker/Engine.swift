@@ -145,30 +145,43 @@ final class Engine: Sendable {
         var fetched: [Fetch: Fetched] = [:]
         while true {
             let now = BrokerClock.now()
-            let (missing, ready) = monitor.withLock { state -> ([Fetch], [Answer]) in
-                guard !state.cannotChange else { return ([], [refuse(command, state)].compactMap { $0 }) }
-                if let session = command.session, session < state.firstSession { return ([], []) }
+            let step = monitor.withLock { state -> Step in
+                guard !state.cannotChange else { return Step(ready: [refuse(command, state)].compactMap { $0 }) }
+                if let session = command.session, session < state.firstSession { return Step() }
                 let missing = state.core.decide(command, fetched: fetched, now: now)
-                return (missing, collect(&state))
+                let ready = collect(&state)
+                return Step(
+                    missing: missing,
+                    ready: ready,
+                    epoch: state.core.epoch,
+                    decidedThrough: state.core.newestGroup
+                )
             }
-            release(ready)
-            if missing.isEmpty { return }
-            awaitStored(missing)
+            release(step.ready)
+            if step.missing.isEmpty { return }
+            awaitStored(step)
             do throws(StorageError) {
                 let reader = reader.withLock { $0 }
-                fetched.merge(try reader.fetch(missing)) { $1 }
+                fetched.merge(try reader.fetch(step.missing)) { $1 }
             } catch {
                 return putOff(command, because: error)
             }
         }
     }
 
-    /// Waits until the groups that hold the bytes are in the store: a task that was stored or moved just now is not.
-    private func awaitStored(_ fetches: [Fetch]) {
-        let groups = fetches.compactMap(\.group)
+    /// One look at a command that may need stored bytes.
+    private struct Step {
+        var missing: [Fetch] = []
+        var ready: [Answer] = []
+        var epoch: UInt32 = 0
+        /// The newest group, by counter, when the command was looked at.
+        var decidedThrough: UInt64 = 0
+    }
+
+    /// Waits until everything that was decided so far is in the store: what is to be read may have been stored just now.
+    private func awaitStored(_ step: Step) {
         monitor.withLock(when: { state in
-            state.cannotChange
-                || groups.allSatisfy { $0.epoch != state.core.epoch || $0.counter <= state.written }
+            state.cannotChange || state.core.epoch != step.epoch || state.written >= step.decidedThrough
         }) { _ in }
     }
 

@@ -1,4 +1,4 @@
-import TQModel
+public import TQModel
 
 /// A 64-bit digest of a payload or a result: enough to tell apart what a history holds, nothing against forgers.
 public struct Digest: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
@@ -7,7 +7,7 @@ public struct Digest: RawRepresentable, Hashable, Sendable, CustomStringConverti
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// The digest of these bytes; the length counts too.
-    public init(of bytes: some Sequence<UInt8>) {
+    @inlinable public init(of bytes: some Sequence<UInt8>) {
         var state: UInt64 = 0xcbf2_9ce4_8422_2325
         var count: UInt64 = 0
         for byte in bytes {

@@ -43,7 +43,8 @@ extension Checker {
         case .refused(let code):
             tasks[slot].redrives -= 1
             // There may be a task, but no dead letter.
-            let isDead = tasks[slot].end?.state == .deadLetter && tasks[slot].redrives == tasks[slot].redrivesUsed
+            let wasDead = tasks[slot].end.map { $0.state == .deadLetter && $0.known < operation.invoked } ?? false
+            let isDead = wasDead && tasks[slot].redrives == tasks[slot].redrivesUsed
             if code == .taskNotFound, isDead { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
         case .submitted, .delivered, .observed: reportMismatch(operation)

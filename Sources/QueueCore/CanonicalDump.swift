@@ -8,12 +8,12 @@ extension DurableIndex {
         var lines = ["next \(nextSequence)"]
         tasks.forEach { sequence, slot in lines.append(line(sequence, slot)) }
         lines += (1..<max(1, queues.count)).map {
-            "queue \($0) \(queueNames.namespace(UInt32($0))) \(queueNames.name(UInt32($0))) \(queues[$0].counts)"
+            "queue \($0) \(queueNames.namespace(UInt32($0))) \(queueNames.name(UInt32($0))) \(queues[$0].counts.dumpText)"
         }
         lines += (1..<max(1, typeNames.count + 1)).map { "type \($0) \(typeNames.name(UInt32($0)))" }
         lines += workers.keys.sorted().map { "worker \($0) \(workers[$0].map { "\($0.spec.name)" } ?? "")" }
-        lines += keys.sorted.map { "key \($0)" }
-        lines += counters.keys.sorted().map { "counter \($0) \(counters[$0] ?? 0)" }
+        lines += keys.sorted.map { "key \($0.dumpText)" }
+        lines += counters.keys.sorted().map { "counter \($0.dumpText) \(counters[$0] ?? 0)" }
         lines += records.sorted.map {
             "record \($0.isSegment ? "segment" : "transitions") \($0.key) \($0.live)"
         }
@@ -22,7 +22,7 @@ extension DurableIndex {
 
     private func line(_ sequence: TaskSequence, _ slot: TaskSlot) -> String {
         var line =
-            "task \(sequence) \(slot.state) created \(slot.createdMilliseconds) queue \(slot.queue) "
+            "task \(sequence) \(slot.state.name) created \(slot.createdMilliseconds) queue \(slot.queue) "
             + "type \(slot.type) rank \(slot.rank.rawValue) attempts \(slot.attempts) crashes \(slot.crashes) "
             + "segment \(records[slot.segment].key)"
         if slot.transition != 0 { line += " transition \(records[slot.transition].group)" }
@@ -30,8 +30,8 @@ extension DurableIndex {
             let lease = leases[slot.link]
             line += " token \(lease.token) worker \(lease.worker) lease \(lease.durationMilliseconds)"
         }
-        if let location = outcomeLocation(slot, sequence) { line += " outcome \(location)" }
-        if let options = options[sequence] { line += " options \(options)" }
+        if let location = outcomeLocation(slot, sequence) { line += " outcome \(location.bucket.rawValue) \(location.group) \(location.part)" }
+        if let options = options[sequence] { line += " options \(options.dumpText)" }
         return line
     }
 
@@ -61,4 +61,36 @@ extension DurableIndex {
 
     /// Records with live entries.
     public var recordCount: Int { records.liveCount }
+}
+
+// Spelled out, because the default description of a structure takes a hundred times as long.
+
+extension TaskCounts {
+    fileprivate var dumpText: String { TaskState.allCases.map { "\(self[$0])" }.joined(separator: " ") }
+}
+
+extension TaskOptions {
+    fileprivate var dumpText: String {
+        "start \(startWallMilliseconds) lease \(leaseMilliseconds) timeout \(timeoutMilliseconds) "
+            + "retries \(retriesMax.map(Int.init) ?? -1) crashes \(crashesMax.map(Int.init) ?? -1) "
+            + "backoff \(backoffMillisecondsMin) \(backoffMillisecondsMax) retention \(retentionMilliseconds) "
+            + "expires \(expiresWallMilliseconds) keys \(limitKey) \(serialKey) \(uniqueKey) "
+            + "fair \(fairGroup) \(fairWeight) dependencies \(dependencyCount) batch \(batch) schedule \(schedule) "
+            + "client \(clientID?.description ?? "-")"
+    }
+}
+
+extension KeyRow {
+    fileprivate var dumpText: String {
+        "\(key.high) \(key.low) task \(sequence) \(createdMilliseconds) content \(contentHash) bucket \(bucket.rawValue)"
+    }
+}
+
+extension CounterKey {
+    fileprivate var dumpText: String {
+        switch self {
+        case .outcomes(let bucket, let queue, let state): "outcomes \(bucket.rawValue) \(queue) \(state.name)"
+        case .deadLetters(let queue): "deadLetters \(queue)"
+        }
+    }
 }

@@ -35,15 +35,6 @@ public enum Fetch: Hashable, Sendable {
     case deadLetter(TaskSequence)
     /// The locators that expire with a bucket.
     case locators(ExpiryBucket)
-
-    /// The group that must be in the store before this is read; `nil` when an answer has told of it already.
-    public var group: GroupID? {
-        switch self {
-        case .task(let segment, _), .segment(let segment): segment.group
-        case .transitions(let group): group
-        case .deadLetter, .locators: nil
-        }
-    }
 }
 
 /// What was stored there.

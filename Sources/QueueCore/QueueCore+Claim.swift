@@ -250,8 +250,8 @@ extension QueueCore {
                 request: claim.request,
                 reply: claim.stream.map { .delivery(stream: $0, deliveries) } ?? .claimed(deliveries),
                 missing: taken.isEmpty ? .nothing : .payloads(taken.map(\.place)),
-                writtenThrough: currentGroup,
-                syncedThrough: taken.isEmpty ? currentGroup : taken.reduce(0) { max($0, $1.claimableSince) }
+                writtenThrough: newestGroup,
+                syncedThrough: taken.isEmpty ? newestGroup : taken.reduce(0) { max($0, $1.claimableSince) }
             )
         )
     }

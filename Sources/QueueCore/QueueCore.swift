@@ -166,7 +166,7 @@ public struct QueueCore: Sendable {
     public var openByteCount: Int { batch.byteCount }
 
     /// The counter of the group that an answer without effects of its own must wait for.
-    var currentGroup: UInt64 { batch.isEmpty ? groupCounter - 1 : groupCounter }
+    public var newestGroup: UInt64 { batch.isEmpty ? groupCounter - 1 : groupCounter }
 
     /// Ends the open group and begins the next.
     ///
@@ -209,8 +209,8 @@ public struct QueueCore: Sendable {
                 request: asker.request,
                 reply: reply,
                 missing: missing,
-                writtenThrough: currentGroup,
-                syncedThrough: currentGroup
+                writtenThrough: newestGroup,
+                syncedThrough: newestGroup
             )
         )
     }

@@ -34,7 +34,7 @@ struct BrokerProcess {
 
     /// Something that needs stored bytes: a command before it can be decided, an answer before it can leave.
     enum Errand {
-        case command(Command, fetched: [Fetch: Fetched], missing: [Fetch])
+        case command(Command, fetched: [Fetch: Fetched], missing: [Fetch], decidedThrough: UInt64)
         case answer(Answer)
     }
 
@@ -72,7 +72,8 @@ struct BrokerProcess {
         if missing.isEmpty {
             collect()
         } else {
-            errands.append(.command(command, fetched: [:], missing: missing))
+            errands.append(
+                .command(command, fetched: [:], missing: missing, decidedThrough: core.newestGroup))
         }
     }
 
@@ -83,15 +84,16 @@ struct BrokerProcess {
         case .answer(let answer):
             errands.removeFirst()
             complete(answer, at: now)
-        case .command(let command, var fetched, let missing):
+        case .command(let command, var fetched, let missing, let decided):
             guard failure == nil else {
                 errands.removeFirst()
                 return refuse(command)
             }
             if !missing.isEmpty {
-                guard missing.allSatisfy(isStored), let found = try? reader.fetch(missing) else { return }
+                // What is to be read may have been stored just now.
+                guard written >= decided, let found = try? reader.fetch(missing) else { return }
                 fetched.merge(found) { $1 }
-                errands[0] = .command(command, fetched: fetched, missing: [])
+                errands[0] = .command(command, fetched: fetched, missing: [], decidedThrough: decided)
                 return
             }
             let more = core.decide(command, fetched: fetched, now: now)
@@ -99,15 +101,9 @@ struct BrokerProcess {
                 errands.removeFirst()
                 collect()
             } else {
-                errands[0] = .command(command, fetched: fetched, missing: more)
+                errands[0] = .command(command, fetched: fetched, missing: more, decidedThrough: core.newestGroup)
             }
         }
-    }
-
-    /// Whether bytes are in the store that were stored or moved just now.
-    private func isStored(_ fetch: Fetch) -> Bool {
-        guard let group = fetch.group else { return true }
-        return group.epoch != core.epoch || group.counter <= written
     }
 
     private mutating func complete(_ answer: Answer, at now: Now) {

@@ -30,11 +30,12 @@ struct History {
         throw Broken("\(violation.invariant)", violation.sentence + task, events: violation.events)
     }
 
-    /// An event as a line of a history file.
+    /// An event as a line of a history file, with its position and with blanks for tabs.
     func line(_ position: Int) -> String {
         var bytes: [UInt8] = []
         events[position].appendLine(to: &bytes)
-        return "\(position)\t" + String(decoding: bytes.dropLast(), as: UTF8.self)
+        let blanks = bytes.dropLast().map { $0 == UInt8(ascii: "\t") ? UInt8(ascii: " ") : $0 }
+        return "\(position) " + String(decoding: blanks, as: UTF8.self)
     }
 
     /// A number that differs when two histories do.

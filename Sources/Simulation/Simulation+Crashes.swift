@@ -17,7 +17,8 @@ extension Simulation {
         case 3: try stopCleanly()
         default:
             // Mostly the moments between a write and its sync.
-            for step in [BrokerProcess.CommitStep.close, .write] where dice.oneIn(2) && step == broker.process.nextCommitStep {
+            for step in [BrokerProcess.CommitStep.close, .write]
+            where dice.oneIn(2) && step == broker.process.nextCommitStep {
                 if let effects = try broker.commitStep(step, isTogether: false) { count(effects) }
             }
             try deliver()

@@ -50,7 +50,7 @@ extension Simulation {
             switch result {
             case .success(let submission):
                 finish(operation, .submitted(submission.id, isDuplicate: submission.isDuplicate), request.client)
-                ids.append(submission.id)
+                if known.insert(submission.id).inserted { ids.append(submission.id) }
                 if submission.isDuplicate { report.hits.count(.event(.duplicateSubmit)) } else { acknowledge() }
             case .failure(let error):
                 report.hits.count(.error(error.code))
@@ -200,7 +200,8 @@ extension Simulation {
             case .leaseLapsed: report.hits.count(.event(.leaseLapsed))
             case .workerLost: report.hits.count(.event(.workerLost))
             case .deadLettered(let task, let reason):
-                dead.append(task)
+                // One that nobody was told of is no client's business.
+                if known.contains(task) { dead.append(task) }
                 switch reason {
                 case .retriesExhausted: report.hits.count(.event(.retriesExhausted))
                 case .permanentFailure: report.hits.count(.event(.permanentFailure))

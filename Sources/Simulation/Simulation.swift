@@ -48,7 +48,8 @@ public struct Simulation {
     /// What clients know and may use again.
     var leases: [(lease: LeaseHandle, client: Int)] = []
     var ids: [TaskID] = []
-    /// Tasks that became dead letters.
+    var known: Set<TaskID> = []
+    /// Tasks among them that became dead letters.
     var dead: [TaskID] = []
     /// Every task that the core took, with what was submitted, whether or not somebody was told.
     var stored: [TaskID: StoredSpec] = [:]

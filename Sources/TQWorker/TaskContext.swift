@@ -54,6 +54,7 @@ public struct TaskContext: Sendable {
 
 /// Thrown by a handler: trying again is useless, the task becomes a dead letter at once.
 public struct PermanentFailure: Error, CustomStringConvertible {
+    /// The reason: the error of the dead letter.
     public let description: String
 
     public init(_ reason: String) { self.description = reason }
@@ -64,6 +65,7 @@ public struct PermanentFailure: Error, CustomStringConvertible {
 public struct RetryLater: Error, CustomStringConvertible {
     /// How long the task waits before its next attempt, unless its retries are used up.
     public let after: Duration
+    /// The reason: the error of the attempt.
     public let description: String
 
     public init(after: Duration, _ reason: String = "asked to be tried again later") {

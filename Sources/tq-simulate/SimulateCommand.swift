@@ -25,7 +25,7 @@ struct SimulateCommand: ParsableCommand {
     var cycles = 20_000
     @Option(help: "Minutes to go on for, instead of a number of cycles.")
     var minutes: Int?
-    @Flag(help: "Prints every event of every run, in the format of a history file.")
+    @Flag(help: "Prints every event of every run.")
     var verbose = false
     @OptionGroup var output: OutputOptions
 
@@ -48,7 +48,8 @@ struct SimulateCommand: ParsableCommand {
             if let failure = report.failure {
                 throw CommandFailure(
                     .failed,
-                    "\(failure)\nplay it again: tools/simulate --seed \(report.seed) --cycles 1 --verbose")
+                    "\(failure)\nplay it again: tools/simulate --seed \(report.seed) --cycles 1 --verbose"
+                )
             }
             progress.update(UInt64(campaign.cycles))
         }

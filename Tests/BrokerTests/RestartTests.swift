@@ -1,4 +1,5 @@
 import Broker
+import FakeBroker
 import TQClient
 import TQModel
 import TQWorker
@@ -50,7 +51,7 @@ struct RestartTests {
     @Test("A worker goes on over a restart: what it runs is completed, what comes is run")
     func worker() async throws {
         let directory = try ScratchDirectory()
-        let first = try await TestBroker.start(directory)
+        let first = try await TestBroker.start(directory, port: restartablePort())
         let client = try await first.client()
         let worker = try first.worker { $0.concurrency = 1 }
         let (started, hasStarted) = AsyncStream.makeStream(of: Void.self)
@@ -81,7 +82,7 @@ struct RestartTests {
     @Test("A submit whose broker went away is stored once")
     func resubmit() async throws {
         let directory = try ScratchDirectory()
-        let first = try await TestBroker.start(directory)
+        let first = try await TestBroker.start(directory, port: restartablePort())
         let client = try await first.client()
         let submits = Task { try await client.submit((0..<200).map { TaskSpec(type: "t", payload: bytes("\($0)")) }) }
         await first.broker.stop()

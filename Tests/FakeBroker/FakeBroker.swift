@@ -4,6 +4,10 @@ import Synchronization
 public import TQModel
 import WireProtocol
 
+/// A port to listen on twice: below the range from which the system takes the ports of outgoing connections, so
+/// that no other test gets it between the two.
+public func restartablePort() -> Int { Int.random(in: 10_000..<30_000) }
+
 /// A broker made of a script: real sockets on loopback, answers that a test chooses.
 public final class FakeBroker: Sendable {
     /// What the broker does with one request.

@@ -63,7 +63,7 @@ struct AnswerTests {
         var core = CoreHarness()
         let id = try core.bury()
         #expect(core.redrive(id) == nil)
-        let redriveGroup = core.core.currentGroup
+        let redriveGroup = core.core.newestGroup
         core.settle()
         #expect(claim(&core)?.syncedThrough == redriveGroup)
     }

@@ -180,7 +180,8 @@ struct WorkerTests {
     func brokerRestart() async throws {
         let started = Signal()
         let release = Signal()
-        let (first, worker) = try await start(deliver: [delivery(1)], concurrency: 2) { worker in
+        let (first, worker) = try await start(deliver: [delivery(1)], concurrency: 2, port: restartablePort()) {
+            worker in
             worker.register("t") { _, _ in
                 started.send()
                 await release.wait()
@@ -287,9 +288,10 @@ struct WorkerTests {
         deliver deliveries: [Delivery],
         concurrency: Int = 4,
         renewal: TQError? = nil,
+        port: Int = 0,
         _ register: (Worker) -> Void
     ) async throws -> (FakeBroker, Worker) {
-        let broker = try await fakeBroker(deliver: deliveries, renewal: renewal)
+        let broker = try await fakeBroker(port: port, deliver: deliveries, renewal: renewal)
         var options = WorkerOptions()
         options.concurrency = concurrency
         return (broker, try run(broker, options, register))
