@@ -2,7 +2,7 @@ import ByteStore
 import HistoryChecker
 import QueueCore
 import Storage
-public import TQModel
+import TQModel
 
 /// One run: clients, a broker, a disk and a clock, all moved by one seed.
 ///
