@@ -129,10 +129,8 @@ final class Engine: Sendable {
             guard !state.cannotChange else { return commands.compactMap { refuse($0, state) } }
             // A burst belongs to one session.
             if let session = commands.first?.session, session < state.firstSession { return [] }
-            for command in commands {
-                if !state.core.decide(command, now: now).isEmpty {
-                    needing.append(command)
-                }
+            for command in commands where !state.core.decide(command, now: now).isEmpty {
+                needing.append(command)
             }
             return collect(&state)
         }
@@ -180,8 +178,10 @@ final class Engine: Sendable {
         switch command {
         case .request(let session, let id, _, _):
             let refusal = TQError(
-                .readOnly, "Nothing was done, because the store cannot be read: \(error). Try again.",
-                retryAfterMilliseconds: 1000)
+                .readOnly,
+                "Nothing was done, because the store cannot be read: \(error). Try again.",
+                retryAfterMilliseconds: 1000
+            )
             sessions[session]?.deliver([(id, .error(refusal))])
         case .closeSession: monitor.withLock { $0.putOff.append(command) }
         default: break
@@ -202,13 +202,16 @@ final class Engine: Sendable {
                         reason: failure,
                         syncIntervalMilliseconds: settings.syncIntervalMilliseconds,
                         version: settings.core.version
-                    ))
+                    )
+                )
             default:
                 .error(
                     TQError(
                         .readOnly,
                         "The broker changes nothing until its store is rebuilt: \(failure). Try again in a second.",
-                        retryAfterMilliseconds: 1000))
+                        retryAfterMilliseconds: 1000
+                    )
+                )
             }
         return Answer(session: session, request: id, reply: reply, writtenThrough: 0, syncedThrough: 0)
     }
@@ -252,7 +255,10 @@ final class Engine: Sendable {
         case .leaseLapsed(let task, let worker, let crashes):
             logger.warning(
                 "a lease ended without a word from its holder",
-                metadata: ["task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)"])
+                metadata: [
+                    "task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)",
+                ]
+            )
         case .workerLost(let name, let leases):
             logger.warning("a silent worker was given up", metadata: ["worker": "\(name)", "leases": "\(leases)"])
         case .deadLettered(let task, let reason):
@@ -378,7 +384,7 @@ final class Engine: Sendable {
     private func outcome(of answer: Answer, _ completion: AnswerCompletion) -> AnswerCompletion.Outcome {
         let present = AnswerCompletion.Present(
             place: { [monitor] lease in monitor.withLock { $0.core.payloadPlace(of: lease) } },
-            isUnfinished: { [monitor] id in monitor.withLock { $0.core.isUnfinished(id) } }
+            isElsewhere: { [monitor] id, ended in monitor.withLock { $0.core.isElsewhere(id, than: ended) } }
         )
         let outcome = completion.outcome(of: answer, present)
         if case .askAgain(let command) = outcome { perform([command]) }
@@ -391,7 +397,10 @@ final class Engine: Sendable {
             places.count > deliveries.count
         else { return }
         let count = UInt32(places.count - deliveries.count)
-        logger.warning("tasks were not delivered: damaged, ended meanwhile, or not readable", metadata: ["tasks": "\(count)"])
+        logger.warning(
+            "tasks were not delivered: damaged, ended meanwhile, or not readable",
+            metadata: ["tasks": "\(count)"]
+        )
         // No client uses request 0, so nobody is told when the stream is closed by now.
         performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
     }
@@ -419,7 +428,9 @@ final class Engine: Sendable {
     /// Tells the core that time has passed; call it about twenty times a second.
     func tick() {
         // When the reading thread is behind, one waiting tick is enough.
-        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
         reads.submit { [self] in
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
@@ -469,7 +480,7 @@ final class Engine: Sendable {
             let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
             do throws(StorageError) {
                 try files.reclaimExpired(through: bucket)
-            } catch where error.kind != .closed {
+            } catch  where error.kind != .closed {
                 logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
             } catch {
                 // The broker stopped or rebuilds: the next turn does it.
@@ -484,7 +495,10 @@ final class Engine: Sendable {
     ///
     /// - Returns: `false` when the broker is stopped before it works.
     private func rebuild(after error: StorageError) -> Bool {
-        logger.critical("a write failed: nothing is changed until the store is rebuilt", metadata: ["error": "\(error)"])
+        logger.critical(
+            "a write failed: nothing is changed until the store is rebuilt",
+            metadata: ["error": "\(error)"]
+        )
         let (held, files) = monitor.withLock { state -> ([Answer], StoreFiles) in
             state.failure = error.description
             defer { state.held = [] }
@@ -513,7 +527,8 @@ final class Engine: Sendable {
             .outcomeUnknown,
             "The broker could not store this (\(error.description)): it may have happened or not. "
                 + "Repeat it with the same idempotency key.",
-            retryAfterMilliseconds: 1000)
+            retryAfterMilliseconds: 1000
+        )
         sessions[answer.session]?.deliver([(answer.request, .error(unknown))])
     }
 

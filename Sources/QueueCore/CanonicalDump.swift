@@ -30,7 +30,9 @@ extension DurableIndex {
             let lease = leases[slot.link]
             line += " token \(lease.token) worker \(lease.worker) lease \(lease.durationMilliseconds)"
         }
-        if let location = outcomeLocation(slot, sequence) { line += " outcome \(location.bucket.rawValue) \(location.group) \(location.part)" }
+        if let location = outcomeLocation(slot, sequence) {
+            line += " outcome \(location.bucket.rawValue) \(location.group) \(location.part)"
+        }
         if let options = options[sequence] { line += " options \(options.dumpText)" }
         return line
     }

@@ -114,7 +114,7 @@ struct BrokerProcess {
         let core = core
         let present = AnswerCompletion.Present(
             place: { core.payloadPlace(of: $0) },
-            isUnfinished: { core.isUnfinished($0) }
+            isElsewhere: { core.isElsewhere($0, than: $1) }
         )
         switch AnswerCompletion(reader).outcome(of: answer, present) {
         case .askAgain(let command): perform(command, at: now)
@@ -143,7 +143,9 @@ struct BrokerProcess {
             switch answer.reply {
             case .submitted(let results): submissions += results
             case .delivery(let stream, let deliveries):
-                streamed.append(Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token)))
+                streamed.append(
+                    Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token))
+                )
             default: break
             }
             if answer.writtenThrough <= written, answer.syncedThrough <= synced {

@@ -108,7 +108,9 @@ struct SimulatedBroker {
             throw Broken("I11", "Batch \(leastSequence) was safe, but the store ends with batch \(sequence)")
         }
         guard let recovered, let before = states[sequence] else {
-            guard sequence == 0 else { throw Broken("I11", "Nobody wrote batch \(sequence), with which the store ends") }
+            guard sequence == 0 else {
+                throw Broken("I11", "Nobody wrote batch \(sequence), with which the store ends")
+            }
             return nil
         }
         try compare(recovered.index, with: before, "recovered from batch \(sequence)")
@@ -164,7 +166,7 @@ struct SimulatedBroker {
         do throws(StorageError) {
             try body()
             return true
-        } catch where error.kind == .io || error.kind == .noSpace {
+        } catch  where error.kind == .io || error.kind == .noSpace {
             return false
         } catch {
             throw Broken("storage", "The store refuses a batch: \(error)")

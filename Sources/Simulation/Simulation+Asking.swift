@@ -15,9 +15,24 @@ extension Simulation {
         case ..<72: fail(client)
         case ..<76: release(client)
         case ..<80: renew(client)
-        case ..<84: askForTask(client) { .cancel([$0]) } call: { .cancel($0) }
-        case ..<87: askForTask(client) { .redrive([$0]) } call: { .redrive($0) }
-        case ..<91: askForTask(client) { .status($0) } call: { .status($0) }
+        case ..<84:
+            askForTask(client) {
+                .cancel([$0])
+            } call: {
+                .cancel($0)
+            }
+        case ..<87:
+            askForTask(client) {
+                .redrive([$0])
+            } call: {
+                .redrive($0)
+            }
+        case ..<91:
+            askForTask(client) {
+                .status($0)
+            } call: {
+                .status($0)
+            }
         case ..<94: askForResult(client)
         case ..<97: askAsWorker(client)
         case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, page]) ?? .ping)
@@ -226,8 +241,10 @@ extension Simulation {
         guard let lease = pickLease() else { return }
         let result = Bytes("result of \(lease.token) \(dice.below(2))".utf8)
         ask(
-            client, .complete([Completion(lease: lease, result: result)]),
-            calls: [.complete(lease, result: Digest(of: result))])
+            client,
+            .complete([Completion(lease: lease, result: result)]),
+            calls: [.complete(lease, result: Digest(of: result))]
+        )
     }
 
     private mutating func fail(_ client: Int) {
@@ -239,7 +256,10 @@ extension Simulation {
             retryAfterMilliseconds: dice.oneIn(3) ? UInt64(dice.below(3)) * 2_000 : nil
         )
         let call = Call.fail(
-            lease, isPermanent: failure.isPermanent, retryAfterMilliseconds: failure.retryAfterMilliseconds)
+            lease,
+            isPermanent: failure.isPermanent,
+            retryAfterMilliseconds: failure.retryAfterMilliseconds
+        )
         ask(client, .fail([failure]), calls: [call])
     }
 
@@ -247,16 +267,20 @@ extension Simulation {
         guard let lease = pickLease() else { return }
         let delay = dice.oneIn(2) ? 0 : UInt64(dice.below(5_000))
         ask(
-            client, .release([Release(lease: lease, delayMilliseconds: delay)]),
-            calls: [.release(lease, delayMilliseconds: delay)])
+            client,
+            .release([Release(lease: lease, delayMilliseconds: delay)]),
+            calls: [.release(lease, delayMilliseconds: delay)]
+        )
     }
 
     private mutating func renew(_ client: Int) {
         guard let lease = pickLease() else { return }
         let duration = dice.oneIn(2) ? 0 : UInt32(500 + dice.below(10_000))
         ask(
-            client, .renew([Renewal(lease: lease, leaseMilliseconds: duration)]),
-            calls: [.renew(lease, leaseMilliseconds: duration)])
+            client,
+            .renew([Renewal(lease: lease, leaseMilliseconds: duration)]),
+            calls: [.renew(lease, leaseMilliseconds: duration)]
+        )
     }
 
     // MARK: Looking, stopping, living

@@ -17,7 +17,8 @@ extension Simulation {
         case 3: try stopCleanly()
         default:
             // Mostly the moments between a write and its sync.
-            for step in [BrokerProcess.CommitStep.close, .write] where dice.oneIn(2) && step == broker.process.nextCommitStep {
+            for step in [BrokerProcess.CommitStep.close, .write]
+            where dice.oneIn(2) && step == broker.process.nextCommitStep {
                 if let effects = try broker.commitStep(step, isTogether: false) { count(effects) }
             }
             try deliver()
@@ -78,7 +79,7 @@ extension Simulation {
         while try !broker.start(at: now) {
             report.hits.count(.fault(.crashDuringRecovery))
             broker.healDisk()
-            if dice.oneIn(2) { broker.kill() } else { broker.powerCut(keepingUnsynced: dice.below(broker.disk.unsyncedCount + 1)) }
+            if dice.oneIn(2) { kill() } else { cutPower() }
         }
         broker.healDisk()
         noteRecovered()

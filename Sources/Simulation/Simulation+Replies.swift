@@ -131,7 +131,10 @@ extension Simulation {
             let place = clients[client].streams.firstIndex(where: { $0.number == stream })
         else { return }
         addClaims(1, client, place)
-        broker.process.perform(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: 1)), at: now)
+        broker.process.perform(
+            .request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: 1)),
+            at: now
+        )
     }
 
     /// Whether a reply is lost on the way.
@@ -162,7 +165,11 @@ extension Simulation {
         let seen = Set(delivered.map(\.lease))
         for delivery in decided where !seen.contains(delivery.lease) {
             try checkEnded(delivery.lease)
-            let claim = history.invoke(.claim(queues: [Cast.number(delivery.queue)]), client: clients[client].number, at: now)
+            let claim = history.invoke(
+                .claim(queues: [Cast.number(delivery.queue)]),
+                client: clients[client].number,
+                at: now
+            )
             finish(claim, .unknown, client)
         }
     }
@@ -199,7 +206,8 @@ extension Simulation {
                 case .retriesExhausted: report.hits.count(.event(.retriesExhausted))
                 case .permanentFailure: report.hits.count(.event(.permanentFailure))
                 case .quarantined: report.hits.count(.event(.quarantined))
-                case .payloadDamaged: throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
+                case .payloadDamaged:
+                    throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
             case .damagedRecord(let text):
                 throw Broken("I10", "A record was called damaged, but nothing damages bytes here: \(text)")

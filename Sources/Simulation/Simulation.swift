@@ -65,6 +65,8 @@ public struct Simulation {
     var losesReplies = true
     var plannedFault: Fault?
     var lastTickMilliseconds: UInt64
+    /// The latest time that the wall clock has shown.
+    var latestWallMilliseconds: UInt64
 
     struct StoredSpec {
         var queue: Name
@@ -121,6 +123,7 @@ public struct Simulation {
         self.clients = Cast.workers.enumerated().map { Client(number: UInt32($0.offset + 1), worker: $0.element) }
         self.report = Report(seed: seed)
         self.lastTickMilliseconds = now.monotonicMilliseconds
+        self.latestWallMilliseconds = now.wallMilliseconds
     }
 
     private mutating func play(_ observe: ((String) -> Void)?) {
@@ -152,10 +155,11 @@ public struct Simulation {
     private func describe(_ broken: Broken) -> String {
         let cited = broken.events.map { "  " + history.line($0) }
         let last = history.events.indices.suffix(15).map { "  " + history.line($0) }
-        return ([
-            "seed \(report.seed), step \(report.steps), after \(report.crashes) crashes",
-            "\(broken.invariant): \(broken.sentence)",
-        ] + (cited.isEmpty ? [] : ["the events that show it:"] + cited) + ["the last events:"] + last)
+        return
+            ([
+                "seed \(report.seed), step \(report.steps), after \(report.crashes) crashes",
+                "\(broken.invariant): \(broken.sentence)",
+            ] + (cited.isEmpty ? [] : ["the events that show it:"] + cited) + ["the last events:"] + last)
             .joined(separator: "\n")
     }
 
@@ -219,6 +223,7 @@ public struct Simulation {
     mutating func wait(_ milliseconds: UInt64) {
         now.monotonicMilliseconds += milliseconds
         now.wallMilliseconds += milliseconds
+        latestWallMilliseconds = max(latestWallMilliseconds, now.wallMilliseconds)
         noticeSilence()
     }
 
@@ -231,6 +236,7 @@ public struct Simulation {
             now.wallMilliseconds -= 3_600_000
             report.hits.count(.fault(.wallClockBack))
         }
+        latestWallMilliseconds = max(latestWallMilliseconds, now.wallMilliseconds)
         history.record(.clock, at: now)
     }
 

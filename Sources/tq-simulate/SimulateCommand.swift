@@ -48,7 +48,8 @@ struct SimulateCommand: ParsableCommand {
             if let failure = report.failure {
                 throw CommandFailure(
                     .failed,
-                    "\(failure)\nplay it again: tools/simulate --seed \(report.seed) --cycles 1 --verbose")
+                    "\(failure)\nplay it again: tools/simulate --seed \(report.seed) --cycles 1 --verbose"
+                )
             }
             progress.update(UInt64(campaign.cycles))
         }
