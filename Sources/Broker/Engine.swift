@@ -12,23 +12,23 @@ import TQModel
 /// committer swaps the group out, writes and syncs it while the next one fills, and lets the answers leave that waited for
 /// it. docs/architecture.md follows one submit and one claim through here.
 final class Engine: Sendable {
-    private let settings: BrokerSettings
-    private let logger: Logger
+    let settings: BrokerSettings
+    let logger: Logger
     private let sessions = SessionTable()
-    private let monitor: Monitor<State>
-    private let isTickWaiting = Atomic(false)
-    private let isCompacting = Atomic(false)
+    let monitor: Monitor<State>
+    let isTickWaiting = Atomic(false)
+    let isCompacting = Atomic(false)
     /// Reads the present store.
     private let reader: Mutex<StoreReader>
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
-    private let reads = WorkThread()
+    let reads = WorkThread()
     /// Answers that wait, without their payloads, until their sessions have read more.
     private let postponed = Mutex<[SessionID: [Answer]]>([:])
 
     /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
     private static let openByteCountMax = 8 << 20
 
-    private struct State {
+    struct State {
         var core: QueueCore
         var files: StoreFiles
         /// Answers that wait for a group to be written or synced, in the order in which they were decided.
@@ -141,7 +141,7 @@ final class Engine: Sendable {
     /// Decides a command that needs stored bytes: they are read outside the lock, and read again if something came between.
     ///
     /// What it needs may be in a group on its way to the disk: that group is written first.
-    private func performWithReads(_ command: Command) {
+    func performWithReads(_ command: Command) {
         var fetched: [Fetch: Fetched] = [:]
         while true {
             let now = BrokerClock.now()
@@ -397,7 +397,7 @@ final class Engine: Sendable {
     private func outcome(of answer: Answer, _ completion: AnswerCompletion) -> AnswerCompletion.Outcome {
         let present = AnswerCompletion.Present(
             place: { [monitor] lease in monitor.withLock { $0.core.payloadPlace(of: lease) } },
-            isUnfinished: { [monitor] id in monitor.withLock { $0.core.isUnfinished(id) } }
+            isElsewhere: { [monitor] id, ended in monitor.withLock { $0.core.isElsewhere(id, than: ended) } }
         )
         let outcome = completion.outcome(of: answer, present)
         if case .askAgain(let command) = outcome { perform([command]) }
@@ -434,71 +434,6 @@ final class Engine: Sendable {
     func resume(_ session: SessionID) {
         guard let answers = postponed.withLock({ $0.removeValue(forKey: session) }) else { return }
         reads.submit { [self] in complete(answers) }
-    }
-
-    // MARK: Time
-
-    /// Tells the core that time has passed; call it about twenty times a second.
-    func tick() {
-        // When the reading thread is behind, one waiting tick is enough.
-        guard isTickWaiting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
-            return
-        }
-        reads.submit { [self] in
-            isTickWaiting.store(false, ordering: .relaxed)
-            performWithReads(.tick)
-            for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
-            if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
-        }
-    }
-
-    /// Syncs what was acknowledged without it; call it in the interval of the weaker mode.
-    func syncInterval() {
-        monitor.withLock { state in
-            state.isIntervalDue = true
-            state.isCommitterIdle = false
-        }
-        monitor.wakeAll()
-    }
-
-    private func makeMarkDue() {
-        monitor.withLock { state in
-            state.isMarkDue = true
-            state.isCommitterIdle = false
-        }
-        monitor.wakeAll()
-    }
-
-    /// Compares the free space of the disk with the reserve; call it about once a second.
-    func watchDisk() {
-        makeMarkDue()
-        guard let free = settings.freeBytes(settings.dataDirectory) else { return }
-        let isLow = free < settings.diskReserveBytes
-        if isLow != monitor.withLock({ $0.core.isDiskLow }) {
-            let metadata: Logger.Metadata = ["free_bytes": "\(free)", "reserve_bytes": "\(settings.diskReserveBytes)"]
-            if isLow {
-                logger.error("the disk is nearly full: submits are refused, completions go on", metadata: metadata)
-            } else {
-                logger.notice("the disk has room again: submits are taken", metadata: metadata)
-            }
-        }
-        perform([.disk(isLow: isLow)])
-    }
-
-    /// Gives the disk space of expired outcomes back, on a thread of its own; call it about once an hour.
-    func compact() {
-        guard isCompacting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
-        WorkThread.start { [self] in
-            defer { isCompacting.store(false, ordering: .relaxed) }
-            let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
-            do throws(StorageError) {
-                try files.reclaimExpired(through: bucket)
-            } catch  where error.kind != .closed {
-                logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
-            } catch {
-                // The broker stopped or rebuilds: the next turn does it.
-            }
-        }
     }
 
     // MARK: Failure

@@ -51,7 +51,7 @@ extension Checker {
         isDuplicate: Bool,
         _ operation: OpenOperation
     ) -> (position: Int, milliseconds: UInt64) {
-        let own = (operation.invoked, operation.time.monotonicMilliseconds)
+        let own = (position: operation.invoked, milliseconds: operation.time.monotonicMilliseconds)
         guard let record = submits.keys[name] else { return own }
         let mayBeForgotten = rules.idempotencyWindowMilliseconds.map {
             now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= record.firstMilliseconds.later(by: $0)
@@ -60,16 +60,17 @@ extension Checker {
         if let first = record.id, first != id {
             // A duplicate of a task that nobody heard of: a lost submit made it once the key was forgotten.
             if mayBeForgotten == true, !isDuplicate || record.submits > 2 {
+                let first = isDuplicate ? (position: record.firstInvoked, milliseconds: record.firstMilliseconds) : own
                 submits.updateKey(name) { key in
                     // Submits under way or lost may be of either task.
                     key = .init(
                         submits: record.submits,
-                        firstInvoked: operation.invoked,
-                        firstMilliseconds: operation.time.monotonicMilliseconds
+                        firstInvoked: first.position,
+                        firstMilliseconds: first.milliseconds
                     )
                     (key.id, key.createdReturned) = (id, isDuplicate ? nil : here)
                 }
-                return own
+                return first
             }
             report(.once, id, [record.firstInvoked, operation.invoked], "Its idempotency key had given task \(first)")
         } else if isDuplicate, record.submits <= 1 {

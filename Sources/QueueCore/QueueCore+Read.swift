@@ -63,10 +63,17 @@ extension QueueCore {
         }
     }
 
-    /// Whether a task can still run without a redrive.
-    public func isUnfinished(_ id: TaskID) -> Bool {
-        guard case .slot(_, let slot) = find(id) else { return false }
-        return slot.isLive
+    /// Whether a task that had ended is somewhere else than that by now: it came back, and may have ended anew.
+    ///
+    /// For replies that wait while things go on: nothing is found then where the core has sent them to look.
+    public func isElsewhere(_ id: TaskID, than ended: Ended) -> Bool {
+        switch find(id) {
+        case .nowhere: false
+        case .ended: ended != .anywhere
+        case .slot(_, let slot) where slot.isLive: true
+        case .slot(_, let slot) where slot.state == .deadLetter: ended != .deadLetter
+        case .slot(let sequence, let slot): index.outcomeLocation(slot, sequence).map { ended != .outcome($0) } ?? false
+        }
     }
 
     func notEnded(_ id: TaskID) -> TQError {

@@ -113,7 +113,7 @@ struct BrokerProcess {
         let core = core
         let present = AnswerCompletion.Present(
             place: { core.payloadPlace(of: $0) },
-            isUnfinished: { core.isUnfinished($0) }
+            isElsewhere: { core.isElsewhere($0, than: $1) }
         )
         switch AnswerCompletion(reader).outcome(of: answer, present) {
         case .askAgain(let command): perform(command, at: now)

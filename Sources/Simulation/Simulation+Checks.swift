@@ -108,7 +108,8 @@ extension Simulation {
         }
         perform(.disk(isLow: false), .disk)
         history.record(.clock, at: now)
-        now.wallMilliseconds += 8 * 3_600_000
+        // Start times were set by a clock that may have been ahead.
+        now.wallMilliseconds = latestWallMilliseconds + 60_000
         history.record(.clock, at: now)
         var idleRounds = 0
         var rounds = 0

@@ -79,11 +79,7 @@ extension Simulation {
         while try !broker.start(at: now) {
             report.hits.count(.fault(.crashDuringRecovery))
             broker.healDisk()
-            if dice.oneIn(2) {
-                broker.kill()
-            } else {
-                broker.powerCut(keepingUnsynced: dice.below(broker.disk.unsyncedCount + 1))
-            }
+            if dice.oneIn(2) { kill() } else { cutPower() }
         }
         broker.healDisk()
         noteRecovered()

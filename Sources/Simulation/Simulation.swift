@@ -65,6 +65,8 @@ public struct Simulation {
     var losesReplies = true
     var plannedFault: Fault?
     var lastTickMilliseconds: UInt64
+    /// The latest time that the wall clock has shown.
+    var latestWallMilliseconds: UInt64
 
     struct StoredSpec {
         var queue: Name
@@ -121,6 +123,7 @@ public struct Simulation {
         self.clients = Cast.workers.enumerated().map { Client(number: UInt32($0.offset + 1), worker: $0.element) }
         self.report = Report(seed: seed)
         self.lastTickMilliseconds = now.monotonicMilliseconds
+        self.latestWallMilliseconds = now.wallMilliseconds
     }
 
     private mutating func play(_ observe: ((String) -> Void)?) {
@@ -220,6 +223,7 @@ public struct Simulation {
     mutating func wait(_ milliseconds: UInt64) {
         now.monotonicMilliseconds += milliseconds
         now.wallMilliseconds += milliseconds
+        latestWallMilliseconds = max(latestWallMilliseconds, now.wallMilliseconds)
         noticeSilence()
     }
 
@@ -232,6 +236,7 @@ public struct Simulation {
             now.wallMilliseconds -= 3_600_000
             report.hits.count(.fault(.wallClockBack))
         }
+        latestWallMilliseconds = max(latestWallMilliseconds, now.wallMilliseconds)
         history.record(.clock, at: now)
     }
 

@@ -13,7 +13,7 @@ public struct AnswerCompletion: Sendable {
     public enum Outcome: Sendable {
         /// The whole reply, and the leases of deliveries whose payload is damaged and which are therefore left out.
         case reply(Reply, damaged: [LeaseHandle])
-        /// The task came back meanwhile, so that what is stored says nothing: the core must be asked again.
+        /// The task came back meanwhile, so that nothing is stored where it was: the core must be asked again.
         case askAgain(Command)
     }
 
@@ -21,13 +21,16 @@ public struct AnswerCompletion: Sendable {
     public struct Present {
         /// Where a leased task's payload is; `nil` when the lease has ended.
         let place: (LeaseHandle) -> PayloadPlace?
-        /// Whether a task can still run without a redrive.
-        let isUnfinished: (TaskID) -> Bool
+        /// Whether a task that had ended is elsewhere by now.
+        let isElsewhere: (TaskID, Ended) -> Bool
 
         /// Creates what is asked through these two.
-        public init(place: @escaping (LeaseHandle) -> PayloadPlace?, isUnfinished: @escaping (TaskID) -> Bool) {
+        public init(
+            place: @escaping (LeaseHandle) -> PayloadPlace?,
+            isElsewhere: @escaping (TaskID, Ended) -> Bool
+        ) {
             self.place = place
-            self.isUnfinished = isUnfinished
+            self.isElsewhere = isElsewhere
         }
     }
 
@@ -39,7 +42,7 @@ public struct AnswerCompletion: Sendable {
             case .payloads(let places): return deliveries(answer.reply, places, present)
             case .ended(let id, let sequence, let ended, let asResult):
                 guard let task = try reader.endedTask(id, sequence, ended) else {
-                    guard present.isUnfinished(id) else { return .reply(answer.reply, damaged: []) }
+                    guard present.isElsewhere(id, ended) else { return .reply(answer.reply, damaged: []) }
                     let request: Request = asResult ? .result(id, waitMilliseconds: 0) : .status(id)
                     return .askAgain(.request(answer.session, id: answer.request, .anonymous, request))
                 }
