@@ -24,8 +24,16 @@ public func isPortFree(_ port: Int) -> Bool {
 ///
 /// - Throws: ``CommandFailure`` when a thousand tries find none.
 public func findPort() throws -> Int {
+    var random = SystemRandomNumberGenerator()
+    return try findPort(using: &random)
+}
+
+/// A free port that stays free while its server is down, chosen by a generator of one's own.
+///
+/// - Throws: ``CommandFailure`` when a thousand tries find none.
+public func findPort(using random: inout some RandomNumberGenerator) throws -> Int {
     for _ in 0..<1000 {
-        let port = Int.random(in: 10_000..<32_768)
+        let port = Int.random(in: 10_000..<32_768, using: &random)
         if isPortFree(port) { return port }
     }
     throw CommandFailure(.failed, "No port between 10000 and 32767 is free on 127.0.0.1.")

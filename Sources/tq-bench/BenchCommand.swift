@@ -52,7 +52,7 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let broker = try makeBroker()
+        let broker = try await makeBroker()
         defer { broker.stop() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         if scenario == .promises {
@@ -65,10 +65,10 @@ struct BenchCommand: AsyncParsableCommand {
         try await group.shutdownGracefully()
     }
 
-    private func makeBroker() throws -> MeasuredBroker {
+    private func makeBroker() async throws -> MeasuredBroker {
         guard let brokerAddr else {
             // The depth limit is a promise to users, not a part of what is measured.
-            return try MeasuredBroker(
+            return try await MeasuredBroker(
                 dataParent: dataParent,
                 settings: ["broker.queue_depth_threshold=100000000"] + settings
             )

@@ -1,45 +1,89 @@
 import CommandLineSupport
 import FoundationEssentials
 import Glibc
+import Synchronization
 import TQClient
 
 /// The broker under load: its own child process on fresh data, or one that runs already.
 final class MeasuredBroker: Sendable {
     let host: String
     let port: Int
-    /// The process whose use of the machine is measured; `nil` when nobody said which it is.
-    let pid: pid_t?
-    private let directory: String?
+    /// The child, and what starts it; `nil` for a broker that ran before.
+    private let own: Own?
+    private let namedProcess: pid_t?
+
+    private final class Own: Sendable {
+        let launch: ProcessLaunch
+        let directory: String
+        let log: String
+        let child: Mutex<ChildProcess>
+
+        init(_ launch: ProcessLaunch, directory: String, log: String) throws {
+            self.launch = launch
+            self.directory = directory
+            self.log = log
+            child = Mutex(try ChildProcess(launch))
+        }
+    }
 
     /// Starts a broker from the same installation, on data of its own in `parent`.
-    init(dataParent parent: String, settings: [String]) throws {
+    init(dataParent parent: String, settings: [String]) async throws {
         let directory = "\(parent)/tq-bench-\(getpid())"
         let log = directory + ".log"
-        let program = try Self.sibling("tq-broker")
-        var arguments = [program, "--data-dir", directory, "--port", "0"]
-        for setting in settings { arguments += ["--set", setting] }
-        pid = try Self.spawn(arguments, standardErrorTo: log)
         host = "127.0.0.1"
-        self.directory = directory
-        port = try Self.awaitPort(log)
+        // The same one after a restart.
+        port = try findPort()
+        namedProcess = nil
+        let arguments = [try siblingPath("tq-broker"), "--data-dir", directory, "--port", "\(port)"]
+        var launch = ProcessLaunch(arguments + settings.flatMap { ["--set", $0] })
+        launch.errors = .appended(to: Array(log.utf8))
+        own = try Own(launch, directory: directory, log: log)
+        try await awaitReady(count: 1)
     }
 
     /// Uses a broker that runs already.
     init(_ address: BrokerAddress, pid: pid_t?) {
         host = address.host
         port = address.port
-        self.pid = pid
-        directory = nil
+        namedProcess = pid
+        own = nil
     }
 
-    /// Kills the child as a power failure would, and starts it again on the same data; the new process is measured.
+    /// The process whose use of the machine is measured; `nil` when nobody said which it is.
+    var pid: pid_t? { own.map { $0.child.withLock(\.id) } ?? namedProcess }
+
+    /// Kills the child with SIGKILL in the middle of whatever it does, and starts it again on the same data.
+    func killAndRestart() async throws {
+        guard let own else { throw CommandFailure(.usage, "Only a broker that tq-bench started can be killed.") }
+        try own.child.withLock { child in
+            child.signal(SIGKILL)
+            child.wait()
+            child = try ChildProcess(own.launch)
+        }
+        try await awaitReady(count: 2)
+    }
+
+    /// Ends the child and removes its data.
     func stop() {
-        guard let directory, let pid else { return }
-        kill(pid, SIGTERM)
-        var status: CInt = 0
-        waitpid(pid, &status, 0)
-        try? FileManager.default.removeItem(atPath: directory)
-        try? FileManager.default.removeItem(atPath: directory + ".log")
+        guard let own else { return }
+        own.child.withLock { child in
+            child.signal(SIGTERM)
+            child.wait()
+        }
+        try? FileManager.default.removeItem(atPath: own.directory)
+        try? FileManager.default.removeItem(atPath: own.log)
+    }
+
+    /// Waits until the log has said so many times that clients can connect.
+    private func awaitReady(count: Int) async throws {
+        guard let own else { return }
+        while (Self.text(own.log) ?? "").ranges(of: "\"broker ready\"").count < count {
+            guard own.child.withLock({ !$0.isOver }) else {
+                let end = (Self.text(own.log) ?? "").split(separator: "\n").suffix(3).joined(separator: "\n")
+                throw CommandFailure(.failed, "The broker ended instead of serving:\n\(end)")
+            }
+            try await Task.sleep(for: .milliseconds(1))
+        }
     }
 
     // MARK: What it uses
@@ -79,55 +123,5 @@ final class MeasuredBroker: Sendable {
         var bytes = [UInt8](repeating: 0, count: 1 << 16)
         let count = fread(&bytes, 1, bytes.count, file)
         return String(decoding: bytes[..<count], as: UTF8.self)
-    }
-
-    // MARK: Starting
-
-    private static func sibling(_ name: String) throws -> String {
-        var path = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &path, path.count - 1)
-        guard count > 0 else { throw CommandFailure(.failed, "Cannot find out where tq-bench is installed.") }
-        let own = String(decoding: path[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let program = String(own[...(own.lastIndex(of: "/") ?? own.startIndex)]) + name
-        guard access(program, X_OK) == 0 else {
-            throw CommandFailure(
-                .failed,
-                "There is no \(program). Build it, or name a running broker with --broker-addr."
-            )
-        }
-        return program
-    }
-
-    private static func spawn(_ arguments: [String], standardErrorTo log: String) throws -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
-        defer { for pointer in pointers { free(pointer) } }
-        pointers.append(nil)
-        var pid: pid_t = 0
-        let code = posix_spawn(&pid, arguments[0], &actions, nil, pointers, environ)
-        guard code == 0 else {
-            throw CommandFailure(.failed, "Cannot start \(arguments[0]): \(String(cString: strerror(code))).")
-        }
-        return pid
-    }
-
-    /// Waits for the line that names the port.
-    private static func awaitPort(_ log: String) throws -> Int {
-        for _ in 0..<3000 {
-            if let text = text(log) {
-                for line in text.split(separator: "\n") where line.contains("\"broker ready\"") {
-                    if let found = line.firstRange(of: "\"port\":\""),
-                        let port = Int(line[found.upperBound...].prefix { $0.isNumber })
-                    {
-                        return port
-                    }
-                }
-            }
-            usleep(10_000)
-        }
-        throw CommandFailure(.failed, "The broker did not start within 30 s; see \(log).")
     }
 }

@@ -27,7 +27,7 @@ final class BrokerProcess {
         self.program = program
         self.directory = directory
         self.environment = environment
-        self.port = try Self.freePort(&random)
+        self.port = try findPort(using: &random)
     }
 
     var logPath: String { directory + "/broker.log" }
@@ -36,12 +36,14 @@ final class BrokerProcess {
     func spawn() throws {
         logStart = Self.size(of: logPath)
         // Small memtables, so that the store has table files and compactions too.
-        let arguments = [
+        var launch = ProcessLaunch([
             program, "--data-dir", directory + "/data", "--port", "\(port)", "--rest-port", "0", "--grpc-port", "0",
             "--prometheus-port", "0", "--set", "persistence.memtable_mb=1",
-        ]
-        let child = try ChildProcess(arguments, environment: environment, .init(errorPath: logPath))
-        runningBroker.store(child.pid, ordering: .relaxed)
+        ])
+        launch.environment = processEnvironment().merging(environment) { $1 }
+        launch.errors = .appended(to: Array(logPath.utf8))
+        let child = try ChildProcess(launch)
+        runningBroker.store(child.id, ordering: .relaxed)
         self.child = child
     }
 
@@ -107,27 +109,5 @@ final class BrokerProcess {
     private static func size(of path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? status.st_size : 0
-    }
-
-    /// A free port below those that the system gives to clients: one of them could take it while the broker is down, and
-    /// even connect to itself.
-    private static func freePort(_ random: inout SplitMix64) throws -> Int {
-        for _ in 0..<1000 {
-            let port = Int.random(in: 10_000..<32_768, using: &random)
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            guard descriptor >= 0 else { break }
-            defer { close(descriptor) }
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_port = in_port_t(port).bigEndian
-            address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-            let code = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-            if code == 0 { return port }
-        }
-        throw CommandFailure(.failed, "No port between 10000 and 32767 is free on 127.0.0.1.")
     }
 }

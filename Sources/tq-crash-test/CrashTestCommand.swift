@@ -50,7 +50,7 @@ struct CrashTestCommand: AsyncParsableCommand {
             kills: kills,
             seconds: seconds,
             dataParent: dataParent,
-            broker: try broker ?? sibling("tq-broker"),
+            broker: try broker ?? siblingPath("tq-broker"),
             isVerbose: verbose
         )
         BrokerProcess.endWithTest()

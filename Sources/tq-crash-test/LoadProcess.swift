@@ -12,13 +12,18 @@ final class LoadProcess {
     private static let patience: Int32 = 60
 
     init(port: Int, history: String, seed: UInt64, logPath: String) throws {
-        let (input, orders) = try Self.makePipe()
-        let (answers, output) = try Self.makePipe()
+        let (input, orders) = try makePipe()
+        let (answers, output) = try makePipe()
         (self.orders, self.answers) = (orders, answers)
-        let arguments = [
-            try ownPath(), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history, "--load-seed", "\(seed)",
-        ]
-        child = try ChildProcess(arguments, .init(input: input, output: output, errorPath: logPath))
+        var launch = ProcessLaunch([
+            try siblingPath("tq-crash-test"), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history,
+            "--load-seed",
+            "\(seed)",
+        ])
+        launch.input = .descriptor(input)
+        launch.output = .descriptor(output)
+        launch.errors = .appended(to: Array(logPath.utf8))
+        child = try ChildProcess(launch)
         close(input)
         close(output)
     }
@@ -57,15 +62,5 @@ final class LoadProcess {
     func end() {
         child.signal(SIGKILL)
         child.wait()
-    }
-
-    /// A pipe's reading and its writing end, which no other child inherits.
-    private static func makePipe() throws -> (reading: Int32, writing: Int32) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else {
-            throw CommandFailure(.failed, "Cannot make a pipe: \(String(cString: strerror(errno))).")
-        }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        return (ends[0], ends[1])
     }
 }

@@ -52,15 +52,11 @@ struct Demo {
         // Few at once for few files, so that there is a middle in which to kill the broker. Leases are short, because
         // a task that was on its way to the worker when the broker was killed is delivered again after its lease.
         let programs = concurrency ?? max(1, min(2 * sysconf(Int32(_SC_NPROCESSORS_ONLN)), files.files.count / 10))
-        let worker = try ChildProcess(
-            [Path(try siblingPath("tq-worker"))]
-                + [
-                    "--broker-addr", address, "exec", "--queue", "\(Self.queue)", "--concurrency", "\(programs)",
-                    "--lease", "5s", "--", "sha256sum",
-                ].map { Path($0) },
-            group: group,
-            errors: .appendedTo(directory.workerLog)
-        )
+        let arguments = [
+            try siblingPath("tq-worker"), "--broker-addr", address, "exec", "--queue", "\(Self.queue)", "--concurrency",
+            "\(programs)", "--lease", "5s", "--", "sha256sum",
+        ]
+        let worker = try ChildProcess(launch(arguments.map { Path($0) }, group: group, log: directory.workerLog))
         say("worker \(worker.id) runs sha256sum, \(programs) at once")
         return worker
     }

@@ -24,7 +24,7 @@ actor DemoBroker {
     }
 
     func start() throws {
-        child = try ChildProcess(arguments, group: group, errors: .appendedTo(log))
+        child = try ChildProcess(launch(arguments, group: group, log: log))
     }
 
     /// Takes everything from the process at once, and starts another.

@@ -22,25 +22,25 @@ struct Program: Sendable {
     /// Cancellation ends the program and its children: SIGTERM, after five seconds SIGKILL.
     /// - Throws: ``ProgramFailure`` unless it exits with 0; `PermanentFailure` when it writes more than a result may have.
     func result(of payload: Bytes, variables: [String: String]) async throws -> Bytes {
-        let child = ChildProcess()
-        let environment = environment.merging(variables) { $1 }.map { "\($0.key)=\($0.value)" }
+        let run = ProgramRun()
+        let environment = environment.merging(variables) { $1 }
         let end = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 // A thread for each child: simple, and no more than the worker's concurrency.
                 startThread {
-                    let end = child.run(arguments: arguments, environment: environment, input: payload)
+                    let end = run.run(arguments: arguments, environment: environment, input: payload)
                     continuation.resume(returning: end)
                 }
             }
         } onCancel: {
-            child.stop()
+            run.stop()
         }
         switch end {
         case .exited(code: 0, let output, _): return output
         case .exited(let code, _, let errors): throw ProgramFailure("exit code \(code)", errors)
         case .signaled(let number, let errors): throw ProgramFailure("killed by signal \(number)", errors)
         case .outputTooLarge: throw PermanentFailure("The output is larger than \(Limits.payloadBytesMax) bytes.")
-        case .notStarted(let reason): throw ProgramFailure("\(arguments[0]) cannot be started", Bytes(reason.utf8))
+        case .notStarted(let reason): throw ProgramFailure(reason, [])
         }
     }
 }

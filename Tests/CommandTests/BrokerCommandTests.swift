@@ -1,3 +1,4 @@
+import CommandLineSupport
 import Foundation
 import TQClient
 import TQModel
@@ -162,10 +163,11 @@ struct BrokerCommandTests {
     func dev() throws {
         let parent = DataDirectory()
         try FileManager.default.createDirectory(at: parent.url, withIntermediateDirectories: true)
-        let process = Commands.process("tq-broker", ["--dev"], environment: ["TMPDIR": parent.url.path])
+        var launch = Commands.launch("tq-broker", ["--dev"], environment: ["TMPDIR": parent.url.path])
         let errors = Pipe()
-        process.standardError = errors
-        try process.run()
+        launch.errors = .descriptor(errors.fileHandleForWriting.fileDescriptor)
+        let process = try ChildProcess(launch)
+        try errors.fileHandleForWriting.close()
         var text = ""
         while !text.contains("tq-admin submit") {
             let part = errors.fileHandleForReading.availableData
@@ -174,9 +176,8 @@ struct BrokerCommandTests {
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: parent.url.path).count == 1)
         errors.fileHandleForReading.readabilityHandler = { _ = $0.availableData }
-        process.terminate()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
+        process.signal(SIGTERM)
+        #expect(process.exitCode() == 0)
         #expect(try FileManager.default.contentsOfDirectory(atPath: parent.url.path).isEmpty)
     }
 }

@@ -1,3 +1,4 @@
+import CommandLineSupport
 import Foundation
 import Testing
 
@@ -12,14 +13,15 @@ struct CommandOutcome {
 enum Commands {
     static let directory = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
 
-    static func process(_ name: String, _ arguments: [String], environment: [String: String] = [:]) -> Process {
-        let process = Process()
-        process.executableURL = directory.appending(path: name)
-        process.arguments = arguments
-        // Nothing of the developer's own settings.
-        let inherited = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("TQ_") }
-        process.environment = inherited.merging(environment) { $1 }
-        return process
+    /// How a program of this package is started, with nothing of the developer's own settings.
+    static func launch(
+        _ name: String,
+        _ arguments: [String],
+        environment: [String: String] = [:]
+    ) -> ProcessLaunch {
+        var launch = ProcessLaunch([directory.appending(path: name).path] + arguments)
+        launch.environment = processEnvironment().filter { !$0.key.hasPrefix("TQ_") }.merging(environment) { $1 }
+        return launch
     }
 
     static func run(
@@ -28,19 +30,27 @@ enum Commands {
         input: String = "",
         environment: [String: String] = [:]
     ) throws -> CommandOutcome {
-        let process = process(name, arguments, environment: environment)
-        let (input, standardInput) = (Data(input.utf8), Pipe())
-        let (output, errors) = (Pipe(), Pipe())
-        process.standardInput = standardInput
-        process.standardOutput = output
-        process.standardError = errors
-        try process.run()
-        if !input.isEmpty { try standardInput.fileHandleForWriting.write(contentsOf: input) }
+        var launch = launch(name, arguments, environment: environment)
+        let (standardInput, output, errors) = (Pipe(), Pipe(), Pipe())
+        launch.input = .descriptor(standardInput.fileHandleForReading.fileDescriptor)
+        launch.output = .descriptor(output.fileHandleForWriting.fileDescriptor)
+        launch.errors = .descriptor(errors.fileHandleForWriting.fileDescriptor)
+        let process = try ChildProcess(launch)
+        try standardInput.fileHandleForReading.close()
+        for pipe in [output, errors] { try pipe.fileHandleForWriting.close() }
+        if !input.isEmpty { try standardInput.fileHandleForWriting.write(contentsOf: Data(input.utf8)) }
         try standardInput.fileHandleForWriting.close()
         let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
         let errorText = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-        process.waitUntilExit()
-        return CommandOutcome(status: process.terminationStatus, output: text, errors: errorText)
+        return CommandOutcome(status: process.exitCode(), output: text, errors: errorText)
+    }
+}
+
+extension ChildProcess {
+    /// Waits for the end: the exit code, or minus the number of the signal that ended the process.
+    func exitCode() -> Int32 {
+        let status = wait()
+        return status & 0x7f == 0 ? status >> 8 & 0xff : -(status & 0x7f)
     }
 }
 
@@ -56,7 +66,7 @@ final class BrokerProcess {
     let port: Int
     /// The fields of the line that says that clients can connect.
     let ready: [String: Any]
-    private let process: Process
+    private let process: ChildProcess
     private let data: DataDirectory
 
     /// Where the broker keeps its store.
@@ -64,10 +74,11 @@ final class BrokerProcess {
 
     init(_ directory: DataDirectory = DataDirectory(), _ arguments: [String] = []) throws {
         data = directory
-        process = Commands.process("tq-broker", ["--data-dir", directory.url.path, "--port", "0"] + arguments)
+        var launch = Commands.launch("tq-broker", ["--data-dir", directory.url.path, "--port", "0"] + arguments)
         let errors = Pipe()
-        process.standardError = errors
-        try process.run()
+        launch.errors = .descriptor(errors.fileHandleForWriting.fileDescriptor)
+        process = try ChildProcess(launch)
+        try errors.fileHandleForWriting.close()
         var text = ""
         while true {
             let part = errors.fileHandleForReading.availableData
@@ -86,32 +97,28 @@ final class BrokerProcess {
 
     /// Ends the broker in an orderly way; its directory stays.
     func stop() {
-        process.terminate()
-        process.waitUntilExit()
+        process.signal(SIGTERM)
+        process.wait()
     }
 
     deinit { stop() }
 
-    func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+    func signal(_ number: Int32) { process.signal(number) }
 
     /// The exit code, or minus the number of the signal that ended the process.
-    func waitForExit() -> Int32 {
-        process.waitUntilExit()
-        return process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus
-    }
+    func waitForExit() -> Int32 { process.exitCode() }
 
-    var processIdentifier: Int32 { process.processIdentifier }
+    var processIdentifier: Int32 { process.id }
 
     func admin(_ arguments: String..., input: String = "") throws -> CommandOutcome {
         try Commands.run("tq-admin", arguments, input: input, environment: ["TQ_BROKER_ADDR": "127.0.0.1:\(port)"])
     }
 
     /// Starts a worker; the caller ends it.
-    func startWorker(_ arguments: String...) throws -> Process {
-        let worker = Commands.process("tq-worker", ["--broker-addr", "127.0.0.1:\(port)"] + arguments)
-        worker.standardError = FileHandle.nullDevice
-        try worker.run()
-        return worker
+    func startWorker(_ arguments: String...) throws -> ChildProcess {
+        var launch = Commands.launch("tq-worker", ["--broker-addr", "127.0.0.1:\(port)"] + arguments)
+        launch.errors = .nothing
+        return try ChildProcess(launch)
     }
 
     private struct StartFailure: Error, CustomStringConvertible {

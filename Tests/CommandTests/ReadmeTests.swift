@@ -23,24 +23,21 @@ struct ReadmeTests {
         defer { try? FileManager.default.removeItem(at: directory) }
         let port = try findPort()
         let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
-        let process = Commands.process(
+        let (output, errors) = (directory.appending(path: "output"), directory.appending(path: "errors"))
+        var launch = Commands.launch(
             "bash",
-            ["-c", "trap 'kill -9 $(jobs -p) 2>/dev/null' EXIT\n" + script],
+            ["-c", "cd '\(directory.path)'\ntrap 'kill -9 $(jobs -p) 2>/dev/null' EXIT\n" + script],
             environment: [
                 "PATH": "\(Commands.directory.path):\(path)", "TQ_BROKER_PORT": "\(port)",
                 "TQ_BROKER_ADDR": "127.0.0.1:\(port)", "TMPDIR": directory.path,
             ]
         )
-        process.executableURL = URL(filePath: "/bin/bash")
-        process.currentDirectoryURL = directory
-        let (output, errors) = (directory.appending(path: "output"), directory.appending(path: "errors"))
-        for file in [output, errors] { try Data().write(to: file) }
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: errors)
-        try process.run()
-        process.waitUntilExit()
+        launch.arguments[0] = Array("/bin/bash".utf8)
+        launch.output = .appended(to: Array(output.path.utf8))
+        launch.errors = .appended(to: Array(errors.path.utf8))
+        let process = try ChildProcess(launch)
         return CommandOutcome(
-            status: process.terminationStatus,
+            status: process.exitCode(),
             output: try String(contentsOf: output, encoding: .utf8),
             errors: try String(contentsOf: errors, encoding: .utf8)
         )

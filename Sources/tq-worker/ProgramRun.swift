@@ -1,9 +1,10 @@
+import CommandLineSupport
 import Glibc
 import Synchronization
 import TQModel
 
-/// How a child process ended.
-enum ChildEnd: Sendable {
+/// How a run of a program ended.
+enum ProgramEnd: Sendable {
     case exited(code: Int32, output: Bytes, errors: Bytes)
     case signaled(Int32, errors: Bytes)
     /// It wrote more than a result may have, and was killed.
@@ -12,7 +13,7 @@ enum ChildEnd: Sendable {
 }
 
 /// One run of a program: feeds its input, gathers its output, waits for its end.
-final class ChildProcess: Sendable {
+final class ProgramRun: Sendable {
     private struct State {
         var id: pid_t?
         var isStopping = false
@@ -36,20 +37,20 @@ final class ChildProcess: Sendable {
     /// Runs a program; blocks until it has ended.
     ///
     /// - Parameter arguments: The program's name or path comes first.
-    func run(arguments: [String], environment: [String], input: Bytes) -> ChildEnd {
-        let spawned: SpawnedProcess
-        do throws(SpawnError) {
-            spawned = try spawn(arguments: arguments, environment: environment)
+    func run(arguments: [String], environment: [String: String], input: Bytes) -> ProgramEnd {
+        var pipes: ProgramPipes
+        let id: pid_t
+        do throws(CommandFailure) {
+            (pipes, id) = try start(arguments, environment, input)
         } catch {
             return .notStarted(error.description)
         }
         let mustStop = state.withLock { state in
-            state.id = spawned.id
+            state.id = id
             return state.isStopping
         }
         if mustStop { stop() }
-        var pipes = ChildPipes(spawned, input: input)
-        let status = wait(for: spawned.id, &pipes)
+        let status = wait(for: id, &pipes)
         pipes.close()
         if pipes.isOutputTooLarge { return .outputTooLarge }
         // The status word of waitpid: the low seven bits are the signal, the next byte is the exit code.
@@ -59,10 +60,36 @@ final class ChildProcess: Sendable {
             : .signaled(number, errors: pipes.errorTail)
     }
 
+    /// Starts the program as the leader of a process group of its own, with pipes to its standard streams.
+    private func start(
+        _ arguments: [String],
+        _ environment: [String: String],
+        _ input: Bytes
+    ) throws(CommandFailure) -> (ProgramPipes, pid_t) {
+        var pipes: [(readEnd: Int32, writeEnd: Int32)] = []
+        do throws(CommandFailure) {
+            for _ in 0..<3 { pipes.append(try makePipe()) }
+            var launch = ProcessLaunch(arguments)
+            (launch.environment, launch.group) = (environment, 0)
+            launch.input = .descriptor(pipes[0].readEnd)
+            launch.output = .descriptor(pipes[1].writeEnd)
+            launch.errors = .descriptor(pipes[2].writeEnd)
+            let id = try launch.start()
+            for end in [pipes[0].readEnd, pipes[1].writeEnd, pipes[2].writeEnd] { close(end) }
+            return (ProgramPipes(pipes[0].writeEnd, pipes[1].readEnd, pipes[2].readEnd, input: input), id)
+        } catch {
+            for pipe in pipes {
+                close(pipe.readEnd)
+                close(pipe.writeEnd)
+            }
+            throw error
+        }
+    }
+
     /// Moves bytes until the child has ended and its pipes are empty.
     ///
     /// A child's own children may keep the pipes open; what they write after its end belongs to nobody.
-    private func wait(for id: pid_t, _ pipes: inout ChildPipes) -> Int32 {
+    private func wait(for id: pid_t, _ pipes: inout ProgramPipes) -> Int32 {
         var stopDeadline: Int64?
         var pauseMilliseconds: Int32 = 1
         while true {

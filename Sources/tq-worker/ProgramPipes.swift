@@ -1,8 +1,8 @@
 import Glibc
 import TQModel
 
-/// Our ends of a child's standard streams.
-struct ChildPipes {
+/// Our ends of a program's standard streams.
+struct ProgramPipes {
     private var inputEnd: Int32?
     private var outputEnd: Int32?
     private var errorEnd: Int32?
@@ -13,12 +13,12 @@ struct ChildPipes {
     private static let drainChunksMax = 16
     private var chunk = [UInt8](repeating: 0, count: 1 << 16)
 
-    init(_ process: SpawnedProcess, input: Bytes) {
-        self.inputEnd = process.input
-        self.outputEnd = process.output
-        self.errorEnd = process.errors
+    init(_ inputEnd: Int32, _ outputEnd: Int32, _ errorEnd: Int32, input: Bytes) {
+        self.inputEnd = inputEnd
+        self.outputEnd = outputEnd
+        self.errorEnd = errorEnd
         self.input = input
-        for end in [process.input, process.output, process.errors] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
+        for end in [inputEnd, outputEnd, errorEnd] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
         writeInput()
     }
 
