@@ -46,6 +46,10 @@ extension QueueCore {
                 to: asker
             )
         }
+        // Request 0 is the broker's own: it says nothing of the worker.
+        if asker.request != 0, let worker = claim.worker {
+            _ = try? hear(WorkerSpec(name: worker.name), asker.principal, isFull: false)
+        }
         claim.credit = UInt32(min(UInt64(claim.credit) + UInt64(count), UInt64(Limits.claimCountMax)))
         session.update(id, claim)
         serve(id)
@@ -87,8 +91,11 @@ extension QueueCore {
             let queue = try number(of: name, .queue, asker.principal.namespace)
             if !queues.contains(queue) { queues.append(queue) }
         }
-        var worker: UInt32 = 0
-        if let name = spec.worker { worker = try hear(WorkerSpec(name: name), asker.principal, isFull: false) }
+        var worker: DurableIndex.WorkerName?
+        if let name = spec.worker {
+            let number = try hear(WorkerSpec(name: name), asker.principal, isFull: false)
+            worker = index.workers[number].map { .init(namespace: $0.namespace, name: $0.spec.name) }
+        }
         return ParkedClaim(
             session: asker.session,
             request: asker.request,
@@ -149,11 +156,12 @@ extension QueueCore {
     private mutating func take(_ claim: inout ParkedClaim, limit: UInt32) -> [Taken] {
         var taken: [Taken] = []
         var byteCount = 0
+        let worker = claim.worker.flatMap { present($0) } ?? 0
         while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
             byteCount += index.tasks[entry.sequence].payloadByteCountMax
             if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.queues[Int(queue)].removeFirst(entry, type: type)
-            taken.append(lease(entry.sequence, for: claim))
+            taken.append(lease(entry.sequence, for: claim, worker))
         }
         return taken
     }
@@ -187,7 +195,7 @@ extension QueueCore {
     }
 
     /// Leases one pending task.
-    private mutating func lease(_ sequence: TaskSequence, for claim: ParkedClaim) -> Taken {
+    private mutating func lease(_ sequence: TaskSequence, for claim: ParkedClaim, _ worker: UInt32) -> Taken {
         let slot = index.tasks[sequence]
         let options = slot.hasOptions ? index.options[sequence] : nil
         let since = index.records[slot.transition == 0 ? slot.segment : slot.transition].group
@@ -200,7 +208,7 @@ extension QueueCore {
             crashes: slot.crashes,
             token: makeToken()
         )
-        transition.worker = claim.worker
+        transition.worker = worker
         transition.leaseMilliseconds = duration
         record(transition)
         totals.claimed += 1

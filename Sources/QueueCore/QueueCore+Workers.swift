@@ -83,10 +83,20 @@ extension QueueCore {
         }
     }
 
-    private var silentWorkers: [UInt32] {
-        session.heard
-            .filter { now.monotonicMilliseconds - $0.value > configuration.workerInactivityMilliseconds }
-            .keys.sorted()
+    private var silentWorkers: [UInt32] { session.heard.filter { isSilent(since: $0.value) }.keys.sorted() }
+
+    private func isSilent(since heard: UInt64) -> Bool {
+        now.monotonicMilliseconds - heard > configuration.workerInactivityMilliseconds
+    }
+
+    /// The number of a worker that was heard of lately.
+    ///
+    /// A stream outlives its worker's silence. What it takes meanwhile belongs to nobody: a lease of the worker would be
+    /// taken back with the others when it is given up, a crash for the task that had only just been delivered.
+    func present(_ worker: DurableIndex.WorkerName) -> UInt32? {
+        guard let number = index.workerNumbers[worker], let heard = session.heard[number], !isSilent(since: heard)
+        else { return nil }
+        return number
     }
 
     // MARK: What a loss needs to read

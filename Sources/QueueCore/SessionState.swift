@@ -134,7 +134,8 @@ struct ParkedClaim: Sendable {
     var accepted: AcceptedTypes
     /// How many tasks more it takes.
     var credit: UInt32
-    var worker: UInt32
+    /// Who takes the tasks, by name: its number changes when it was given up and is heard again.
+    var worker: DurableIndex.WorkerName?
     /// 0 leaves the tasks' own.
     var leaseMilliseconds: UInt32
     var deadlineMilliseconds: UInt64

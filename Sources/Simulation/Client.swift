@@ -12,8 +12,8 @@ struct Client {
     var session: SessionID?
     /// Whether its leases end with the connection.
     var endsLeases = false
-    /// Open streams: the claims that their credit stands for, oldest first, one for each task.
-    var streams: [(number: UInt32, claims: [OperationNumber])] = []
+    /// Open streams: who takes their tasks, and the claims that their credit stands for, oldest first, one for each task.
+    var streams: [(number: UInt32, worker: Name?, claims: [OperationNumber])] = []
     /// The claims behind deliveries that are decided and have not come.
     var streamed: [LeaseToken: OperationNumber] = [:]
     /// When the worker was last heard of at the latest, on the monotonic clock.

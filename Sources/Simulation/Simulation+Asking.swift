@@ -203,17 +203,17 @@ extension Simulation {
             closeStream(client, place)
             return ask(client, .closeStream(stream: number))
         }
-        // What a worker is given that was silent too long may be taken back with the rest.
-        guard clients[client].worker == nil || !clients[client].isGivenUp else { return }
         let count = 1 + dice.below(3)
         addClaims(count, client, place)
+        let worker = clients[client].streams[place].worker
         ask(client, .addCredit(stream: number, count: UInt32(count)))
+        if let worker { hear(worker) }
     }
 
     private mutating func openStream(_ client: Int, _ number: UInt32) {
         var spec = claimSpec(client)
         spec.queues = Cast.queues
-        clients[client].streams.append((number, []))
+        clients[client].streams.append((number, spec.worker, []))
         addClaims(Int(spec.count), client, clients[client].streams.count - 1)
         ask(client, .openStream(stream: number, spec))
         if let worker = spec.worker { hear(worker) }

@@ -44,6 +44,37 @@ struct WorkerTests {
         try core.checkIndex()
     }
 
+    @Test("What a stream takes while its worker is silent is not taken back when the worker is given up")
+    func silentStream() throws {
+        var core = CoreHarness()
+        let stream = core.send(.openStream(stream: 1, ClaimSpec(queues: ["q"], count: 1, worker: "w")))
+        core.now.monotonicMilliseconds += 60_001
+        let id = core.submit()
+        #expect(core.takeAnswer(stream) != nil)
+        core.advance(milliseconds: 0)
+        #expect(core.takeNotices() == [.workerLost("w", leases: 0)])
+        let status = try core.known(id)
+        #expect(status.state == .inProgress)
+        #expect(status.crashes == 0)
+    }
+
+    @Test("Credit for its stream keeps a worker, and brings one back that was given up")
+    func creditHeard() throws {
+        var core = CoreHarness()
+        core.send(.openStream(stream: 1, ClaimSpec(queues: ["q"], count: 1, worker: "w")))
+        for _ in 0..<3 {
+            core.advance(milliseconds: 60_000)
+            core.send(.addCredit(stream: 1, count: 1))
+        }
+        #expect(workers(&core).map(\.silentMilliseconds) == [0])
+        core.advance(milliseconds: 60_001)
+        #expect(workers(&core).isEmpty)
+        core.send(.addCredit(stream: 1, count: 1))
+        core.submit()
+        #expect(workers(&core).map(\.leases) == [1])
+        try core.checkIndex()
+    }
+
     @Test("Heartbeats and claims keep a worker")
     func heartbeats() throws {
         var core = CoreHarness()
