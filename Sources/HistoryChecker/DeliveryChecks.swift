@@ -137,7 +137,9 @@ extension Checker {
         let gap = gaps.lastIndex {
             $0.task == record.id && $0.above < lease.token && lease.token < $0.below && $0.missing > 0
         }
-        if let gap {
+        if let gap, isUncounted {
+            gaps[gap].uncertain += 1
+        } else if let gap {
             gaps[gap].missing -= 1
         } else if !isUncounted, record.redrives == 0, !record.isCountUncertain {
             let sentence = "The delivery with token \(lease.token) did not count as an attempt"
@@ -162,15 +164,16 @@ extension Checker {
 
     /// Every attempt that was counted but not delivered must be a claim that was lost.
     mutating func checkGaps() {
-        guard gaps.contains(where: { $0.missing > 0 }) else { return }
+        guard gaps.contains(where: { $0.missing > $0.uncertain }) else { return }
         var lost = lostClaims
         for operation in open.values { if case .claim = operation.call { lost.append(operation.invoked) } }
         lost.sort()
-        for gap in gaps where gap.missing > 0 {
+        for gap in gaps where gap.missing > gap.uncertain {
+            let missing = gap.missing - gap.uncertain
             // Only the n-th lost claim needs a look: were it invoked too late, so were those after it.
-            guard lost.count < gap.missing || lost[gap.missing - 1] >= gap.returned else { continue }
+            guard lost.count < missing || lost[missing - 1] >= gap.returned else { continue }
             let sentence =
-                "\(gap.missing) attempts were counted that no claim can have begun, before token \(gap.below)"
+                "\(missing) attempts were counted that no claim can have begun, before token \(gap.below)"
             report(.attempts, gap.task, [gap.returned], sentence)
         }
         gaps = []

@@ -28,6 +28,8 @@ struct AttemptGap {
     let above: LeaseToken
     let below: LeaseToken
     var missing: Int
+    /// Deliveries that came late, each of which may be one of the missing or did not count.
+    var uncertain = 0
     /// Where the delivery after the gap returned.
     let returned: Int
 }

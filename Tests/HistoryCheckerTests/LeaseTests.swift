@@ -23,6 +23,25 @@ struct LeaseTests {
         #expect(broken(after: 10) { $0.record(.sessionEnded, client: 2) } == [.oneLease])
     }
 
+    @Test func aLateDeliveryThatMayNotCountLeavesTheGapToOneThatDoes() {
+        func broken(_ late: ClosedRange<UInt64>) -> [Invariant] {
+            Script.broken { script in
+                script.submit(1)
+                let claims = late.map { script.invoke(.claim(queues: [1]), client: UInt32($0) + 1) }
+                script.record(.sessionEnded, client: 2)
+                script.wait(1_000)
+                script.claim(1, token: 9, attempt: 2)
+                for (claim, token) in zip(claims, late) {
+                    script.end(claim, .delivered([delivered(1, token, 1)]), client: UInt32(token) + 1)
+                }
+            }
+        }
+        #expect(broken(1...1).isEmpty)
+        #expect(broken(1...2).isEmpty)
+        #expect(broken(2...2).isEmpty)
+        #expect(broken(1...3) == [.attempts])
+    }
+
     @Test func aRenewedLeaseIsValidForLonger() {
         func broken(_ outcome: Outcome) -> [Invariant] {
             Script.broken { script in
