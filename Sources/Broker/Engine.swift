@@ -243,7 +243,7 @@ final class Engine: Sendable {
         }
         if state.isCommitterIdle, state.hasWork {
             state.isCommitterIdle = false
-            monitor.wakeAll()
+            monitor.wakeAllAfterwards()
         }
         return ready
     }

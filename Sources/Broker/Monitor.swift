@@ -5,6 +5,7 @@ import Glibc
 /// The standard library's `Mutex` has no condition to wait on.
 final class Monitor<State>: @unchecked Sendable {
     private var state: State
+    private var isWakeDue = false
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
@@ -22,21 +23,27 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     func withLock<Result>(_ body: (inout State) -> Result) -> Result {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return body(&state)
+        withLock(when: { _ in true }, body)
     }
 
     /// Waits until the condition holds, then runs the body under the lock.
     func withLock<Result>(when holds: (State) -> Bool, _ body: (inout State) -> Result) -> Result {
         pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
+        defer {
+            let isWakeDue = isWakeDue
+            self.isWakeDue = false
+            pthread_mutex_unlock(mutex)
+            if isWakeDue { wakeAll() }
+        }
         while !holds(state) { pthread_cond_wait(condition, mutex) }
         return body(&state)
     }
 
     /// Lets everybody who waits look again; call it after a change that may make a condition hold.
     func wakeAll() { pthread_cond_broadcast(condition) }
+
+    /// Does the same when the lock is free again, for bodies: who is woken under the lock only runs into it.
+    func wakeAllAfterwards() { isWakeDue = true }
 }
 
 /// A thread that runs pieces of work one after the other.

@@ -115,11 +115,14 @@ extension QueueCore {
 
     // MARK: Sessions
 
+    /// Ends a session's claims, streams and reads: what they would get until the session is closed, nobody would take.
+    mutating func endWaits(of id: SessionID) {
+        for parking in session.sessions[id]?.parked.sorted() ?? [] { session.unpark(parking) }
+        session.sessions[id]?.streams = [:]
+    }
+
     mutating func closeSession(_ id: SessionID, _ fetched: [Fetch: Fetched]) {
-        guard let closed = session.sessions[id] else { return }
-        for parking in closed.parked.sorted() { session.unpark(parking) }
-        session.sessions[id] = nil
-        guard closed.settings.endsLeasesOnClose else { return }
+        guard let closed = session.sessions.removeValue(forKey: id), closed.settings.endsLeasesOnClose else { return }
         for place in index.leases.places(where: { $0.session == id }) { reclaim(place, .lost, fetched) }
     }
 

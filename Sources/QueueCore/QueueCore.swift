@@ -85,11 +85,13 @@ public struct QueueCore: Sendable {
     /// Decides a command.
     ///
     /// - Parameter fetched: Stored bytes that an earlier call asked for.
-    /// - Returns: What must be fetched before the command can be decided; when this is not empty, nothing was done, and
-    ///   the caller comes again with the bytes, read when everything decided so far is written. Something else may have
-    ///   happened in between: it may be asked again.
+    /// - Returns: What must be fetched before the command can be decided; when this is not empty, nothing was done (but
+    ///   that a session which is to be closed waits for nothing any more), and the caller comes again with the bytes,
+    ///   read when everything decided so far is written. Something else may have happened in between: it may be asked
+    ///   again.
     public mutating func decide(_ command: Command, fetched: [Fetch: Fetched] = [:], now: Now) -> [Fetch] {
         advance(to: now)
+        if case .closeSession(let id) = command { endWaits(of: id) }
         let missing = reads(command).filter { fetched[$0] == nil }
         guard missing.isEmpty else { return missing }
         switch command {

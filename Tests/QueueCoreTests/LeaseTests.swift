@@ -255,4 +255,22 @@ struct LeaseTests {
         #expect(core.letter(id)?.payload == [1, 2])
         try core.checkIndex()
     }
+
+    @Test("A session gets nothing any more from the moment it is to be closed, however long its close reads")
+    func nothingAfterClose() throws {
+        var core = CoreHarness()
+        core.open(3, endsLeasesOnClose: true)
+        _ = core.submit(TaskSpec(queue: "q", type: "t", crashesMax: 1))
+        #expect(core.claim(session: 3).count == 1)
+        core.send(.claim(ClaimSpec(queues: ["q"], waitMilliseconds: 60_000)), session: 3)
+        core.send(.openStream(stream: 1, ClaimSpec(queues: ["q"], count: 1)), session: 3)
+        #expect(core.core.decide(.closeSession(3), now: core.now).count == 1)
+        let late = [core.submit(), core.submit()]
+        core.run(.closeSession(3))
+        for id in late {
+            #expect(core.status(id)?.attempts == 0)
+            #expect(core.status(id)?.crashes == 0)
+        }
+        try core.checkIndex()
+    }
 }
