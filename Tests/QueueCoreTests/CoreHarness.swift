@@ -50,6 +50,9 @@ struct CoreHarness {
         notices += core.takeNotices()
     }
 
+    /// What a command asks to read first.
+    mutating func reads(_ command: Command) -> [Fetch] { core.decide(command, now: now) }
+
     mutating func open(_ session: SessionID, endsLeasesOnClose: Bool = false) {
         run(.openSession(session, SessionSettings(endsLeasesOnClose: endsLeasesOnClose)))
     }

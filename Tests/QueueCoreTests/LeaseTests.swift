@@ -264,7 +264,7 @@ struct LeaseTests {
         #expect(core.claim(session: 3).count == 1)
         core.send(.claim(ClaimSpec(queues: ["q"], waitMilliseconds: 60_000)), session: 3)
         core.send(.openStream(stream: 1, ClaimSpec(queues: ["q"], count: 1)), session: 3)
-        #expect(core.core.decide(.closeSession(3), now: core.now).count == 1)
+        #expect(core.reads(.closeSession(3)).count == 1)
         let late = [core.submit(), core.submit()]
         core.run(.closeSession(3))
         for id in late {
