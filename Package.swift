@@ -145,7 +145,7 @@ let package = Package(
             ]
         ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
-        tests("SimulationTests", ["Simulation", "tq-simulate"]),
+        tests("SimulationTests", ["CommandLineSupport", "Simulation", "tq-simulate"]),
         tests(
             "CommandTests",
             [

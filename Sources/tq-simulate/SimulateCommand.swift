@@ -1,9 +1,10 @@
 import ArgumentParser
 import CommandLineSupport
+import Glibc
 import Simulation
 
 /// Plays simulated crashes until there were enough.
-struct SimulateCommand: ParsableCommand {
+struct SimulateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tq-simulate",
         abstract: "Runs the broker's own core, storage and recovery on a simulated disk, clock and network.",
@@ -25,25 +26,28 @@ struct SimulateCommand: ParsableCommand {
     var cycles = 20_000
     @Option(help: "Minutes to go on for, instead of a number of cycles.")
     var minutes: Int?
+    @Option(help: "Runs that are played at once; the results are the same for any number. (default: one per processor)")
+    var jobs: Int?
     @Flag(help: "Prints every event of every run.")
     var verbose = false
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         guard cycles > 0 else { throw ValidationError("--cycles must be at least 1, not \(cycles).") }
+        if let jobs, jobs < 1 { throw ValidationError("--jobs must be at least 1, not \(jobs).") }
         if let minutes, minutes < 1 { throw ValidationError("--minutes must be at least 1, not \(minutes).") }
     }
 
-    func run() throws {
+    func run() async throws {
         let first = seed ?? .random(in: 1...UInt64(UInt32.max))
         writeToStandardError("seed \(first)\n")
-        var campaign = Campaign(first: first)
+        var campaign = Campaign()
         let progress = Progress("cycles", total: minutes == nil ? UInt64(cycles) : nil)
         let clock = ContinuousClock()
         let end = minutes.map { clock.now + .seconds($0 * 60) }
-        let observe: ((String) -> Void)? = verbose ? { writeToStandardOutput($0 + "\n") } : nil
-        while end.map({ clock.now < $0 }) ?? (campaign.cycles < cycles) {
-            let report = Simulation.run(seed: campaign.nextSeed, observe: observe)
+        var reports = Reports(from: first, atOnce: jobs, isVerbose: verbose)
+        repeat {
+            let report = await reports.next()
             campaign.add(report)
             if let failure = report.failure {
                 throw CommandFailure(
@@ -52,7 +56,7 @@ struct SimulateCommand: ParsableCommand {
                 )
             }
             progress.update(UInt64(campaign.cycles))
-        }
+        } while end.map({ clock.now < $0 }) ?? (campaign.cycles < cycles)
         progress.finish(UInt64(campaign.cycles))
         campaign.listing.print(campaign.rows, format: output.format)
         let missing = campaign.hits.missing
@@ -63,9 +67,36 @@ struct SimulateCommand: ParsableCommand {
     }
 }
 
+/// What becomes of one seed after the other, in the order of the seeds however many are played at once.
+private struct Reports {
+    private var seed: UInt64
+    private let atOnce: Int
+    private let isVerbose: Bool
+    private var playing: [Task<Simulation.Report, Never>] = []
+
+    init(from first: UInt64, atOnce: Int?, isVerbose: Bool) {
+        seed = first
+        self.isVerbose = isVerbose
+        // Events of several runs would be printed in between each other.
+        self.atOnce = isVerbose ? 1 : atOnce ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    }
+
+    mutating func next() async -> Simulation.Report {
+        while playing.count < atOnce {
+            let (seed, isVerbose) = (seed, isVerbose)
+            self.seed &+= 1
+            playing.append(
+                Task.detached {
+                    Simulation.run(seed: seed, observe: isVerbose ? { writeToStandardOutput($0 + "\n") } : nil)
+                }
+            )
+        }
+        return await playing.removeFirst().value
+    }
+}
+
 /// Runs with one seed after the other, added up.
 private struct Campaign {
-    private(set) var nextSeed: UInt64
     private(set) var hits = Hits()
     private(set) var cycles = 0
     private var runs = 0
@@ -76,10 +107,7 @@ private struct Campaign {
     /// Equal for equal seeds and versions of the program.
     private var digest: UInt64 = 0
 
-    init(first: UInt64) { nextSeed = first }
-
     mutating func add(_ report: Simulation.Report) {
-        nextSeed &+= 1
         runs += 1
         hits.add(report.hits)
         cycles += report.cycles

@@ -1,20 +1,19 @@
+import CommandLineSupport
 import Foundation
 import Testing
 
 @Suite("tq-simulate")
 struct ProcessTests {
     private func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
-        let process = Process()
-        process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
-            .appending(path: "tq-simulate")
-        process.arguments = arguments
+        let directory = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+        var launch = ProcessLaunch([directory.appending(path: "tq-simulate").path] + arguments)
         let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        launch.output = .descriptor(output.fileHandleForWriting.fileDescriptor)
+        launch.errors = .nothing
+        let process = try ChildProcess(launch)
+        try output.fileHandleForWriting.close()
         let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-        process.waitUntilExit()
-        return (process.terminationStatus, text)
+        return (process.wait(), text)
     }
 
     @Test("one seed gives the same events and the same state in two processes")
@@ -27,5 +26,6 @@ struct ProcessTests {
         #expect(first.output.contains("digest"))
         let other = try run(["--seed", "4", "--cycles", "10", "--verbose"])
         #expect(other.output != first.output)
+        #expect(first.output.hasSuffix(try run(["--seed", "3", "--cycles", "10", "--jobs", "3"]).output))
     }
 }
