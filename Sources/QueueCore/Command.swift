@@ -106,8 +106,8 @@ public struct Answer: Sendable {
 public enum Ended: Hashable, Sendable {
     /// Its outcome is stored there.
     case outcome(OutcomeLocation)
-    /// It is a dead letter.
-    case deadLetter
+    /// It was buried by that group, or its burial was carried along by it.
+    case deadLetter(GroupID)
     /// It may be a dead letter, have an outcome that a locator leads to, or have expired.
     case anywhere
 }

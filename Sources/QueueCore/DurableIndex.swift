@@ -342,6 +342,9 @@ public struct DurableIndex: Sendable {
         return location
     }
 
+    /// Which burial made a task a dead letter: a task that came back may have been buried anew.
+    func burial(_ slot: TaskSlot) -> Ended { .deadLetter(records[slot.transition].group) }
+
     /// Where the outcome of an ended task is that still has its slot.
     func outcomeLocation(_ slot: TaskSlot, _ sequence: TaskSequence) -> OutcomeLocation? {
         let bucket = ExpiryBucket(rawValue: slot.link)

@@ -233,7 +233,7 @@ extension QueueCore {
         record(transition(.bury, to: .deadLetter, sequence, slot, token))
         totals.deadLettered += 1
         notices.append(.deadLettered(id, reason))
-        tellWaiting(for: sequence, id, .deadLetter)
+        tellWaiting(for: sequence, id, .deadLetter(batch.group))
     }
 
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.

@@ -69,9 +69,9 @@ extension QueueCore {
     public func isElsewhere(_ id: TaskID, than ended: Ended) -> Bool {
         switch find(id) {
         case .nowhere: false
-        case .ended: ended != .anywhere
+        case .ended(let sequence): ended != .anywhere || redriven[sequence] != nil
         case .slot(_, let slot) where slot.isLive: true
-        case .slot(_, let slot) where slot.state == .deadLetter: ended != .deadLetter
+        case .slot(_, let slot) where slot.state == .deadLetter: ended != index.burial(slot)
         case .slot(let sequence, let slot): index.outcomeLocation(slot, sequence).map { ended != .outcome($0) } ?? false
         }
     }
@@ -88,7 +88,7 @@ extension QueueCore {
         to asker: Asker
     ) {
         if slot.state == .deadLetter {
-            return replyEnded(id, sequence, .deadLetter, asResult: asResult, to: asker)
+            return replyEnded(id, sequence, index.burial(slot), asResult: asResult, to: asker)
         }
         guard let location = index.outcomeLocation(slot, sequence) else { return reply(notFound(id), to: asker) }
         replyEnded(id, sequence, .outcome(location), asResult: asResult, to: asker)
