@@ -19,7 +19,12 @@ struct BenchCommand: AsyncParsableCommand {
         version: tqVersion
     )
 
-    @Option(help: "submit, claim, lifecycle, or promises: the floor below which nothing is released.")
+    @Option(
+        help: """
+            submit, claim, lifecycle; restart: memory with all tasks pending, and the first claim after a kill -9; \
+            promises: the floor below which nothing is released.
+            """
+    )
     var scenario: Scenario = .lifecycle
     @Option(help: "Connections that submit, and in a lifecycle as many that claim and complete.")
     var connections = 4
@@ -60,7 +65,12 @@ struct BenchCommand: AsyncParsableCommand {
             Promises.print(verdicts, output.format)
             guard verdicts.allSatisfy(\.isKept) else { throw CommandFailure(.failed, "A promise is broken.") }
         } else {
-            try await measure(broker, group).print(output.format)
+            let figures = try await scenario == .restart ? measureRestart(broker, group) : measure(broker, group)
+            Figure.print(
+                [Figure("scenario", scenario.rawValue), Figure("configuration", configurationText(broker))]
+                    + [Figure("tasks", tasks)] + figures,
+                output.format
+            )
         }
         try await group.shutdownGracefully()
     }
@@ -76,20 +86,14 @@ struct BenchCommand: AsyncParsableCommand {
         guard let address = try BrokerAddress.list(brokerAddr).first else {
             throw CommandFailure(.usage, "--broker-addr is empty: write HOST:PORT.")
         }
+        guard scenario != .restart else {
+            throw CommandFailure(.usage, "--scenario restart kills its broker: leave --broker-addr out.")
+        }
         return MeasuredBroker(address, pid: brokerPid)
     }
 
-    private func measure(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws -> Measurement {
-        if scenario == .claim {
-            let fill = makeRun(.submitted, on: group)
-            try await fill.execute(
-                (0..<connections).map { _ in Producer(fill, window: window, interval: 0) },
-                host: broker.host,
-                port: broker.port,
-                on: group,
-                label: "fill"
-            )
-        }
+    private func measure(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws -> [Figure] {
+        if scenario == .claim { try await fill(broker, group) }
         let run = makeRun(scenario.goal, submits: scenario != .claim, on: group)
         let interval = rate == 0 ? 0 : Int64(connections) * 1_000_000_000 / Int64(rate)
         var loads: [LoadConnection] = []
@@ -99,25 +103,55 @@ struct BenchCommand: AsyncParsableCommand {
         if scenario != .claim {
             loads += (0..<connections).map { _ in Producer(run, window: window, interval: interval) }
         }
-        let before = (broker.usage, MeasuredBroker.deviceBytesWritten, NIODeadline.now())
-        try await run.execute(loads, host: broker.host, port: broker.port, on: group, label: scenario.rawValue)
-        let seconds = Double((NIODeadline.now() - before.2).nanoseconds) / 1e9
-        let after = broker.usage
-        return Measurement(
-            scenario: scenario.rawValue,
-            configuration: configurationText,
-            tasks: tasks,
-            seconds: seconds,
-            cpuSeconds: after.cpuSeconds - before.0.cpuSeconds,
-            residentBytes: after.residentBytes,
-            deviceBytes: MeasuredBroker.deviceBytesWritten - before.1,
-            run: run
+        let usage = try await broker.usage {
+            try await run.execute(loads, host: broker.host, port: broker.port, on: group, label: scenario.rawValue)
+        }
+        return usage.figures(tasks: tasks) + run.latencyFigures
+    }
+
+    /// Submits everything, kills the broker and waits for the first task from its successor.
+    private func measureRestart(
+        _ broker: MeasuredBroker,
+        _ group: MultiThreadedEventLoopGroup
+    ) async throws -> [Figure] {
+        let filled = try await broker.usage { try await fill(broker, group) }
+        let started = try await broker.killAndRestart()
+        let ready = ContinuousClock.now
+        let run = makeRun(.claimed, tasks: 1, submits: false, on: group)
+        try await run.execute(
+            [Consumer(run, window: 1, completes: false)],
+            host: broker.host,
+            port: broker.port,
+            on: group,
+            label: "first claim"
+        )
+        let claimed = ContinuousClock.now
+        return filled.figures(tasks: tasks) + [
+            Figure("restart_ready_ms", (ready - started) / .milliseconds(1)),
+            Figure("restart_first_claim_ms", (claimed - started) / .milliseconds(1)),
+            Figure("restart_rss_mb", Double(broker.residentBytes) / 1e6),
+        ]
+    }
+
+    private func fill(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws {
+        let run = makeRun(.submitted, on: group)
+        try await run.execute(
+            (0..<connections).map { _ in Producer(run, window: window, interval: 0) },
+            host: broker.host,
+            port: broker.port,
+            on: group,
+            label: "fill"
         )
     }
 
-    private func makeRun(_ goal: LoadRun.Goal, submits: Bool = true, on group: MultiThreadedEventLoopGroup) -> LoadRun {
+    private func makeRun(
+        _ goal: LoadRun.Goal,
+        tasks: Int? = nil,
+        submits: Bool = true,
+        on group: MultiThreadedEventLoopGroup
+    ) -> LoadRun {
         LoadRun(
-            total: tasks,
+            total: tasks ?? self.tasks,
             goal: goal,
             queue: "bench",
             payloadByteCount: payloadBytes,
@@ -127,20 +161,20 @@ struct BenchCommand: AsyncParsableCommand {
         )
     }
 
-    private var configurationText: String {
+    private func configurationText(_ broker: MeasuredBroker) -> String {
         "\(connections) connections, window \(window), payload \(payloadBytes) B, result \(resultBytes) B, "
-            + (rate == 0 ? "no fixed rate" : "\(rate) submits/s")
-            + ", no idempotency keys" + settings.map { ", \($0)" }.joined()
+            + (rate == 0 ? "no fixed rate" : "\(rate) submits/s") + ", no idempotency keys, broker: "
+            + broker.configurationText
     }
 }
 
 /// What is measured.
 enum Scenario: String, ExpressibleByArgument, CaseIterable {
-    case submit, claim, lifecycle, promises
+    case submit, claim, lifecycle, restart, promises
 
     var goal: LoadRun.Goal {
         switch self {
-        case .submit: .submitted
+        case .submit, .restart: .submitted
         case .claim: .claimed
         case .lifecycle, .promises: .completed
         }

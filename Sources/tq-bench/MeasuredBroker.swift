@@ -14,12 +14,14 @@ final class MeasuredBroker: Sendable {
 
     private final class Own: Sendable {
         let launch: ProcessLaunch
+        let settings: [String]
         let directory: String
         let log: String
         let child: Mutex<ChildProcess>
 
-        init(_ launch: ProcessLaunch, directory: String, log: String) throws {
+        init(_ launch: ProcessLaunch, settings: [String], directory: String, log: String) throws {
             self.launch = launch
+            self.settings = settings
             self.directory = directory
             self.log = log
             child = Mutex(try ChildProcess(launch))
@@ -37,7 +39,7 @@ final class MeasuredBroker: Sendable {
         let arguments = [try siblingPath("tq-broker"), "--data-dir", directory, "--port", "\(port)"]
         var launch = ProcessLaunch(arguments + settings.flatMap { ["--set", $0] })
         launch.errors = .appended(to: Array(log.utf8))
-        own = try Own(launch, directory: directory, log: log)
+        own = try Own(launch, settings: settings, directory: directory, log: log)
         try await awaitReady(count: 1)
     }
 
@@ -52,15 +54,26 @@ final class MeasuredBroker: Sendable {
     /// The process whose use of the machine is measured; `nil` when nobody said which it is.
     var pid: pid_t? { own.map { $0.child.withLock(\.id) } ?? namedProcess }
 
+    /// How it is set, for whoever reads the figures.
+    var configurationText: String {
+        guard let own else { return "as it runs" }
+        return own.settings.joined(separator: ", ") + ", else the defaults: every reply is synced"
+    }
+
     /// Kills the child with SIGKILL in the middle of whatever it does, and starts it again on the same data.
-    func killAndRestart() async throws {
+    ///
+    /// - Returns: When the new process was started; it is ready by now.
+    func killAndRestart() async throws -> ContinuousClock.Instant {
         guard let own else { throw CommandFailure(.usage, "Only a broker that tq-bench started can be killed.") }
-        try own.child.withLock { child in
+        let started = try own.child.withLock { child in
             child.signal(SIGKILL)
             child.wait()
+            let now = ContinuousClock.now
             child = try ChildProcess(own.launch)
+            return now
         }
         try await awaitReady(count: 2)
+        return started
     }
 
     /// Ends the child and removes its data.
@@ -88,21 +101,32 @@ final class MeasuredBroker: Sendable {
 
     // MARK: What it uses
 
-    /// What a process used so far.
-    struct Usage {
-        var cpuSeconds = 0.0
-        var residentBytes = 0
+    /// What the broker and the disk do while the body runs.
+    func usage(during body: () async throws -> Void) async throws -> Usage {
+        let before = (clock: ContinuousClock.now, cpuSeconds: cpuSeconds, deviceBytes: Self.deviceBytesWritten)
+        try await body()
+        return Usage(
+            seconds: (ContinuousClock.now - before.clock) / .seconds(1),
+            cpuSeconds: cpuSeconds - before.cpuSeconds,
+            residentBytes: residentBytes,
+            deviceBytes: Self.deviceBytesWritten - before.deviceBytes
+        )
     }
 
-    var usage: Usage {
-        guard let pid, let stat = Self.text("/proc/\(pid)/stat"), let status = Self.text("/proc/\(pid)/status")
-        else { return Usage() }
+    /// Processor time so far; 0 for an unknown process.
+    var cpuSeconds: Double {
+        guard let pid, let stat = Self.text("/proc/\(pid)/stat") else { return 0 }
         // Fields after the name in parentheses: utime and stime are the 12th and 13th.
         let fields = stat[(stat.lastIndex(of: ")") ?? stat.startIndex)...].split(separator: " ")
         let ticks = fields.count > 13 ? (Double(fields[12]) ?? 0) + (Double(fields[13]) ?? 0) : 0
+        return ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+
+    /// Memory at the moment; 0 for an unknown process.
+    var residentBytes: Int {
+        guard let pid, let status = Self.text("/proc/\(pid)/status") else { return 0 }
         let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-        let kilobytes = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
-        return Usage(cpuSeconds: ticks / Double(sysconf(Int32(_SC_CLK_TCK))), residentBytes: kilobytes * 1024)
+        return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
     }
 
     /// Bytes that all disks of the machine wrote so far: `/proc/PID/io` counts whole pages and says nothing here.

@@ -53,20 +53,20 @@ struct Promises {
     private func memory() async throws -> [Verdict] {
         let run = makeRun(total: 100_000 - Self.submitRate * 5, queue: "promises-submit")
         _ = try await load(run, rate: 0, label: "fill to 100,000")
-        return [below("resident memory with 100,000 pending, MB", 500, Double(broker.usage.residentBytes) / 1e6)]
+        return [below("resident memory with 100,000 pending, MB", 500, Double(broker.residentBytes) / 1e6)]
     }
 
     private func lifecycle() async throws -> [Verdict] {
         let total = Self.taskRate * 6
         let crew = try Crew(broker, queue: "promises-lifecycle", workers: 10, expecting: total)
         let run = makeRun(total: total, queue: "promises-lifecycle")
-        let before = broker.usage.cpuSeconds
+        let before = broker.cpuSeconds
         let began = NIODeadline.now()
         async let processed: Void = crew.finishAll()
         _ = try await load(run, rate: Self.taskRate, label: "lifecycle, 10 workers")
         await processed
         let seconds = Double((NIODeadline.now() - began).nanoseconds) / 1e9
-        let cpu = (broker.usage.cpuSeconds - before) / seconds * 100
+        let cpu = (broker.cpuSeconds - before) / seconds * 100
         try await crew.dismiss()
         return [
             atLeast("tasks per second with 10 workers", 5_000, Double(total) / seconds),
