@@ -69,7 +69,7 @@ extension QueueCore {
     public func isElsewhere(_ id: TaskID, than ended: Ended) -> Bool {
         switch find(id) {
         case .nowhere: false
-        case .ended(let sequence): ended != .anywhere || redriven[sequence] != nil
+        case .ended: ended != .anywhere
         case .slot(_, let slot) where slot.isLive: true
         case .slot(_, let slot) where slot.state == .deadLetter: ended != index.burial(slot)
         case .slot(let sequence, let slot): index.outcomeLocation(slot, sequence).map { ended != .outcome($0) } ?? false
