@@ -21,18 +21,12 @@ extension Engine {
 
     /// Syncs what was acknowledged without it; call it in the interval of the weaker mode.
     func syncInterval() {
-        monitor.withLock { state in
-            state.isIntervalDue = true
-            state.isCommitterIdle = false
-        }
+        monitor.withLock { $0.isIntervalDue = true }
         monitor.wakeAll()
     }
 
     private func makeMarkDue() {
-        monitor.withLock { state in
-            state.isMarkDue = true
-            state.isCommitterIdle = false
-        }
+        monitor.withLock { $0.isMarkDue = true }
         monitor.wakeAll()
     }
 

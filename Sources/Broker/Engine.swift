@@ -49,9 +49,19 @@ final class Engine: Sendable {
         var isIntervalDue = false
         /// Commands whose bytes could not be read, for the next tick.
         var putOff: [Command] = []
-        var isCommitterIdle = false
+        var pace = CommitPace()
+        var committer = Committer.working
         var isStopping = false
         var hasStopped = false
+
+        /// What the committing thread does.
+        enum Committer {
+            case working
+            /// Waits until the open group may leave.
+            case pausing
+            /// Waits for something to commit.
+            case idle
+        }
 
         /// Whether what the answer tells of is as safe as its client was promised.
         func mayLeave(_ answer: Answer) -> Bool {
@@ -132,7 +142,7 @@ final class Engine: Sendable {
             for command in commands where !state.core.decide(command, now: now).isEmpty {
                 needing.append(command)
             }
-            return collect(&state)
+            return collect(&state, for: commands.first?.session)
         }
         release(ready)
         for command in needing { reads.submit { [self] in performWithReads(command) } }
@@ -149,7 +159,7 @@ final class Engine: Sendable {
                 guard !state.cannotChange else { return Step(ready: [refuse(command, state)].compactMap { $0 }) }
                 if let session = command.session, session < state.firstSession { return Step() }
                 let missing = state.core.decide(command, fetched: fetched, now: now)
-                let ready = collect(&state)
+                let ready = collect(&state, for: command.session)
                 return Step(
                     missing: missing,
                     ready: ready,
@@ -230,9 +240,10 @@ final class Engine: Sendable {
     }
 
     /// Takes the core's answers: those that may leave now are returned, the others are held.
-    private func collect(_ state: inout State) -> [Answer] {
+    private func collect(_ state: inout State, for session: SessionID?) -> [Answer] {
         for notice in state.core.takeNotices() { log(notice) }
         var ready: [Answer] = []
+        let heldBefore = state.held.count
         for answer in state.core.takeAnswers() {
             if state.mayLeave(answer) {
                 ready.append(answer)
@@ -241,8 +252,18 @@ final class Engine: Sendable {
                 state.held.append(answer)
             }
         }
-        if state.isCommitterIdle, state.hasWork {
-            state.isCommitterIdle = false
+        let heldCount = state.held.count - heldBefore
+        if let session, heldCount > 0 {
+            state.pace.waits(session, answers: heldCount, at: BrokerClock.monotonicNanoseconds())
+        }
+        let mustWake =
+            switch state.committer {
+            case .working: false
+            case .pausing: state.hasWork && state.pace.isFull
+            case .idle: state.hasWork
+            }
+        if mustWake {
+            state.committer = .working
             monitor.wakeAllAfterwards()
         }
         return ready
@@ -310,16 +331,26 @@ final class Engine: Sendable {
     }
 
     private func nextTurn() -> Turn? {
-        monitor.withLock(when: { $0.hasWork || $0.isStopping || !$0.isCommitterIdle }) { state in
-            if !state.hasWork {
-                state.isCommitterIdle = true
-                if state.isStopping { return nil }
+        monitor.loop { state in
+            let now = BrokerClock.monotonicNanoseconds()
+            guard state.hasWork else {
+                if state.isStopping { return .done(nil) }
+                // What comes next comes soon, or not for a while.
+                let isSoon = now < state.pace.end
+                state.committer = isSoon ? .pausing : .idle
+                return isSoon ? .waitUntil(state.pace.end) : .wait
             }
+            guard state.isStopping || state.pace.mayLeave(at: now) else {
+                state.committer = .pausing
+                return .waitUntil(state.pace.end)
+            }
+            state.committer = .working
+            state.pace.leave(at: now)
             defer { (state.isMarkDue, state.isIntervalDue) = (false, false) }
             let effects = state.core.hasEffects ? state.core.closeGroup() : nil
             let through = effects?.group.counter ?? state.written
             let synced = state.synced
-            return Turn(
+            let turn = Turn(
                 effects: effects,
                 through: through,
                 needsSync: settings.syncIntervalMilliseconds > 0 ? state.isIntervalDue : state.syncWanted > synced,
@@ -327,6 +358,7 @@ final class Engine: Sendable {
                 isSplit: state.held.contains { $0.syncedThrough <= synced && $0.writtenThrough <= through },
                 files: state.files
             )
+            return .done(turn)
         }
     }
 

@@ -12,7 +12,11 @@ final class Monitor<State>: @unchecked Sendable {
     init(_ state: consuming State) {
         self.state = state
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -22,12 +26,24 @@ final class Monitor<State>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    func withLock<Result>(_ body: (inout State) -> Result) -> Result {
-        withLock(when: { _ in true }, body)
-    }
+    func withLock<Result>(_ body: (inout State) -> Result) -> Result { loop { .done(body(&$0)) } }
 
     /// Waits until the condition holds, then runs the body under the lock.
     func withLock<Result>(when holds: (State) -> Bool, _ body: (inout State) -> Result) -> Result {
+        loop { holds($0) ? .done(body(&$0)) : .wait }
+    }
+
+    /// What a body of ``loop(_:)`` wants.
+    enum Step<Result> {
+        case done(Result)
+        /// To run again when somebody wakes it.
+        case wait
+        /// To run again when somebody wakes it, or at that time in nanoseconds of the monotonic clock.
+        case waitUntil(UInt64)
+    }
+
+    /// Runs the body under the lock until it is done; the lock is free while it waits.
+    func loop<Result>(_ body: (inout State) -> Step<Result>) -> Result {
         pthread_mutex_lock(mutex)
         defer {
             let isWakeDue = isWakeDue
@@ -35,8 +51,18 @@ final class Monitor<State>: @unchecked Sendable {
             pthread_mutex_unlock(mutex)
             if isWakeDue { wakeAll() }
         }
-        while !holds(state) { pthread_cond_wait(condition, mutex) }
-        return body(&state)
+        while true {
+            switch body(&state) {
+            case .done(let result): return result
+            case .wait: pthread_cond_wait(condition, mutex)
+            case .waitUntil(let nanoseconds):
+                var time = timespec(
+                    tv_sec: Int(nanoseconds / 1_000_000_000),
+                    tv_nsec: Int(nanoseconds % 1_000_000_000)
+                )
+                pthread_cond_timedwait(condition, mutex, &time)
+            }
+        }
     }
 
     /// Lets everybody who waits look again; call it after a change that may make a condition hold.
