@@ -47,7 +47,13 @@ public final class Broker: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, settings.eventLoops))
         let listener: Listener
         do {
-            listener = try await Listener(settings, engine: engine, group: group, logger: logger)
+            listener = try await Listener(
+                settings,
+                connectionsMax: affordableConnections,
+                engine: engine,
+                group: group,
+                logger: logger
+            )
         } catch {
             engine.stop()
             try? await group.shutdownGracefully()
@@ -70,6 +76,21 @@ public final class Broker: Sendable {
                 "durability": "\(durability)",
             ]
         )
+    }
+
+    /// As many connections as were asked for, or as the system's limit of open files allows.
+    private var affordableConnections: Int {
+        let descriptors = DescriptorLimit.raise()
+        let affordable = max(1, descriptors - DescriptorLimit.reserved)
+        guard affordable < settings.connectionsMax else { return settings.connectionsMax }
+        logger.warning(
+            "the limit of open files allows fewer connections than broker.max_connections: raise it (ulimit -n)",
+            metadata: [
+                "connections": "\(affordable)", "max_connections": "\(settings.connectionsMax)",
+                "open_files": "\(descriptors)",
+            ]
+        )
+        return affordable
     }
 
     private func startTimers(_ engine: Engine, _ loop: any EventLoop) -> [RepeatedTask] {

@@ -34,6 +34,8 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
     private var unanswered = 0
     private var lastActivity: NIODeadline = .now()
     private var idleCheck: Scheduled<Void>?
+    /// Whether the connection was found silent once: what lies in its socket is read before it is believed.
+    private var seemsIdle = false
     private var isClosing = false
 
     init(engine: Engine, settings: BrokerSettings, logger: Logger, eventLoop: any EventLoop) {
@@ -215,15 +217,20 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
 
     private func scheduleIdleCheck() {
         let wait = TimeAmount.milliseconds(settings.idleTimeoutMilliseconds)
-        idleCheck = eventLoop.scheduleTask(deadline: lastActivity + wait) { [self] in closeIfIdle(after: wait) }
+        let deadline = seemsIdle ? .now() + Self.secondLook : lastActivity + wait
+        idleCheck = eventLoop.scheduleTask(deadline: deadline) { [self] in closeIfIdle(after: wait) }
     }
+
+    /// Between two looks at a silent connection the event loop reads its sockets, however long it was busy before.
+    private static let secondLook = TimeAmount.milliseconds(20)
 
     private func closeIfIdle(after wait: TimeAmount) {
         guard context != nil, !isClosing else { return }
         let isSilent = NIODeadline.now() - lastActivity >= wait
         let isBusy = unanswered > 0 || session.map(engine.isBusy) ?? false
-        guard isSilent, !isBusy else {
-            if isSilent { lastActivity = .now() }
+        guard isSilent, !isBusy, seemsIdle else {
+            seemsIdle = isSilent && !isBusy
+            if isSilent, isBusy { lastActivity = .now() }
             return scheduleIdleCheck()
         }
         refuse(

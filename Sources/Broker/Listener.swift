@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -13,12 +14,25 @@ final class Listener: Sendable {
     /// The port that is listened on.
     let port: Int
 
-    init(_ settings: BrokerSettings, engine: Engine, group: any EventLoopGroup, logger: Logger) async throws {
-        let gate = ConnectionGate(limit: settings.connectionsMax)
+    init(
+        _ settings: BrokerSettings,
+        connectionsMax: Int,
+        engine: Engine,
+        group: any EventLoopGroup,
+        logger: Logger
+    ) async throws {
+        let gate = ConnectionGate(limit: connectionsMax)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            // A host that has lost its power or its network says nothing: its connection ends half a minute later, so that
+            // nothing is delivered to it for longer than that.
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 15)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 5)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: 30_000)
             // Large reads are worth 1.4 times the throughput; see docs/decisions.
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .childChannelOption(.maxMessagesPerRead, value: 4)

@@ -53,6 +53,23 @@ public enum Fetched: Sendable {
     case missing
     /// Something is stored there that does not match its checksum.
     case damaged(String)
+    /// Not read: what was read before it is as much as one command may hold in memory. Its turn comes with another one.
+    case postponed
+
+    /// The payloads and errors in it.
+    public var byteCount: Int {
+        switch self {
+        case .task(_, let payload): payload.count
+        case .segment(let tasks): tasks.reduce(0) { $0 + $1.payload.count }
+        case .transitions(let rows): rows.reduce(0) { $0 + $1.error.count }
+        case .deadLetter(_, let error, let payload): error.count + payload.count
+        case .locators, .missing, .damaged, .postponed: 0
+        }
+    }
+
+    var isPostponed: Bool {
+        if case .postponed = self { true } else { false }
+    }
 }
 
 /// A reply and what must be true before it may leave.

@@ -11,6 +11,8 @@ extension QueueCore {
             let taken = take(&claim, limit: claim.credit)
             if !taken.isEmpty || spec.waitMilliseconds == 0 {
                 deliver(taken, to: claim)
+            } else if let error = tooManyWaits(asker) {
+                reply(error, to: asker)
             } else {
                 _ = session.park(.claim(claim))
             }
@@ -116,22 +118,30 @@ extension QueueCore {
         let ready = index.takeReadyQueues()
         guard !ready.isEmpty, !session.waiting.isEmpty, !isDraining else { return }
         for queue in ready {
-            guard let waiting = session.waiting[queue] else { continue }
+            guard let waiting = session.waiting[queue], !waiting.isEmpty else { continue }
             // One turn serves each claim once with its fair part; a claim that got some goes behind the others.
             let pending = index.queues[Int(queue)].counts.pending
             let share = UInt32(clamping: max(1, pending / UInt64(waiting.count)))
-            for id in waiting where index.queues[Int(queue)].counts.pending > 0 {
+            for id in waiting.ids {
+                guard index.queues[Int(queue)].counts.pending > 0 else { break }
                 if serve(id, limit: share) { session.rotate(id, queue: queue) }
             }
             // What is left goes to whoever has credit, in the same order.
-            for id in session.waiting[queue] ?? [] where index.queues[Int(queue)].counts.pending > 0 { serve(id) }
+            for id in session.waiting[queue]?.ids ?? [] {
+                guard index.queues[Int(queue)].counts.pending > 0 else { break }
+                serve(id)
+            }
         }
     }
 
     /// Gives tasks to one parked claim, and says whether it got any.
     @discardableResult
-    private mutating func serve(_ id: UInt64, limit: UInt32 = .max) -> Bool {
+    mutating func serve(_ id: UInt64, limit: UInt32 = .max) -> Bool {
         var left = limit
+        if case .claim(let claim)? = session.parked[id], claim.stream != nil, let worker = claim.worker {
+            // Nobody may be there to take it; the stream goes on when its worker is heard again.
+            guard present(worker) != nil else { return false }
+        }
         // A stream may get several replies: large payloads do not fit into one.
         while left > 0, !isDraining, case .claim(var claim)? = session.parked[id], claim.credit > 0 {
             let taken = take(&claim, limit: min(left, claim.credit))

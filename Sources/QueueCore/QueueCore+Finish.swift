@@ -127,8 +127,10 @@ extension QueueCore {
             let (sequence, slot, lease) = try held(item.lease)
             if let after = item.retryAfterMilliseconds { try checkDuration(after, "wait before the retry") }
             let error = Self.cut(item.error)
+            let reason = burialReason(item, slot, sequence)
+            if reason != nil, fetched[payloadFetch(slot)]?.isPostponed == true { throw Self.tooMuchAtOnce }
             totals.failed += 1
-            guard let reason = burialReason(item, slot, sequence) else {
+            guard let reason else {
                 retry(sequence, slot, lease.token, error: error, after: item.retryAfterMilliseconds)
                 return nil
             }
@@ -241,6 +243,7 @@ extension QueueCore {
         guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else {
             return notFound(id)
         }
+        if fetched[.deadLetter(sequence)]?.isPostponed == true { return Self.tooMuchAtOnce }
         guard !index.tasks[sequence].isLive,
             case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
             row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
@@ -268,6 +271,11 @@ extension QueueCore {
         batch.redrivenDeadLetters.append(sequence)
         return nil
     }
+
+    private static let tooMuchAtOnce = TQError(
+        .rateLimited,
+        "The payloads of the tasks before this one are as much as one request may move. Send this one again."
+    )
 
     mutating func buryDamaged(_ handle: LeaseHandle) {
         guard let (sequence, slot, lease) = try? held(handle) else { return }
@@ -314,6 +322,7 @@ extension QueueCore {
             let (sequence, slot, lease) = try held(item.lease)
             try checkDuration(UInt64(item.leaseMilliseconds), "lease")
             let duration = nonZero(item.leaseMilliseconds) ?? lease.durationMilliseconds
+            hear(holder: lease)
             var place = slot.link
             if duration != lease.durationMilliseconds {
                 var renewed = transition(.renew, to: .inProgress, sequence, slot, lease.token)
@@ -372,7 +381,7 @@ extension QueueCore {
         slot.crashes = slot.crashes == .max ? .max : slot.crashes + 1
         let worker = index.workers[lease.worker]?.spec.name
         if let reason = burialReason(afterCrash: slot, sequence) {
-            guard fetched[payloadFetch(slot)] != nil else {
+            guard let payload = fetched[payloadFetch(slot)], !payload.isPostponed else {
                 // One more than a command reads for: the next tick has its turn.
                 return index.leases.update(place) { $0.deadlineMilliseconds = now.monotonicMilliseconds }
             }

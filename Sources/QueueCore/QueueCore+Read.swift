@@ -56,6 +56,7 @@ extension QueueCore {
         case .slot(let sequence, let slot):
             guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: true, to: asker) }
             guard wait > 0 else { return reply(notEnded(id), to: asker) }
+            if let error = tooManyWaits(asker) { return reply(error, to: asker) }
             let deadline = now.monotonicMilliseconds + min(wait, Limits.waitMillisecondsMax)
             _ = session.park(
                 .result(asker.session, request: asker.request, id, sequence, deadlineMilliseconds: deadline)
@@ -74,6 +75,15 @@ extension QueueCore {
         case .slot(_, let slot) where slot.state == .deadLetter: ended != index.burial(slot)
         case .slot(let sequence, let slot): index.outcomeLocation(slot, sequence).map { ended != .outcome($0) } ?? false
         }
+    }
+
+    /// The refusal of one more request that waits, where a session has as many as it may have.
+    func tooManyWaits(_ asker: Asker) -> TQError? {
+        guard session.sessions[asker.session]?.parked.count ?? 0 >= Limits.waitsMax else { return nil }
+        return TQError(
+            .limitExceeded,
+            "\(Limits.waitsMax) requests of this connection wait already, its limit. Wait for some of them first."
+        )
     }
 
     func notEnded(_ id: TaskID) -> TQError {
@@ -108,7 +118,7 @@ extension QueueCore {
     /// Answers whoever waits for the end of a task.
     mutating func tellWaiting(for sequence: TaskSequence, _ id: TaskID, _ ended: Ended) {
         guard let waits = session.resultWaits[sequence] else { return }
-        for wait in waits {
+        for wait in waits.ids {
             guard case .result(let session, let request, _, _, _)? = session.unpark(wait) else { continue }
             let asker = Asker(session: session, request: request, principal: .anonymous)
             replyEnded(id, sequence, ended, asResult: true, to: asker)

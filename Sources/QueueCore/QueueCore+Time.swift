@@ -79,7 +79,7 @@ extension QueueCore {
     // MARK: Cleaning
 
     /// Whether a turn of cleaning would find something to rewrite.
-    public var hasSparseRecords: Bool { index.records.hasSparse(before: batch.group) }
+    public var hasSparseRecords: Bool { !cleaning.isEmpty || index.records.hasSparse(before: batch.group) }
 
     mutating func cleanReads() -> [Fetch] {
         if cleaning.isEmpty {
@@ -114,6 +114,7 @@ extension QueueCore {
                     carry(row.transition.sequence, error: row.error)
                 }
             case .damaged(let text): notices.append(.damagedRecord(text))
+            case .postponed: cleaning.append((handle, group))
             default: notices.append(.damagedRecord("\(read) is not stored"))
             }
         }

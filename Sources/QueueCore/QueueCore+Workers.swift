@@ -16,11 +16,16 @@ extension QueueCore {
     /// - Parameter isFull: Whether the worker described itself; a claim only names it.
     mutating func hear(_ spec: WorkerSpec, _ principal: Principal, isFull: Bool) throws(TQError) -> UInt32 {
         let name = DurableIndex.WorkerName(namespace: principal.namespace, name: spec.name)
-        if let number = index.workerNumbers[name] {
-            session.heard[number] = now.monotonicMilliseconds
-            if isFull { session.workerSpecs[number] = own(spec) }
-            return number
-        }
+        let wasPresent = present(name) != nil
+        let known = index.workerNumbers[name]
+        let number = if let known { known } else { try register(spec, principal) }
+        session.heard[number] = now.monotonicMilliseconds
+        if isFull { session.workerSpecs[number] = own(spec) }
+        if !wasPresent { welcomeBack(name) }
+        return number
+    }
+
+    private mutating func register(_ spec: WorkerSpec, _ principal: Principal) throws(TQError) -> UInt32 {
         guard spec.name.isValid else {
             throw TQError(
                 .invalidArgument,
@@ -41,9 +46,22 @@ extension QueueCore {
         let row = WorkerRow(number: index.nextWorker, namespace: principal.namespace, spec: own(spec))
         index.apply(row)
         batch.registeredWorkers.append(row)
-        session.heard[row.number] = now.monotonicMilliseconds
-        if isFull { session.workerSpecs[row.number] = row.spec }
         return row.number
+    }
+
+    /// Notes that the worker lives that renews this lease.
+    mutating func hear(holder lease: Lease) {
+        guard let heard = session.heard.updateValue(now.monotonicMilliseconds, forKey: lease.worker) else {
+            session.heard[lease.worker] = nil
+            return
+        }
+        guard isSilent(since: heard), let row = index.workers[lease.worker] else { return }
+        welcomeBack(.init(namespace: row.namespace, name: row.spec.name))
+    }
+
+    /// Serves the streams of a worker that was silent, or unknown: they got nothing meanwhile.
+    private mutating func welcomeBack(_ worker: DurableIndex.WorkerName) {
+        for id in session.claims(of: worker) { serve(id) }
     }
 
     /// A copy that does not keep the network buffer alive that it came in.
@@ -91,8 +109,8 @@ extension QueueCore {
 
     /// The number of a worker that was heard of lately.
     ///
-    /// A stream outlives its worker's silence. What it takes meanwhile belongs to nobody: a lease of the worker would be
-    /// taken back with the others when it is given up, a crash for the task that had only just been delivered.
+    /// A claim may outlive its worker's silence. What it takes then belongs to nobody: a lease of the worker would be taken
+    /// back with the others when it is given up, a crash for the task that had only just been delivered.
     func present(_ worker: DurableIndex.WorkerName) -> UInt32? {
         guard let number = index.workerNumbers[worker], let heard = session.heard[number], !isSilent(since: heard)
         else { return nil }

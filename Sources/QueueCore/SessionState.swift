@@ -6,9 +6,9 @@ struct SessionState: Sendable {
     var parked: [UInt64: Parked] = [:]
     private var nextParked: UInt64 = 1
     /// Parked claims and streams with credit by queue, in the order in which they are served.
-    var waiting: [UInt32: [UInt64]] = [:]
+    var waiting: [UInt32: WaitingLine] = [:]
     /// Parked reads by the task whose end they wait for.
-    var resultWaits: [TaskSequence: [UInt64]] = [:]
+    var resultWaits: [TaskSequence: WaitingLine] = [:]
     private var deadlines = BinaryHeap<Deadline>()
     /// When each worker was last heard of, on the monotonic clock; after a restart the moment of serving.
     var heard: [UInt32: UInt64] = [:]
@@ -61,7 +61,7 @@ struct SessionState: Sendable {
         if parking.deadlineMilliseconds < .max { push(Deadline(milliseconds: parking.deadlineMilliseconds, id: id)) }
         switch parking {
         case .claim(let claim): if claim.credit > 0 { joinLines(id, claim) }
-        case .result(_, _, _, let sequence, _): resultWaits[sequence, default: []].append(id)
+        case .result(_, _, _, let sequence, _): resultWaits[sequence, default: WaitingLine()].join(id)
         }
         return id
     }
@@ -73,7 +73,7 @@ struct SessionState: Sendable {
         switch parking {
         case .claim(let claim): leaveLines(id, claim)
         case .result(_, _, _, let sequence, _):
-            resultWaits[sequence]?.removeAll { $0 == id }
+            resultWaits[sequence]?.leave(id)
             if resultWaits[sequence]?.isEmpty == true { resultWaits[sequence] = nil }
         }
         return parking
@@ -87,12 +87,12 @@ struct SessionState: Sendable {
     }
 
     private mutating func joinLines(_ id: UInt64, _ claim: ParkedClaim) {
-        for queue in claim.queues { waiting[queue, default: []].append(id) }
+        for queue in claim.queues { waiting[queue, default: WaitingLine()].join(id) }
     }
 
     private mutating func leaveLines(_ id: UInt64, _ claim: ParkedClaim) {
         for queue in claim.queues {
-            waiting[queue]?.removeAll { $0 == id }
+            waiting[queue]?.leave(id)
             if waiting[queue]?.isEmpty == true { waiting[queue] = nil }
         }
     }
@@ -108,10 +108,11 @@ struct SessionState: Sendable {
     }
 
     /// Moves a stream behind the others that wait for the same queue: they are served in turn.
-    mutating func rotate(_ id: UInt64, queue: UInt32) {
-        guard let place = waiting[queue]?.firstIndex(of: id) else { return }
-        waiting[queue]?.remove(at: place)
-        waiting[queue]?.append(id)
+    mutating func rotate(_ id: UInt64, queue: UInt32) { waiting[queue]?.rotate(id) }
+
+    /// Parked claims and streams of a worker, in the order in which they were made; one pass over all.
+    func claims(of worker: DurableIndex.WorkerName) -> [UInt64] {
+        parked.filter { if case .claim(let claim) = $0.value { claim.worker == worker } else { false } }.keys.sorted()
     }
 
     /// A request whose wait has run out, taken out.

@@ -19,12 +19,24 @@ public struct StoreReader: Sendable {
 
     // MARK: What commands ask for
 
+    /// Bytes after which a command's other reads are postponed: a request may name thousands of large payloads.
+    private static let fetchByteCountMax = 16 << 20
+
     /// Reads what a command asked for; damage is an answer, a failing disk is an error.
+    ///
+    /// About 16 MiB are read, the first payload in any case; what is left is answered with ``QueueCore/Fetched/postponed``.
     public func fetch(_ fetches: [Fetch]) throws(StorageError) -> [Fetch: Fetched] {
         var found: [Fetch: Fetched] = [:]
+        var byteCount = 0
         for fetch in fetches where found[fetch] == nil {
+            guard byteCount < Self.fetchByteCountMax else {
+                found[fetch] = .postponed
+                continue
+            }
             do throws(StorageError) {
-                found[fetch] = try self.fetch(fetch) ?? .missing
+                let fetched = try self.fetch(fetch) ?? .missing
+                byteCount += fetched.byteCount
+                found[fetch] = fetched
             } catch  where error.kind == .corruption {
                 found[fetch] = .damaged(error.description)
             }

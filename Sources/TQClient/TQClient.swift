@@ -107,8 +107,17 @@ public final class TQClient: Sendable {
     }
 
     /// Puts dead letters back as pending; one entry per id, `nil` is success.
+    ///
+    /// The broker moves so many bytes of payloads at once; what it leaves out is sent again.
     public func redrive(_ ids: [TaskID]) async throws(TQError) -> [TQError?] {
-        try await outcomes(.redrive(ids), resend: .fenced)
+        var errors = try await outcomes(.redrive(ids), resend: .fenced)
+        while true {
+            let left = errors.indices.filter { errors[$0]?.code == .rateLimited }
+            guard !left.isEmpty else { return errors }
+            let again = try await outcomes(.redrive(left.map { ids[$0] }), resend: .fenced)
+            guard again.contains(where: { $0?.code != .rateLimited }) else { return errors }
+            for (place, error) in zip(left, again) { errors[place] = error }
+        }
     }
 
     // MARK: Workers

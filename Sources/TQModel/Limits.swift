@@ -20,6 +20,8 @@ public enum Limits {
     public static let claimCountMax = 1000
     /// Payloads and errors in one claim reply, delivery or page of dead letters: 15 MiB, so that it fits into a frame.
     public static let replyPayloadBytesMax = 15 * 1024 * 1024
+    /// Claims, streams and waits for results that one connection may have waiting at a time.
+    public static let waitsMax = 10_000
     /// Names of queues, task types and workers kept by one broker.
     public static let namesMax = 1_000_000
     /// How long one claim or wait may park: one hour, in milliseconds.

@@ -21,6 +21,9 @@ extension Request {
         let (id, request) = try frame.read(as: message) { (reader) throws(TQError) in
             try Request(message, from: &reader)
         }
+        guard id != 0 else {
+            throw TQError(.malformedFrame, "Malformed \(message) frame: its request id is 0. Count from 1.")
+        }
         return (id, request)
     }
 

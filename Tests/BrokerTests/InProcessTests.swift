@@ -29,6 +29,30 @@ struct InProcessTests {
         }
     }
 
+    @Test("One request buries or puts back no more payloads at once than fit into memory, and says which to send again")
+    func manyLargePayloads() async throws {
+        try await withBroker { broker, client in
+            let session = try #require(broker.broker.session())
+            func outcomes(_ request: Request) async throws -> [TQError.Code?] {
+                guard case .outcomes(let outcomes) = try await session.perform(request) else { return [] }
+                return outcomes.map { $0?.code }
+            }
+            let payload = Bytes(repeating: 7, count: Limits.payloadBytesMax)
+            for _ in 0..<4 { try await client.submit(TaskSpec(type: "t", payload: payload)) }
+            var failures: [Failure] = []
+            while failures.count < 4 {
+                let delivery = try await client.claimOne()
+                failures.append(Failure(lease: delivery.lease, error: [], isPermanent: true))
+            }
+            let ids = failures.map(\.lease.task)
+            #expect(try await outcomes(.fail(failures)) == [nil, nil, .rateLimited, .rateLimited])
+            #expect(try await outcomes(.fail(failures)) == [.leaseLost, .leaseLost, nil, nil])
+            #expect(try await outcomes(.redrive(ids)) == [nil, nil, .rateLimited, .rateLimited])
+            #expect(try await outcomes(.redrive(Array(ids.suffix(2)))) == [nil, nil])
+            #expect(try await client.claimOne().payload == payload)
+        }
+    }
+
     @Test("A stream delivers to the session's closure")
     func stream() async throws {
         try await withBroker { broker, client in

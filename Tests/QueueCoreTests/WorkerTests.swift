@@ -10,6 +10,13 @@ struct WorkerTests {
         return workers
     }
 
+    /// What streams were given since somebody looked.
+    private func streamed(_ core: inout CoreHarness) -> [LeaseHandle] {
+        core.takeAnswers().flatMap { answer -> [LeaseHandle] in
+            if case .delivery(_, let deliveries) = answer.reply { return deliveries.map(\.lease) } else { return [] }
+        }
+    }
+
     @Test("A worker is known from its registration, heartbeat or claim on, and says what it does")
     func known() throws {
         var core = CoreHarness()
@@ -44,18 +51,65 @@ struct WorkerTests {
         try core.checkIndex()
     }
 
-    @Test("What a stream takes while its worker is silent is not taken back when the worker is given up")
-    func silentStream() throws {
+    @Test("What a claim takes while its worker is silent is not taken back when the worker is given up")
+    func silentClaim() throws {
         var core = CoreHarness()
-        let stream = core.send(.openStream(stream: 1, ClaimSpec(queues: ["q"], count: 1, worker: "w")))
+        core.send(.claim(ClaimSpec(queues: ["q"], waitMilliseconds: 600_000, worker: "w")))
         core.now.monotonicMilliseconds += 60_001
         let id = core.submit()
-        #expect(core.takeAnswer(stream) != nil)
         core.advance(milliseconds: 0)
         #expect(core.takeNotices() == [.workerLost("w", leases: 0)])
         let status = try core.known(id)
         #expect(status.state == .inProgress)
         #expect(status.crashes == 0)
+    }
+
+    @Test("A stream gets nothing while its worker is silent, and goes on when it is heard again")
+    func silentStream() throws {
+        for isGivenUp in [false, true] {
+            var core = CoreHarness()
+            let kept = core.submit()
+            core.send(.openStream(stream: 1, ClaimSpec(queues: ["q"], count: 3, worker: "w")))
+            let held = try #require(streamed(&core).first)
+            #expect(held.task == kept)
+            core.now.monotonicMilliseconds += 60_001
+            let late = [core.submit(), core.submit()]
+            #expect(streamed(&core).isEmpty)
+            if isGivenUp {
+                core.advance(milliseconds: 0)
+                #expect(core.reply(.heartbeat(WorkerSpec(name: "w"))) == .done)
+            } else {
+                #expect(core.renew(held) == nil)
+            }
+            let taken = streamed(&core).map(\.task)
+            #expect(taken == (isGivenUp ? [kept, late[0]] : late))
+            try core.checkIndex()
+        }
+    }
+
+    @Test("Renewing a lease keeps its worker")
+    func renewalHeard() throws {
+        var core = CoreHarness()
+        let id = core.submit()
+        let lease = try core.lease(worker: "w", leaseMilliseconds: 3_600_000)
+        for _ in 0..<3 {
+            core.advance(milliseconds: 60_000)
+            #expect(core.renew(lease) == nil)
+        }
+        #expect(core.status(id)?.crashes == 0)
+    }
+
+    @Test("A session has a limit of requests that wait, and ending them all takes no longer for each")
+    func waits() {
+        var core = CoreHarness()
+        let id = core.submit(queue: "other")
+        for _ in 0..<Limits.waitsMax { core.send(.result(id, waitMilliseconds: 60_000)) }
+        #expect(core.errorCode(.result(id, waitMilliseconds: 60_000)) == .limitExceeded)
+        #expect(core.errorCode(.claim(ClaimSpec(queues: ["q"], waitMilliseconds: 1))) == .limitExceeded)
+        #expect(core.claim().isEmpty)
+        core.run(.closeSession(CoreHarness.session))
+        #expect(core.core.session.parked.isEmpty)
+        #expect(core.core.session.resultWaits.isEmpty)
     }
 
     @Test("Credit for its stream keeps a worker, and brings one back that was given up")

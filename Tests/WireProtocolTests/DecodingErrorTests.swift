@@ -38,6 +38,12 @@ struct DecodingErrorTests {
         }
     }
 
+    @Test("A request with id 0, which would never be answered, is malformed")
+    func requestWithoutID() throws {
+        let frame = try frame(encoded(.ping, id: 0))
+        #expect(error { _ = try Request.decode(frame) }?.code == .malformedFrame)
+    }
+
     @Test("A count that the frame cannot hold is malformed, whatever it promises")
     func impossibleCount() throws {
         let frame = try forged(.submit) { $0.append(integer: UInt32.max) }

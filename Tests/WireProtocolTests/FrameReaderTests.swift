@@ -10,12 +10,12 @@ struct FrameReaderTests {
         var random = RandomMessages(seed: 42)
         let requests = (0..<40).map { random.request($0) }
         var bytes: [UInt8] = []
-        for (id, request) in requests.enumerated() { try request.encode(id: UInt32(id), into: &bytes) }
+        for (id, request) in zip(UInt32(1)..., requests) { try request.encode(id: id, into: &bytes) }
 
         let read = try frames(in: bytes, burstBytes: burstBytes)
 
         #expect(try read.map { try Request.decode($0).request } == requests)
-        #expect(read.map(\.requestID) == (0..<40).map(UInt32.init))
+        #expect(read.map(\.requestID) == (1...40).map(UInt32.init))
     }
 
     @Test("Decoded slices keep their bytes when the reader reads on")

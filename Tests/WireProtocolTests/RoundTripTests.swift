@@ -12,8 +12,8 @@ struct RoundTripTests {
         var random = RandomMessages(seed: Self.seed)
         for round in 0..<(Self.rounds * RandomMessages.requestKinds) {
             let request = random.request(round)
-            let decoded = try Request.decode(frame(try encoded(request, id: UInt32(round))))
-            #expect(decoded.id == UInt32(round), "seed \(Self.seed)")
+            let decoded = try Request.decode(frame(try encoded(request, id: UInt32(round + 1))))
+            #expect(decoded.id == UInt32(round + 1), "seed \(Self.seed)")
             #expect(decoded.request == request, "seed \(Self.seed)")
         }
     }
