@@ -41,16 +41,16 @@ extension QueueCore {
     }
 
     mutating func addCredit(_ stream: UInt32, _ count: UInt32, _ asker: Asker) {
-        guard let id = session.sessions[asker.session]?.streams[stream], case .claim(var claim)? = session.parked[id]
-        else {
+        let id = session.sessions[asker.session]?.streams[stream]
+        // Request 0 is the broker's own: it says nothing of the worker.
+        if asker.request != 0, let id, case .claim(let claim)? = session.parked[id], let worker = claim.worker {
+            _ = try? hear(WorkerSpec(name: worker.name), asker.principal, isFull: false)
+        }
+        guard let id, case .claim(var claim)? = session.parked[id] else {
             return reply(
                 TQError(.invalidArgument, "Stream \(stream) is not open on this connection. Open it first."),
                 to: asker
             )
-        }
-        // Request 0 is the broker's own: it says nothing of the worker.
-        if asker.request != 0, let worker = claim.worker {
-            _ = try? hear(WorkerSpec(name: worker.name), asker.principal, isFull: false)
         }
         claim.credit = UInt32(min(UInt64(claim.credit) + UInt64(count), UInt64(Limits.claimCountMax)))
         session.update(id, claim)

@@ -17,7 +17,7 @@ public struct Name: Hashable, Sendable, CustomStringConvertible, ExpressibleBySt
     public var isValid: Bool {
         guard !bytes.isEmpty, bytes.count <= Limits.nameBytesMax, let text = String(validating: bytes, as: UTF8.self)
         else { return false }
-        return text.unicodeScalars.allSatisfy { !$0.properties.isWhitespace && $0.value >= 0x20 && $0.value != 0x7f }
+        return text.unicodeScalars.allSatisfy { !$0.properties.isWhitespace && $0.properties.generalCategory != .control }
             && !bytes.contains(UInt8(ascii: "*"))
     }
 

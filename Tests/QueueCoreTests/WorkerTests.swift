@@ -123,9 +123,17 @@ struct WorkerTests {
         #expect(workers(&core).map(\.silentMilliseconds) == [0])
         core.advance(milliseconds: 60_001)
         #expect(workers(&core).isEmpty)
-        core.send(.addCredit(stream: 1, count: 1))
         core.submit()
-        #expect(workers(&core).map(\.leases) == [1])
+        core.submit()
+        core.submit()
+        #expect(streamed(&core).isEmpty)
+        core.send(.addCredit(stream: 1, count: 1))
+        #expect(streamed(&core).count == 3)
+        core.submit()
+        core.submit()
+        // The first credit, three of one each, and this one.
+        #expect(streamed(&core).count == 2)
+        #expect(workers(&core).map(\.leases) == [5])
         try core.checkIndex()
     }
 

@@ -16,7 +16,7 @@ struct NameTests {
 
     @Test(
         "Blanks, control characters and stars are refused",
-        arguments: ["a b", "a\tb", "a\n", "\u{7f}", "a\u{a0}b", "\0", "*", "a*", "\u{2028}"]
+        arguments: ["a b", "a\tb", "a\n", "\u{7f}", "\u{9f}", "a\u{a0}b", "\0", "*", "a*", "\u{2028}"]
     )
     func invalid(text: String) { #expect(!Name(text).isValid) }
 
