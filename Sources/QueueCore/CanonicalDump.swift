@@ -29,6 +29,7 @@ extension DurableIndex {
         if slot.state == .inProgress {
             let lease = leases[slot.link]
             line += " token \(lease.token) worker \(lease.worker) lease \(lease.durationMilliseconds)"
+            if let progress = progress[sequence] { line += " progress \(progress.percent) \(progress.message)" }
         }
         if let location = outcomeLocation(slot, sequence) {
             line += " outcome \(location.bucket.rawValue) \(location.group) \(location.part)"

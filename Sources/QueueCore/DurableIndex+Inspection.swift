@@ -18,6 +18,8 @@ public struct IndexedTask: Sendable {
     public var startWallMilliseconds: UInt64
     /// The worker that holds the lease; `nil` when none does, or one without a name.
     public var worker: Name?
+    /// How far the running attempt is; `nil` when its worker has not said.
+    public var progress: TaskProgress?
     /// The group whose record has the newest transition; `nil` before the first one.
     public var transition: GroupID?
     /// Where the outcome is; `nil` for a task that has none, or whose outcome expired.
@@ -40,6 +42,7 @@ extension DurableIndex {
             crashes: slot.crashes,
             startWallMilliseconds: waitsForStart ? options[sequence]?.startWallMilliseconds ?? 0 : 0,
             worker: slot.state == .inProgress ? workers[leases[slot.link].worker]?.spec.name : nil,
+            progress: progress[sequence],
             transition: slot.transition == 0 ? nil : records[slot.transition].group,
             outcome: outcomeLocation(slot, sequence)
         )

@@ -15,7 +15,7 @@ extension DurableIndex {
             for (place, row) in rows.enumerated() { apply(row, segment: handle, place: UInt16(place)) }
         }
         batch.redrivenDeadLetters.forEach { apply(redriven: $0) }
-        batch.transitions.forEach { apply($0) }
+        batch.transitions.forEach { apply($0, texts: batch.texts) }
         batch.removedWorkers.forEach { apply(removedWorker: $0) }
         batch.keys.forEach { apply($0) }
         batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0.bucket) }
@@ -86,7 +86,11 @@ extension DurableIndex {
     /// Takes a group's transitions: the last one of each task, unless its row is gone or newer.
     ///
     /// - Throws: A sentence when a transition names a queue that the store does not know.
-    public mutating func recover(transitions rows: [Transition], group: GroupID) throws(RecoveryError) {
+    public mutating func recover(
+        transitions rows: [Transition],
+        group: GroupID,
+        texts: [UInt8]
+    ) throws(RecoveryError) {
         let record = StoredRecord(
             group: group,
             part: 0,
@@ -105,7 +109,7 @@ extension DurableIndex {
             guard slot.stateValue != 0, slot.transition != handle, records[slot.segment].group <= group else {
                 continue
             }
-            apply(row, record: handle)
+            apply(row, record: handle, texts: texts)
         }
         records.setCount(handle, UInt32(rows.count))
         release(handle)

@@ -29,6 +29,8 @@ public struct DurableIndex: Sendable {
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
     public internal(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     private var expiringThrough = ExpiryBucket(rawValue: 0)
+    /// How far running attempts are whose workers said so.
+    var progress: [TaskSequence: TaskProgress] = [:]
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]
 
@@ -150,9 +152,12 @@ public struct DurableIndex: Sendable {
     }
 
     /// Changes a task's state; the transition's record is the open group's.
-    mutating func apply(_ transition: Transition) { apply(transition, record: transitionRecord()) }
+    mutating func apply(_ transition: Transition, texts: [UInt8]) {
+        apply(transition, record: transitionRecord(), texts: texts)
+    }
 
-    mutating func apply(_ transition: Transition, record handle: UInt32) {
+    /// - Parameter texts: Where the transition's message lies.
+    mutating func apply(_ transition: Transition, record handle: UInt32, texts: [UInt8]) {
         let sequence = transition.sequence
         var slot = tasks[sequence]
         // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
@@ -165,6 +170,7 @@ public struct DurableIndex: Sendable {
             if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
         } else {
             leave(&slot, sequence)
+            note(transition.progress, of: sequence, texts)
             slot.attempts = transition.attempts
             slot.crashes = transition.crashes
             slot.rank = transition.rank ?? slot.rank
@@ -186,6 +192,18 @@ public struct DurableIndex: Sendable {
         case .inProgress: leases.remove(slot.link)
         case .scheduled, .failed: dropStart(&slot, sequence)
         default: break
+        }
+    }
+
+    /// Keeps what a transition says of the attempt's progress: nothing, mostly.
+    private mutating func note(_ reported: Transition.Progress?, of sequence: TaskSequence, _ texts: [UInt8]) {
+        if let reported {
+            progress[sequence] = TaskProgress(
+                percent: reported.percent,
+                message: Bytes(Array(texts[reported.message.range]))
+            )
+        } else if !progress.isEmpty {
+            progress[sequence] = nil
         }
     }
 

@@ -67,6 +67,12 @@ public struct EffectBatch: Sendable {
         return Span(offset: UInt32(texts.count), count: UInt32(bytes.count))
     }
 
+    /// Copies the message of a report into the text arena.
+    mutating func progress(_ progress: TaskProgress?) -> Transition.Progress? {
+        guard let progress else { return nil }
+        return Transition.Progress(percent: progress.percent, message: text(progress.message))
+    }
+
     /// A range of an arena.
     public struct Span: Hashable, Sendable {
         /// Where the range begins, in bytes.
@@ -237,6 +243,26 @@ public struct Transition: Hashable, Sendable {
     public var queue: UInt32?
     /// The error of a failed attempt, in the batch's texts.
     public var error = EffectBatch.Span()
+    /// How far the attempt is, when its worker said so.
+    public var progress: Progress?
+    /// Reserved: whether somebody asked for the end of the running attempt.
+    public var isCancelRequested = false
+    /// Reserved: what a blocked task waits for.
+    public var blocker: UInt64 = 0
+
+    /// A report of progress, its message in the batch's texts.
+    public struct Progress: Hashable, Sendable {
+        /// 0 to 100.
+        public var percent: UInt8
+        /// A sentence for people.
+        public var message: EffectBatch.Span
+
+        /// Creates a report.
+        public init(percent: UInt8, message: EffectBatch.Span) {
+            self.percent = percent
+            self.message = message
+        }
+    }
 
     /// Creates a transition that changes nothing else.
     public init(

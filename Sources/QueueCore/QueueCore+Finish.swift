@@ -316,18 +316,20 @@ extension QueueCore {
         record(back)
     }
 
-    /// Renewals are session state but for a new duration: a restart gives every lease its full duration again.
+    /// Renewals are session state but for a new duration or progress: a restart gives every lease its full duration again.
     mutating func renew(_ item: Renewal) -> TQError? {
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
             try checkDuration(UInt64(item.leaseMilliseconds), "lease")
             let duration = nonZero(item.leaseMilliseconds) ?? lease.durationMilliseconds
+            if let progress = item.progress { try check(progress) }
             hear(holder: lease)
             var place = slot.link
-            if duration != lease.durationMilliseconds {
+            if duration != lease.durationMilliseconds || item.progress != nil {
                 var renewed = transition(.renew, to: .inProgress, sequence, slot, lease.token)
                 renewed.worker = lease.worker
                 renewed.leaseMilliseconds = duration
+                renewed.progress = batch.progress(item.progress ?? index.progress[sequence])
                 record(renewed)
                 place = index.tasks[sequence].link
             }
@@ -339,6 +341,16 @@ extension QueueCore {
             return nil
         } catch {
             return error
+        }
+    }
+
+    private func check(_ progress: TaskProgress) throws(TQError) {
+        guard progress.percent <= 100, progress.message.count <= Limits.progressBytesMax else {
+            throw TQError(
+                .invalidArgument,
+                "Progress of \(progress.percent) % with a message of \(progress.message.count) bytes: use 0 to 100, and at "
+                    + "most \(Limits.progressBytesMax) bytes."
+            )
         }
     }
 

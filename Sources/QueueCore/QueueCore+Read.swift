@@ -45,7 +45,8 @@ extension QueueCore {
             crashes: slot.crashes,
             retriesMax: options?.retriesMax ?? Defaults.retriesMax,
             startWallMilliseconds: waitsForStart ? options?.startWallMilliseconds ?? 0 : 0,
-            worker: worker
+            worker: worker,
+            progress: index.progress[sequence]
         )
     }
 

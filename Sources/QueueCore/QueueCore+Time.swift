@@ -157,6 +157,7 @@ extension QueueCore {
         carried.error = batch.text(error)
         switch slot.state {
         case .inProgress:
+            carried.progress = batch.progress(index.progress[sequence])
             let lease = index.leases[slot.link]
             carried.token = lease.token
             carried.worker = lease.worker

@@ -197,7 +197,7 @@ public struct QueueCore: Sendable {
 
     /// Records a transition: in the index and in the batch, nothing between the two.
     mutating func record(_ transition: Transition) {
-        index.apply(transition)
+        index.apply(transition, texts: batch.texts)
         batch.transitions.append(transition)
     }
 

@@ -278,7 +278,14 @@ extension Simulation {
         let duration = dice.oneIn(2) ? 0 : UInt32(500 + dice.below(10_000))
         ask(
             client,
-            .renew([Renewal(lease: lease, leaseMilliseconds: duration)]),
+            .renew([
+                Renewal(
+                    lease: lease,
+                    leaseMilliseconds: duration,
+                    progress: dice.oneIn(3)
+                        ? TaskProgress(percent: UInt8(dice.below(101)), message: Bytes("on".utf8)) : nil
+                )
+            ]),
             calls: [.renew(lease, leaseMilliseconds: duration)]
         )
     }

@@ -119,6 +119,8 @@ public struct StoreInspection: Sendable {
         public var endWallMilliseconds: UInt64 = 0
         /// The worker that holds the lease; `nil` when none does.
         public var worker: Name?
+        /// How far the running attempt is; `nil` when its worker has not said.
+        public var progress: TaskProgress?
         /// `nil` for an ended task, whose payload is gone, and where it was not asked for.
         public var payload: Bytes?
         /// The result of a completed task; `nil` for any other.
@@ -210,6 +212,7 @@ public struct StoreInspection: Sendable {
         )
         task.startWallMilliseconds = known.startWallMilliseconds
         task.worker = known.worker
+        task.progress = known.progress
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
         if known.state == .failed, let group = known.transition {
             task.error = try reader.error(of: row.sequence, in: group)

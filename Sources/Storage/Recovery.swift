@@ -182,7 +182,7 @@ public enum Recovery {
             let rows = try TransitionTable.read(value, texts: &texts)
             let group = GroupID(rawValue: try KeyReader.number(key))
             try asStorageError { () throws(RecoveryError) in
-                try recovered.index.recover(transitions: rows, group: group)
+                try recovered.index.recover(transitions: rows, group: group, texts: texts)
             }
             recovered.report.transitionRecords += 1
             recovered.report.transitions += rows.count

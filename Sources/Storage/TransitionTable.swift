@@ -27,7 +27,13 @@ enum TransitionTable {
         static let queue = Columns(rawValue: 1 << 6)
         /// u16 length, then so many bytes.
         static let error = Columns(rawValue: 1 << 7)
-        static let known = Columns(rawValue: 0xff)
+        /// u8 percent, u16 length, then so many bytes.
+        static let progress = Columns(rawValue: 1 << 8)
+        /// Nothing: that it is there says that somebody asked for the end of the running attempt.
+        static let cancelRequest = Columns(rawValue: 1 << 9)
+        /// u64.
+        static let blocker = Columns(rawValue: 1 << 10)
+        static let known = Columns(rawValue: 0x7ff)
 
         init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -41,6 +47,9 @@ enum TransitionTable {
             if transition.rank != nil { columns.insert(.rank) }
             if transition.queue != nil { columns.insert(.queue) }
             if transition.error.count != 0 { columns.insert(.error) }
+            if transition.progress != nil { columns.insert(.progress) }
+            if transition.isCancelRequested { columns.insert(.cancelRequest) }
+            if transition.blocker != 0 { columns.insert(.blocker) }
             self = columns
         }
     }
@@ -64,6 +73,8 @@ enum TransitionTable {
         if columns.contains(.rank) { count += 4 }
         if columns.contains(.queue) { count += 4 }
         if columns.contains(.error) { count += 2 + Int(row.error.count) }
+        if let progress = row.progress { count += 3 + Int(progress.message.count) }
+        if columns.contains(.blocker) { count += 8 }
         return count
     }
 
@@ -92,13 +103,19 @@ enum TransitionTable {
                 writer.write(UInt16(row.error.count))
                 writer.write(texts[row.error.range])
             }
+            if let progress = row.progress {
+                writer.write(progress.percent)
+                writer.write(UInt16(progress.message.count))
+                writer.write(texts[progress.message.range])
+            }
+            if columns.contains(.blocker) { writer.write(row.blocker) }
         }
         TableHeader(count: UInt32(rows.count), extra: UInt32(writer.position)).seal(value, covered: writer.position)
     }
 
     // MARK: Reading
 
-    /// Reads the transitions; their errors are appended to `texts`, and their spans point into it.
+    /// Reads the transitions; their errors and messages are appended to `texts`, and their spans point into it.
     static func read(_ value: UnsafeRawBufferPointer, texts: inout [UInt8]) throws(StorageError) -> [Transition] {
         var (header, reader) = try TableHeader.open(value, "transition table") { Int($0.extra) }
         guard reader.remaining == Int(header.extra), Int(header.count) <= reader.remaining / headByteCount else {
@@ -140,11 +157,21 @@ enum TransitionTable {
         if columns.contains(.outcomeGroup) { row.outcomeGroup = GroupID(rawValue: try reader.read()) }
         if columns.contains(.rank) { row.rank = Rank(rawValue: try reader.read()) }
         if columns.contains(.queue) { row.queue = try reader.read() }
-        if columns.contains(.error) {
-            let bytes = try reader.bytes(Int(try reader.read(UInt16.self)))
-            row.error = EffectBatch.Span(offset: UInt32(texts.count), count: UInt32(bytes.count))
-            texts.append(contentsOf: bytes)
+        if columns.contains(.error) { row.error = try readText(&reader, &texts) }
+        if columns.contains(.progress) {
+            row.progress = Transition.Progress(percent: try reader.read(), message: try readText(&reader, &texts))
         }
+        row.isCancelRequested = columns.contains(.cancelRequest)
+        if columns.contains(.blocker) { row.blocker = try reader.read() }
         return row
+    }
+
+    private static func readText(
+        _ reader: inout ByteReader,
+        _ texts: inout [UInt8]
+    ) throws(StorageError) -> EffectBatch.Span {
+        let bytes = try reader.bytes(Int(try reader.read(UInt16.self)))
+        defer { texts.append(contentsOf: bytes) }
+        return EffectBatch.Span(offset: UInt32(texts.count), count: UInt32(bytes.count))
     }
 }

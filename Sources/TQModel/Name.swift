@@ -17,7 +17,9 @@ public struct Name: Hashable, Sendable, CustomStringConvertible, ExpressibleBySt
     public var isValid: Bool {
         guard !bytes.isEmpty, bytes.count <= Limits.nameBytesMax, let text = String(validating: bytes, as: UTF8.self)
         else { return false }
-        return text.unicodeScalars.allSatisfy { !$0.properties.isWhitespace && $0.properties.generalCategory != .control }
+        return text.unicodeScalars.allSatisfy {
+            !$0.properties.isWhitespace && $0.properties.generalCategory != .control
+        }
             && !bytes.contains(UInt8(ascii: "*"))
     }
 

@@ -103,6 +103,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var error: Bytes
     /// The size of the result.
     public var resultBytes: UInt32
+    /// How far the running attempt is; `nil` when its worker has not said.
+    public var progress: TaskProgress?
 
     public init(
         id: TaskID,
@@ -117,8 +119,10 @@ public struct TaskStatus: Hashable, Sendable {
         endWallMilliseconds: UInt64 = 0,
         worker: Name? = nil,
         error: Bytes = [],
-        resultBytes: UInt32 = 0
+        resultBytes: UInt32 = 0,
+        progress: TaskProgress? = nil
     ) {
+        self.progress = progress
         self.id = id
         self.queue = queue
         self.type = type

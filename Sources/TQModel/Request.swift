@@ -136,10 +136,26 @@ public struct Renewal: Hashable, Sendable {
     public var lease: LeaseHandle
     /// The lease's duration from now; 0 takes the one that the lease has.
     public var leaseMilliseconds: UInt32
+    /// How far the attempt is; `nil` leaves what was said before.
+    public var progress: TaskProgress?
 
-    public init(lease: LeaseHandle, leaseMilliseconds: UInt32 = 0) {
+    public init(lease: LeaseHandle, leaseMilliseconds: UInt32 = 0, progress: TaskProgress? = nil) {
         self.lease = lease
         self.leaseMilliseconds = leaseMilliseconds
+        self.progress = progress
+    }
+}
+
+/// How far an attempt is, as its worker says; stored like a change of state, and gone with the attempt.
+public struct TaskProgress: Hashable, Sendable {
+    /// 0 to 100.
+    public var percent: UInt8
+    /// A sentence for people, at most ``Limits/progressBytesMax`` bytes of UTF-8.
+    public var message: Bytes
+
+    public init(percent: UInt8, message: Bytes = []) {
+        self.percent = percent
+        self.message = message
     }
 }
 

@@ -52,6 +52,21 @@ public struct TaskContext: Sendable {
     }
 }
 
+extension TaskContext {
+    /// Says how far the work is, for whoever looks at the task; it renews the lease too.
+    ///
+    /// - Parameters:
+    ///   - percent: 0 to 100.
+    ///   - message: A sentence for people, at most ``TQModel/Limits/progressBytesMax`` bytes of UTF-8.
+    /// - Throws: `leaseLost` when the task runs elsewhere or will; `invalidArgument` beyond those bounds.
+    public func reportProgress(percent: UInt8, message: String = "") async throws(TQError) {
+        let progress = TaskProgress(percent: percent, message: Bytes(Array(message.utf8)))
+        guard let outcome = try await client.renew([Renewal(lease: lease, progress: progress)]).first, let outcome
+        else { return }
+        throw outcome
+    }
+}
+
 /// Thrown by a handler: trying again is useless, the task becomes a dead letter at once.
 public struct PermanentFailure: Error, CustomStringConvertible {
     /// The reason: the error of the dead letter.

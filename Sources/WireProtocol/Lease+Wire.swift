@@ -73,12 +73,14 @@ extension Release {
 
 extension Renewal {
     private static let leaseTag: UInt8 = 1
+    private static let progressTag: UInt8 = 2
 
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(lease: try reader.lease())
         while let field = try reader.nextField() {
             switch field.tag {
             case Self.leaseTag: leaseMilliseconds = try reader.integer(of: field)
+            case Self.progressTag: progress = try reader.progress(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -87,6 +89,7 @@ extension Renewal {
     func write(to bytes: inout [UInt8]) {
         bytes.append(lease: lease)
         bytes.append(field: Self.leaseTag, nonZero: leaseMilliseconds)
+        if let progress { bytes.append(field: Self.progressTag, bytes: progress.field) }
     }
 }
 

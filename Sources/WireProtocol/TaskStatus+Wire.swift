@@ -8,6 +8,7 @@ extension TaskStatus {
         static let worker: UInt8 = 3
         static let error: UInt8 = 4
         static let resultBytes: UInt8 = 5
+        static let progress: UInt8 = 6
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -28,6 +29,7 @@ extension TaskStatus {
             case Tag.worker: worker = try reader.name(of: field)
             case Tag.error: error = reader.bytes(of: field)
             case Tag.resultBytes: resultBytes = try reader.integer(of: field)
+            case Tag.progress: progress = try reader.progress(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -47,6 +49,22 @@ extension TaskStatus {
         if let worker { bytes.append(field: Tag.worker, bytes: worker.bytes) }
         bytes.append(field: Tag.error, nonEmpty: error)
         bytes.append(field: Tag.resultBytes, nonZero: resultBytes)
+        if let progress { bytes.append(field: Tag.progress, bytes: progress.field) }
+    }
+}
+
+extension TaskProgress {
+    /// A percentage and the message behind it.
+    var field: Bytes { [percent] + message }
+}
+
+extension FieldReader {
+    func progress(of field: Field) throws(TQError) -> TaskProgress {
+        let bytes = bytes(of: field)
+        guard let percent = bytes.first else {
+            throw malformed("optional field \(field.tag) is progress without a percentage")
+        }
+        return TaskProgress(percent: percent, message: bytes.dropFirst())
     }
 }
 

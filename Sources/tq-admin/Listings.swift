@@ -22,9 +22,15 @@ enum Listings {
         Column("starts", "starts_at", time: \.startWallMilliseconds),
         Column("ended", "ended_at", time: \.endWallMilliseconds),
         Column("worker", "worker", optional: { $0.worker.map { "\($0)" } }),
+        Column("progress", "progress_percent", optional: { $0.progress.map { "\($0.percent) %" } }),
+        Column("message", "progress_message", optional: { $0.progress.flatMap { message($0) } }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
         Column("result bytes", "result_bytes", count: { UInt64($0.resultBytes) }),
     ])
+
+    private static func message(_ progress: TaskProgress) -> String? {
+        progress.message.isEmpty ? nil : String(decoding: progress.message, as: UTF8.self)
+    }
 
     static let result = Listing<TaskResult>([
         Column("id", "task_id") { "\($0.id)" },

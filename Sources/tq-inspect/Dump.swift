@@ -64,6 +64,10 @@ struct Dump: ParsableCommand {
         if task.startWallMilliseconds > 0 { fields.append(.init("starts_at", time(task.startWallMilliseconds))) }
         if task.endWallMilliseconds > 0 { fields.append(.init("ended_at", time(task.endWallMilliseconds))) }
         if let worker = task.worker { fields.append(.init("worker", .string("\(worker)"))) }
+        if let progress = task.progress {
+            fields.append(.init("progress_percent", .unsigned(UInt64(progress.percent))))
+            if !progress.message.isEmpty { fields.append(bytes("progress_message", progress.message)) }
+        }
         if let payload = task.payload { fields.append(bytes("payload", payload)) }
         if let result = task.result { fields.append(bytes("result", result)) }
         if let error = task.error { fields.append(bytes("error", error)) }

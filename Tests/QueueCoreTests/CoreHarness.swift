@@ -260,8 +260,12 @@ extension CoreHarness {
         outcome(.release([Release(lease: lease, delayMilliseconds: delay)]))
     }
 
-    mutating func renew(_ lease: LeaseHandle, leaseMilliseconds: UInt32 = 0) -> TQError? {
-        outcome(.renew([Renewal(lease: lease, leaseMilliseconds: leaseMilliseconds)]))
+    mutating func renew(
+        _ lease: LeaseHandle,
+        leaseMilliseconds: UInt32 = 0,
+        progress: TaskProgress? = nil
+    ) -> TQError? {
+        outcome(.renew([Renewal(lease: lease, leaseMilliseconds: leaseMilliseconds, progress: progress)]))
     }
 
     mutating func cancel(_ id: TaskID) -> TQError? { outcome(.cancel([id])) }

@@ -11,6 +11,8 @@ struct FakeStore {
     struct StoredTransition {
         var transition: Transition
         var error: Bytes
+        /// All texts of the group: the transition's spans point into them.
+        var texts: [UInt8]
     }
 
     struct StoredOutcome {
@@ -67,7 +69,7 @@ struct FakeStore {
         }
         if !batch.transitions.isEmpty {
             transitions[batch.group] = batch.transitions.map {
-                StoredTransition(transition: $0, error: batch.texts[$0.error.range])
+                StoredTransition(transition: $0, error: batch.texts[$0.error.range], texts: batch.texts)
             }
         }
     }
@@ -160,7 +162,8 @@ struct FakeStore {
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }
         for key in segments.keys.sorted() { try index.recover(segment: key, rows: segments[key]?.map(\.row) ?? []) }
         for group in transitions.keys.sorted() {
-            try index.recover(transitions: transitions[group]?.map(\.transition) ?? [], group: group)
+            let rows = transitions[group] ?? []
+            try index.recover(transitions: rows.map(\.transition), group: group, texts: rows.first?.texts ?? [])
         }
         let derived = index.endRecovery()
         return (index: index, derived: derived)

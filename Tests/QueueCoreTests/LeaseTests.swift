@@ -205,6 +205,43 @@ struct LeaseTests {
         #expect(core.state(id) == .completed)
     }
 
+    // MARK: Progress
+
+    @Test("Progress is kept over renewals, cleaning and restarts, and gone with its attempt")
+    func progress() throws {
+        var core = CoreHarness()
+        let id = core.submit()
+        let lease = try core.lease(leaseMilliseconds: 3_600_000)
+        let progress = TaskProgress(percent: 40, message: Bytes("page 4 of 10".utf8))
+        #expect(core.status(id)?.progress == nil)
+        #expect(core.renew(lease, progress: progress) == nil)
+        #expect(core.status(id)?.progress == progress)
+        #expect(core.renew(lease) == nil)
+        #expect(core.renew(lease, leaseMilliseconds: 7_200_000) == nil)
+        #expect(core.status(id)?.progress == progress)
+        try core.restart()
+        #expect(core.status(id)?.progress == progress)
+        let next = TaskProgress(percent: 100)
+        #expect(core.renew(lease, progress: next) == nil)
+        #expect(core.status(id)?.progress == next)
+        #expect(core.fail(lease, retryAfter: 0) == nil)
+        #expect(core.status(id)?.progress == nil)
+        _ = try core.lease()
+        #expect(core.status(id)?.progress == nil)
+        try core.checkIndex()
+    }
+
+    @Test("Progress beyond its bounds is refused")
+    func progressBounds() throws {
+        var core = CoreHarness()
+        core.submit()
+        let lease = try core.lease()
+        let long = Bytes(repeating: 0x61, count: Limits.progressBytesMax)
+        #expect(core.renew(lease, progress: TaskProgress(percent: 101))?.code == .invalidArgument)
+        #expect(core.renew(lease, progress: TaskProgress(percent: 1, message: long + [0x61]))?.code == .invalidArgument)
+        #expect(core.renew(lease, progress: TaskProgress(percent: 100, message: long)) == nil)
+    }
+
     // MARK: Sessions
 
     @Test("A closed connection ends its leases only if it asked for that")

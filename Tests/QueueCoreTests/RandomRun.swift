@@ -156,7 +156,12 @@ struct RandomRun {
 
     private mutating func renew() {
         guard let lease = pick(leases) else { return }
-        _ = core.renew(lease, leaseMilliseconds: UInt32(below(2) * below(200_000)))
+        let progress = TaskProgress(percent: UInt8(below(101)), message: Bytes("step \(below(9))".utf8))
+        _ = core.renew(
+            lease,
+            leaseMilliseconds: UInt32(below(2) * below(200_000)),
+            progress: below(2) == 0 ? nil : progress
+        )
     }
 
     private mutating func cancel() {

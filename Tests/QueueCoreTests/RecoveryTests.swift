@@ -43,7 +43,7 @@ struct RecoveryTests {
     func unknownQueue(queue: UInt32) throws {
         var index = try index()
         let error = #expect(throws: RecoveryError.self) {
-            try index.recover(transitions: [transition(of: 1, queue: queue)], group: group)
+            try index.recover(transitions: [transition(of: 1, queue: queue)], group: group, texts: [])
         }
         #expect(error?.description == "a transition of task 1 names queue \(queue), which is unknown")
     }
@@ -51,7 +51,7 @@ struct RecoveryTests {
     @Test("A transition that names a known queue, or none, is taken", arguments: [1, nil] as [UInt32?])
     func knownQueue(queue: UInt32?) throws {
         var index = try index()
-        try index.recover(transitions: [transition(of: 1, queue: queue)], group: group)
+        try index.recover(transitions: [transition(of: 1, queue: queue)], group: group, texts: [])
         let derived = index.endRecovery()
         #expect(derived.deadSegments.isEmpty && derived.deadTransitions.isEmpty)
         #expect(index.counts(queue: 1).pending == 1)

@@ -13,7 +13,8 @@ struct WorkerTests {
     /// What streams were given since somebody looked.
     private func streamed(_ core: inout CoreHarness) -> [LeaseHandle] {
         core.takeAnswers().flatMap { answer -> [LeaseHandle] in
-            if case .delivery(_, let deliveries) = answer.reply { return deliveries.map(\.lease) } else { return [] }
+            guard case .delivery(_, let deliveries) = answer.reply else { return [] }
+            return deliveries.map(\.lease)
         }
     }
 

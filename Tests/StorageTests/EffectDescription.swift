@@ -21,7 +21,9 @@ extension EffectBatch {
         for transition in transitions {
             var row = transition
             row.error = Span()
-            lines.append("\(row) \(hex(texts[transition.error.range]))")
+            row.progress?.message = Span()
+            let message = transition.progress.map { hex(texts[$0.message.range]) } ?? "-"
+            lines.append("\(row) \(hex(texts[transition.error.range])) \(message)")
         }
         let order = outcomes.sorted { ($0.bucket, $0.part, $0.sequence) < ($1.bucket, $1.part, $1.sequence) }
         for outcome in order {

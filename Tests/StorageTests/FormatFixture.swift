@@ -29,8 +29,13 @@ enum FormatFixture {
         key.retentionMilliseconds = 3_600_000
         let ids = try broker.submit([key, key, TaskSpec(queue: "reports", type: "nightly", payload: Bytes("x".utf8))])
         try broker.ask(.registerWorker(WorkerSpec(name: "worker-1", metadata: Bytes("host a".utf8), concurrency: 4)))
-        for delivery in try broker.claim(2, queue: "reports") where delivery.lease.task == ids[0] {
-            try broker.complete(delivery, result: "42 pages")
+        for delivery in try broker.claim(2, queue: "reports") {
+            if delivery.lease.task == ids[0] {
+                try broker.complete(delivery, result: "42 pages")
+            } else {
+                let progress = TaskProgress(percent: 40, message: Bytes("page 4 of 10".utf8))
+                try broker.ask(.renew([Renewal(lease: delivery.lease, progress: progress)]))
+            }
         }
         // A segment whose tasks ended in two epochs: its locator has the full form.
         _ = try broker.submit((0..<3).map { TaskSpec(queue: "images", type: "resize", payload: [UInt8($0)]) })

@@ -49,7 +49,9 @@ import Testing
             lines += "\(task.id) \(task.sequence) \(task.queue) \(task.type) \(task.state.name) \(task.priority)"
             lines += " attempts \(task.attempts) crashes \(task.crashes) created \(task.createdMilliseconds)"
             lines += " starts \(task.startWallMilliseconds) ended \(task.endWallMilliseconds)"
-            lines += " worker \(task.worker.map { "\($0)" } ?? "-") bytes \(bytes.joined(separator: " "))\n"
+            lines += " worker \(task.worker.map { "\($0)" } ?? "-")"
+            lines += " progress \(task.progress.map { "\($0.percent) \(hex($0.message))" } ?? "-")"
+            lines += " bytes \(bytes.joined(separator: " "))\n"
         }
         let counts = try inspection.summary().counts
         return lines + TaskState.allCases.map { "\($0.name) \(counts[$0])\n" }.joined()

@@ -87,6 +87,9 @@ struct RandomRows {
         row.rank = maybe { Rank(rawValue: $0.number()) }
         row.queue = maybe { $0.number() }
         row.error = span(&texts, 40)
+        row.progress = maybe { .init(percent: $0.number(), message: $0.span(&texts, 40)) }
+        row.isCancelRequested = below(2) == 0
+        row.blocker = number()
         return row
     }
 

@@ -82,7 +82,9 @@ enum RecordForm: String, CaseIterable {
     private func describe(_ transition: Transition, _ texts: [UInt8]) -> String {
         var row = transition
         row.error = .init()
-        return "\(row) \(hex(texts[transition.error.range]))"
+        row.progress?.message = .init()
+        let message = transition.progress.map { hex(texts[$0.message.range]) } ?? "-"
+        return "\(row) \(hex(texts[transition.error.range])) \(message)"
     }
 
     private func outcomes(_ rows: inout RandomRows) -> RecordSample {

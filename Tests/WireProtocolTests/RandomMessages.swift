@@ -16,7 +16,7 @@ struct RandomMessages {
         case 5: .complete(list { Completion(lease: $0.lease(), result: $0.bytes(max: 300)) })
         case 6: .fail(list { $0.failure() })
         case 7: .release(list { Release(lease: $0.lease(), delayMilliseconds: $0.number()) })
-        case 8: .renew(list { Renewal(lease: $0.lease(), leaseMilliseconds: $0.number()) })
+        case 8: .renew(list { Renewal(lease: $0.lease(), leaseMilliseconds: $0.number(), progress: $0.progress()) })
         case 9: .cancel(list { $0.taskID() })
         case 10: .status(taskID())
         case 11: .result(taskID(), waitMilliseconds: number())
@@ -169,8 +169,13 @@ struct RandomMessages {
             endWallMilliseconds: number(),
             worker: maybe { $0.name() },
             error: bytes(max: 50),
-            resultBytes: number()
+            resultBytes: number(),
+            progress: progress()
         )
+    }
+
+    private mutating func progress() -> TaskProgress? {
+        maybe { TaskProgress(percent: $0.number(), message: $0.bytes(max: 50)) }
     }
 
     private mutating func deadLetter() -> DeadLetter {
