@@ -27,6 +27,8 @@ final class Session: @unchecked Sendable {
     var isClosed = false
     /// Calls that wait for a connection, oldest first.
     var waiting: [Call] = []
+    /// Calls of unknown outcome that will be sent again together, oldest first.
+    var unknown: [Call] = []
     var streams: [UInt32: DeliveryStream] = [:]
     var backoff: Backoff
     var firstAddress = 0
@@ -46,13 +48,21 @@ final class Session: @unchecked Sendable {
 
     /// Sends the request when there is a connection and waits for its reply.
     ///
-    /// - Parameter patience: How long to wait for a connection; `nil` for ever.
+    /// - Parameters:
+    ///   - patience: How long to wait for a connection; `nil` for ever.
+    ///   - persistence: How long an unknown outcome is met by sending it again; `nil` as long as `patience`.
     func call(
         _ request: Request,
         resend: Call.Resend,
-        patience: Duration?
+        patience: Duration?,
+        persistence: Duration? = nil
     ) async throws(TQError) -> Reply {
-        let call = Call(request, resend: resend, patience: patience?.timeAmount)
+        let call = Call(
+            request,
+            resend: resend,
+            patience: patience?.timeAmount,
+            persistence: persistence?.timeAmount
+        )
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 call.completion = { continuation.resume(returning: $0) }
@@ -99,6 +109,7 @@ final class Session: @unchecked Sendable {
             eventLoop.execute {
                 self.isClosed = true
                 let reason = TQError(.connectionFailed, "The client was closed.")
+                self.takeUnknown()
                 self.failWaiting(because: reason)
                 for stream in self.streams.values { stream.onEnd(nil) }
                 self.streams = [:]
@@ -181,6 +192,7 @@ final class Session: @unchecked Sendable {
 
     func answer(_ call: Call, _ reply: Reply) {
         if call.isAbandoned, case .claimed(let deliveries) = reply { return giveBack(deliveries) }
+        if let doubt = call.doubt(in: reply), sendLater(call, after: doubt) { return }
         call.finish(with: reply)
     }
 
