@@ -21,6 +21,9 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     var onAnswer: (Call, Reply) -> Void = { $0.finish(with: $1) }
     var onEnd: (TQError, [Call]) -> Void = { _, _ in }
 
+    /// Whether its client has met a broker before: then silence is that of a halted broker, which may go on.
+    var isWithBroker = false
+
     private var context: ChannelHandlerContext?
     private var reader = FrameReader()
     private var isReady = false
@@ -102,7 +105,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         write(bytes)
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: helloTimeout) { [weak self] in
             guard let self else { return }
-            self.end(because: self.notABroker("it does not answer the hello"))
+            self.end(because: self.isWithBroker ? self.silent : self.notABroker("it does not answer the hello"))
         }
     }
 
@@ -154,7 +157,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             self.timer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.keepAlive) { [weak self] in
                 guard let self else { return }
                 guard !self.wasHeard else { return self.scheduleKeepAlive() }
-                self.end(because: TQError(.connectionFailed, "The broker at \(self.address) is silent."))
+                self.end(because: self.silent)
             }
         }
     }
@@ -185,6 +188,8 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             )
         }
     }
+
+    private var silent: TQError { TQError(.connectionFailed, "The broker at \(address) is silent.") }
 
     private func notABroker(_ why: String) -> TQError {
         TQError(.notABroker, "\(address) is not a tq broker: \(why). Check the address and the port.")

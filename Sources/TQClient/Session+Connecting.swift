@@ -27,6 +27,7 @@ extension Session {
         let address = addresses[index]
         let hello = Hello(clientName: options.clientName, settings: options.settings)
         let connection = Connection(address: address, hello: hello, options: options, eventLoop: eventLoop)
+        connection.isWithBroker = hasBeenConnected
         open(connection, at: address).whenComplete { result in
             switch result {
             case .success(let reply):
@@ -60,6 +61,7 @@ extension Session {
         guard !isClosed else { return connection.close() }
         options.logger.debug("connected", metadata: ["broker_version": "\(reply.brokerVersion)"])
         self.connection = connection
+        hasBeenConnected = true
         backoff.reset()
         connection.onDelivery = { [weak self] in self?.deliver($0, $1) }
         connection.onAnswer = { [weak self] in self?.answer($0, $1) }
@@ -87,6 +89,7 @@ extension Session {
         connect { result in
             guard case .failure(let error) = result, !self.isClosed else { return }
             self.giveUpOverdue(because: error)
+            if !error.retryable { self.endStreams(because: error) }
             guard !self.waiting.isEmpty || !self.streams.isEmpty else { return }
             self.isConnecting = true
             let wait = self.backoff.next(atLeastMilliseconds: error.retryAfterMilliseconds)

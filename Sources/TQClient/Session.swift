@@ -24,6 +24,7 @@ final class Session: @unchecked Sendable {
     // The rest is the event loop's; Session+Streams and Session+Connecting work on it too.
     var connection: Connection?
     var isConnecting = false
+    var hasBeenConnected = false
     var isClosed = false
     /// Calls that wait for a connection, oldest first.
     var waiting: [Call] = []
@@ -111,8 +112,7 @@ final class Session: @unchecked Sendable {
                 let reason = TQError(.connectionFailed, "The client was closed.")
                 self.takeUnknown()
                 self.failWaiting(because: reason)
-                for stream in self.streams.values { stream.onEnd(nil) }
-                self.streams = [:]
+                self.endStreams(because: nil)
                 self.connection?.close()
                 self.connection = nil
                 continuation.resume()

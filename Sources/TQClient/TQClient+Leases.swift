@@ -13,7 +13,8 @@ extension TQClient {
 
     /// Tasks as they come, at most `credit` delivered and not yet taken by the loop.
     ///
-    /// The stream opens again by itself after a lost connection.
+    /// The stream opens again by itself after a lost connection. It throws what no waiting heals: `notABroker`,
+    /// `versionUnsupported`, an invalid queue name.
     public func deliveries(_ claim: ClaimSpec, credit: UInt32 = 16) -> Deliveries {
         Deliveries(claim: claim, credit: credit, client: self)
     }

@@ -37,6 +37,48 @@ struct NotABrokerTests {
         try await server.close().get()
     }
 
+    @Test("A stream from something that is no broker, or an incompatible one, throws that")
+    func stream() async throws {
+        let http = try await server { channel in
+            channel.writeAndFlush(channel.allocator.buffer(string: "HTTP/1.1 400 Bad Request\r\n\r\n"), promise: nil)
+        }
+        #expect(await end(ofStreamFrom: address(of: http))?.code == .notABroker)
+        try await http.close().get()
+        let old = try await FakeBroker.start(refusal: TQError(.versionUnsupported, "too new")) { _, _, _ in }
+        #expect(await end(ofStreamFrom: old.address)?.code == .versionUnsupported)
+        await old.stop()
+    }
+
+    private func end(ofStreamFrom address: String) async -> TQError? {
+        await #expect(throws: TQError.self) {
+            let client = TQClient(addresses: try BrokerAddress.list(address))
+            for try await _ in client.deliveries(ClaimSpec(queues: ["q"])) {}
+        }
+    }
+
+    @Test("A stream waits for a broker that was there before and is silent now")
+    func haltedBroker() async throws {
+        let broker = try await FakeBroker.start(port: restartablePort()) { request, id, peer in
+            if case .openStream = request { peer.reply(.done, to: id) }
+        }
+        var options = ClientOptions()
+        options.helloTimeout = .milliseconds(300)
+        options.reconnectDelayMin = .milliseconds(5)
+        let client = try await TQClient.connect(to: broker.address, options: options)
+        let stream = Task {
+            for try await _ in client.deliveries(ClaimSpec(queues: ["q"])) {}
+        }
+        _ = await broker.next()
+        await broker.stop()
+        let (connections, continuation) = AsyncStream.makeStream(of: Void.self)
+        let halted = try await server(port: broker.port) { _ in continuation.yield() }
+        var tries = connections.makeAsyncIterator()
+        for _ in 0..<2 { await tries.next() }
+        await client.close()
+        try await stream.value
+        try await halted.close().get()
+    }
+
     @Test("Nothing at the address is a failed connection that names every address")
     func nothing() async throws {
         let server = try await server { _ in }
@@ -70,13 +112,17 @@ struct NotABrokerTests {
 
     private func address(of server: any Channel) -> String { "127.0.0.1:\(server.localAddress?.port ?? 0)" }
 
-    private func server(onConnect: @escaping @Sendable (any Channel) -> Void) async throws -> any Channel {
+    private func server(
+        port: Int = 0,
+        onConnect: @escaping @Sendable (any Channel) -> Void
+    ) async throws -> any Channel {
         try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.execute { onConnect(channel) }
                 return channel.eventLoop.makeSucceededVoidFuture()
             }
-            .bind(host: "127.0.0.1", port: 0).get()
+            .bind(host: "127.0.0.1", port: port).get()
     }
 }
 

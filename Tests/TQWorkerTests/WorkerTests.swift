@@ -260,6 +260,25 @@ struct WorkerTests {
         await broker.stop()
     }
 
+    @Test("run throws what no waiting heals also when it comes after a reconnect")
+    func refusedLater() async throws {
+        let first = try await fakeBroker(port: restartablePort(), deliver: [], renewal: nil)
+        var options = WorkerOptions()
+        options.client.reconnectDelayMin = .milliseconds(5)
+        let worker = try Worker(brokers: first.address, options: options)
+        worker.register("t", raw: { _, _ in [] })
+        let run = Task { try await worker.run() }
+        _ = await first.next { if case .openStream = $0 { true } else { false } }
+        await first.stop()
+        let second = try await FakeBroker.start(
+            port: first.port,
+            refusal: TQError(.versionUnsupported, "too new")
+        ) { _, _, _ in }
+        let error = await #expect(throws: TQError.self) { try await run.value }
+        #expect(error?.code == .versionUnsupported)
+        await second.stop()
+    }
+
     @Test("Cancelling run shuts the worker down")
     func cancellation() async throws {
         let broker = try await fakeBroker(deliver: [], renewal: nil)
