@@ -4,7 +4,8 @@ import WireProtocol
 
 /// One request on its way: queued, sent, perhaps sent again, and answered once.
 ///
-/// Everything but ``completion``, which is set before the call is handed over, belongs to the session's event loop.
+/// Everything but ``completion`` and ``answerLimit``, which are set before the call is handed over, belongs to the
+/// session's event loop.
 final class Call: @unchecked Sendable {
     let request: Request
     let resend: Resend
@@ -16,6 +17,8 @@ final class Call: @unchecked Sendable {
     private let persistence: TimeAmount?
     private var lastResend: NIODeadline?
     var completion: (Result<Reply, TQError>) -> Void
+    /// How long a connection may owe the reply before it counts as lost; `nil` for as long as it is heard of.
+    var answerLimit: TimeAmount?
 
     /// How often it was written to a connection; more than once after a lost one, or after a write that failed.
     private(set) var sends = 0

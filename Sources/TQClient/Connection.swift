@@ -24,6 +24,9 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Whether its client has met a broker before: then silence is that of a halted broker, which may go on.
     var isWithBroker = false
 
+    /// Whether it ended because nothing was heard: the next one had better be to another address.
+    private(set) var fellSilent = false
+
     private var context: ChannelHandlerContext?
     private var reader = FrameReader()
     private var isReady = false
@@ -57,8 +60,16 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             }
             call.sent(at: now)
             unanswered[id] = call
+            if let limit = call.answerLimit { expectAnswer(to: call, id, within: limit) }
         }
         write(bytes)
+    }
+
+    private func expectAnswer(to call: Call, _ id: UInt32, within limit: TimeAmount) {
+        context?.eventLoop.assumeIsolated().scheduleTask(in: limit) { [weak self] in
+            guard let self, self.unanswered[id] === call else { return }
+            self.endSilent()
+        }
     }
 
     /// Writes requests that have no reply but an error.
@@ -105,7 +116,8 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         write(bytes)
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: helloTimeout) { [weak self] in
             guard let self else { return }
-            self.end(because: self.isWithBroker ? self.silent : self.notABroker("it does not answer the hello"))
+            guard !self.isWithBroker else { return self.endSilent() }
+            self.end(because: self.notABroker("it does not answer the hello"))
         }
     }
 
@@ -157,9 +169,14 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             self.timer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.keepAlive) { [weak self] in
                 guard let self else { return }
                 guard !self.wasHeard else { return self.scheduleKeepAlive() }
-                self.end(because: self.silent)
+                self.endSilent()
             }
         }
+    }
+
+    private func endSilent() {
+        fellSilent = true
+        end(because: TQError(.connectionFailed, "The broker at \(address) is silent."))
     }
 
     private func end(because reason: TQError) {
@@ -188,8 +205,6 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             )
         }
     }
-
-    private var silent: TQError { TQError(.connectionFailed, "The broker at \(address) is silent.") }
 
     private func notABroker(_ why: String) -> TQError {
         TQError(.notABroker, "\(address) is not a tq broker: \(why). Check the address and the port.")

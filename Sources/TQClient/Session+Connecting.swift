@@ -16,7 +16,7 @@ extension Session {
         }
     }
 
-    /// Tries the address at that offset from the one that worked last, then the next ones.
+    /// Tries the address at that offset from the first, which is the one that worked last, then the next ones.
     private func attempt(
         _ offset: Int,
         failures: [TQError],
@@ -74,6 +74,7 @@ extension Session {
 
     private func lost(_ connection: Connection?, because reason: TQError, unanswered: [Call]) {
         if self.connection === connection { self.connection = nil }
+        if connection?.fellSilent == true { firstAddress = (firstAddress + 1) % addresses.count }
         options.logger.info("connection lost", metadata: ["reason": "\(reason)"])
         let (again, never) = unanswered.stablySplit { !isClosed && $0.resend != .never && !$0.isAbandoned }
         for call in never { call.fail(becauseOf: reason) }

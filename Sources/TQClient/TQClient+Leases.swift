@@ -70,7 +70,13 @@ extension TQClient {
 
     /// Sends what a worker has to say about its leases, for as long as it takes to find a broker; `completion` is
     /// called on the event loop.
-    package func report(_ request: Request, completion: @escaping @Sendable (Result<[TQError?], TQError>) -> Void) {
+    ///
+    /// - Parameter answerLimit: After how long without an answer it is sent on a new connection.
+    package func report(
+        _ request: Request,
+        answerLimit: Duration? = nil,
+        completion: @escaping @Sendable (Result<[TQError?], TQError>) -> Void
+    ) {
         let resend: Call.Resend = if case .renew = request { .always } else { .fenced }
         let call = Call(request, resend: resend, patience: nil) { result in
             completion(
@@ -80,6 +86,7 @@ extension TQClient {
                 }
             )
         }
+        call.answerLimit = answerLimit?.timeAmount
         session.queueUp(call)
     }
 

@@ -283,6 +283,22 @@ struct ClientTests {
         await broker.stop()
     }
 
+    @Test("A report that is not answered within its limit goes out again on a connection to the next address")
+    func answerLimit() async throws {
+        let mute = try await FakeBroker.start { _, _, _ in }
+        let next = try await FakeBroker.start { _, id, peer in peer.reply(.outcomes([nil]), to: id) }
+        let client = try await TQClient.connect(to: "\(mute.address),\(next.address)")
+        let request = Request.renew([Renewal(lease: LeaseHandle(task: id, token: LeaseToken(rawValue: 1)))])
+        let outcomes = await withCheckedContinuation { continuation in
+            client.report(request, answerLimit: .milliseconds(100)) { continuation.resume(returning: $0) }
+        }
+        #expect(try outcomes.get() == [nil])
+        #expect(await mute.next() == request)
+        await client.close()
+        await mute.stop()
+        await next.stop()
+    }
+
     @Test("A claim whose caller was cancelled gives back what it took")
     func cancelledClaim() async throws {
         let claims = Held()

@@ -92,6 +92,33 @@ struct WorkerTests {
         await finish(broker, worker)
     }
 
+    @Test("A renewal that is not answered in time is sent on a new connection, to the next broker")
+    func unansweredRenewal() async throws {
+        let release = Signal()
+        let mute = try await FakeBroker.start { request, id, peer in
+            switch request {
+            case .renew: break
+            case .openStream(let stream, _):
+                peer.reply(.done, to: id)
+                peer.reply(.delivery(stream: stream, [delivery(1, leaseMilliseconds: 300)]), to: 0)
+            default: peer.answer(request, id)
+            }
+        }
+        let next = try await fakeBroker(deliver: [], renewal: nil)
+        let worker = try Worker(brokers: "\(mute.address),\(next.address)")
+        worker.register("t") { _, _ in
+            await release.wait()
+            return []
+        }
+        let run = Task { try await worker.run() }
+        let renewal = await next.next(where: \.isRenew)
+        #expect(renewal == .renew([Renewal(lease: lease(1))]))
+        release.send()
+        await finish(next, worker)
+        try await run.value
+        await mute.stop()
+    }
+
     @Test("A lost lease cancels its handler, and nothing is reported for it")
     func lostLease() async throws {
         let cancelled = Signal()
