@@ -22,8 +22,11 @@ public final class FakeBroker: Sendable {
 
     /// Listens on loopback; port 0 takes a free one.
     ///
-    /// - Parameter refusal: What every connection is refused with.
+    /// - Parameters:
+    ///   - host: The IPv4 or IPv6 address to listen at.
+    ///   - refusal: What every connection is refused with.
     public static func start(
+        host: String = "127.0.0.1",
         port: Int = 0,
         refusal: TQError? = nil,
         _ script: @escaping Script
@@ -43,7 +46,7 @@ public final class FakeBroker: Sendable {
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+            .bind(host: host, port: port).get()
         return FakeBroker(listener: listener, peers: peers, received: received)
     }
 

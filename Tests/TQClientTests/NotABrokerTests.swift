@@ -97,15 +97,49 @@ struct NotABrokerTests {
         #expect(error?.message.hasPrefix("The host name no-such-host.invalid cannot be looked up.") == true)
     }
 
+    @Test("Of a list of brokers the first one that lives is connected to, and the next one when it dies")
+    func deadBrokers() async throws {
+        let first = try await FakeBroker.start { _, id, peer in peer.reply(.done, to: id) }
+        let second = try await FakeBroker.start { _, id, peer in peer.reply(.done, to: id) }
+        // Nobody listens at the second address of loopback.
+        let list = "127.0.0.2:\(first.port),\(first.address),\(second.address)"
+        let client = try await TQClient.connect(to: list)
+        try await client.ping()
+        #expect(await first.next() == .ping)
+        await first.stop()
+        try await client.ping()
+        #expect(await second.next() == .ping)
+        await client.close()
+        await second.stop()
+    }
+
     @Test("A host with several addresses of which the first refuses is connected to")
     func severalAddresses() async throws {
-        let broker = try await FakeBroker.start { _, id, peer in peer.reply(.done, to: id) }
-        let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
+        let resolver = FixedResolver(ipv4: ["127.0.0.2", "127.0.0.1"], eventLoop: eventLoop)
+        try await ping(brokerAt: "127.0.0.1", through: resolver)
+    }
+
+    @Test(
+        "A host with an IPv6 and an IPv4 address is connected to at whichever its broker listens",
+        .enabled("there is no IPv6 here") { (try? await FakeBroker.start(host: "::1") { _, _, _ in }.stop()) != nil },
+        arguments: ["::1", "127.0.0.1"]
+    )
+    func bothFamilies(host: String) async throws {
+        let resolver = FixedResolver(ipv4: ["127.0.0.1"], ipv6: ["::1"], eventLoop: eventLoop)
+        try await ping(brokerAt: host, through: resolver)
+    }
+
+    private let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
+
+    /// Connects to a broker at that address under a name that the resolver looks up.
+    private func ping(brokerAt host: String, through resolver: FixedResolver) async throws {
+        let broker = try await FakeBroker.start(host: host) { _, id, peer in peer.reply(.done, to: id) }
         var options = ClientOptions()
         options.eventLoopGroup = eventLoop
-        options.resolver = FixedResolver(hosts: ["127.0.0.2", "127.0.0.1"], eventLoop: eventLoop)
+        options.resolver = resolver
         let client = try await TQClient.connect(to: "broker:\(broker.port)", options: options)
         try await client.ping()
+        #expect(await broker.next() == .ping)
         await client.close()
         await broker.stop()
     }
@@ -126,17 +160,18 @@ struct NotABrokerTests {
     }
 }
 
-/// Gives every name the same IPv4 addresses, which are tried in their order.
+/// Gives every name the same addresses; those of a family are tried in their order.
 private struct FixedResolver: Resolver, Sendable {
-    let hosts: [String]
+    let ipv4: [String]
+    var ipv6: [String] = []
     let eventLoop: any EventLoop
 
-    func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
-        eventLoop.makeCompletedFuture { try hosts.map { try SocketAddress(ipAddress: $0, port: port) } }
-    }
+    func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { answer(ipv4, port) }
 
-    func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
-        eventLoop.makeSucceededFuture([])
+    func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { answer(ipv6, port) }
+
+    private func answer(_ hosts: [String], _ port: Int) -> EventLoopFuture<[SocketAddress]> {
+        eventLoop.makeCompletedFuture { try hosts.map { try SocketAddress(ipAddress: $0, port: port) } }
     }
 
     func cancelQueries() {}
