@@ -12,7 +12,7 @@ public struct ClientOptions: Sendable {
     /// How long a submit that the broker refuses for now (queue full, draining, …) or cannot say the outcome of is tried
     /// again before it throws.
     public var submitPatience: Duration = .seconds(30)
-    /// How long a request waits for a connection before it throws; `nil` for ever.
+    /// How long a request waits for a connection before it throws; `nil` for ever, zero for one try of each address.
     public var connectionPatience: Duration? = .seconds(30)
     /// How long one address may take to connect.
     public var connectTimeout: Duration = .seconds(5)

@@ -62,6 +62,7 @@ extension Session {
         options.logger.debug("connected", metadata: ["broker_version": "\(reply.brokerVersion)"])
         self.connection = connection
         hasBeenConnected = true
+        lastFailure = nil
         backoff.reset()
         connection.onDelivery = { [weak self] in self?.deliver($0, $1) }
         connection.onAnswer = { [weak self] in self?.answer($0, $1) }
@@ -81,6 +82,7 @@ extension Session {
         let now = NIODeadline.now()
         for call in again { call.wait(from: now) }
         waiting = again + waiting
+        watchPatience(of: again)
         if !waiting.isEmpty || !streams.isEmpty { connectAgain() }
     }
 
@@ -89,6 +91,7 @@ extension Session {
         guard !isConnecting, connection == nil, !isClosed else { return }
         connect { result in
             guard case .failure(let error) = result, !self.isClosed else { return }
+            self.lastFailure = error
             self.giveUpOverdue(because: error)
             if !error.retryable { self.endStreams(because: error) }
             guard !self.waiting.isEmpty || !self.streams.isEmpty else { return }
@@ -99,6 +102,30 @@ extension Session {
                 self.connectAgain()
             }
         }
+    }
+
+    /// Makes sure that calls are given up in time, also while an attempt to connect takes longer.
+    ///
+    /// Those without any patience have one attempt.
+    func watchPatience(of calls: [Call]) {
+        guard connection == nil else { return }
+        let now = NIODeadline.now()
+        guard let end = calls.lazy.compactMap(\.deadline).filter({ $0 > now }).min(), end < patienceEnd else { return }
+        patienceEnd = end
+        eventLoop.scheduleTask(deadline: end) { [weak self] in
+            // An earlier end took this one's place, and has found the next one itself.
+            guard let self, self.patienceEnd == end else { return }
+            self.endPatience()
+        }
+    }
+
+    private func endPatience() {
+        patienceEnd = .distantFuture
+        guard connection == nil else { return }
+        let list = addresses.map(\.description).joined(separator: ", ")
+        let silence = TQError(.connectionFailed, "Nobody answers yet at \(list). \(TQError.wayToABroker)")
+        giveUpOverdue(because: lastFailure ?? silence)
+        watchPatience(of: waiting)
     }
 
     /// Fails the calls whose patience is over; all of them when waiting cannot help.

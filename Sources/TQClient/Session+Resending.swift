@@ -26,6 +26,7 @@ extension Session {
         let now = NIODeadline.now()
         for call in unknown { call.wait(from: now) }
         waiting = unknown + waiting
+        watchPatience(of: unknown)
         unknown = []
     }
 }

@@ -30,6 +30,10 @@ final class Session: @unchecked Sendable {
     var waiting: [Call] = []
     /// Calls of unknown outcome that will be sent again together, oldest first.
     var unknown: [Call] = []
+    /// When the first of them is given up.
+    var patienceEnd = NIODeadline.distantFuture
+    /// Why the last round of attempts found no broker.
+    var lastFailure: TQError?
     var streams: [UInt32: DeliveryStream] = [:]
     var backoff: Backoff
     var firstAddress = 0
@@ -141,6 +145,7 @@ final class Session: @unchecked Sendable {
         for call in box.calls { call.wait(from: now) }
         waiting.append(contentsOf: box.calls)
         if isClosed { return failWaiting(because: TQError(.connectionFailed, "The client was closed.")) }
+        watchPatience(of: box.calls)
         // First what was done, then the credit for more.
         sendWaiting()
         sendGrants(box.grants)

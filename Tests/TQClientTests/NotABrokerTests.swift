@@ -79,6 +79,22 @@ struct NotABrokerTests {
         try await halted.close().get()
     }
 
+    @Test("A request is given up when its patience is over, however long an attempt to connect takes")
+    func patience() async throws {
+        let mute = try await server { _ in }
+        var options = ClientOptions()
+        options.connectionPatience = .milliseconds(20)
+        options.helloTimeout = .seconds(3600)
+        let client = TQClient(addresses: try BrokerAddress.list(address(of: mute)), options: options)
+        for _ in 0..<2 {
+            let error = await #expect(throws: TQError.self) { try await client.submit(TaskSpec(type: "t")) }
+            #expect(error?.code == .connectionFailed)
+            #expect(error?.message.hasPrefix("Nobody answers yet at \(address(of: mute)). Start a broker") == true)
+        }
+        await client.close()
+        try await mute.close().get()
+    }
+
     @Test("Nothing at the address is a failed connection that names every address")
     func nothing() async throws {
         let server = try await server { _ in }
