@@ -6,12 +6,13 @@ import TQModel
 package struct Backoff {
     private let first: Duration
     private let longest: Duration
-    private var attempts = 0
+    private var attempts: Int
     private var generator = SystemRandomNumberGenerator()
 
-    package init(first: Duration, longest: Duration) {
+    package init(first: Duration, longest: Duration, attempts: Int = 0) {
         self.first = first
         self.longest = longest
+        self.attempts = attempts
     }
 
     /// The next wait, at least `atLeast` where the broker asked for that.

@@ -4,7 +4,8 @@ import WireProtocol
 
 /// One request on its way: queued, sent, perhaps sent again, and answered once.
 ///
-/// Everything but ``completion``, which is set before the call is handed over, belongs to the session's event loop.
+/// Everything but ``completion`` and ``answerLimit``, which are set before the call is handed over, belongs to the
+/// session's event loop.
 final class Call: @unchecked Sendable {
     let request: Request
     let resend: Resend
@@ -12,9 +13,14 @@ final class Call: @unchecked Sendable {
     private let patience: TimeAmount?
     /// When to stop waiting for a connection; `nil` for never.
     private(set) var deadline: NIODeadline?
+    /// How long an unknown outcome is met by sending it again, counted from its beginning; `nil` for ever.
+    private let persistence: TimeAmount?
+    private var lastResend: NIODeadline?
     var completion: (Result<Reply, TQError>) -> Void
+    /// How long a connection may owe the reply before it counts as lost; `nil` for as long as it is heard of.
+    var answerLimit: TimeAmount?
 
-    /// How often it was written to a connection; more than once after a lost one.
+    /// How often it was written to a connection; more than once after a lost one, or after a write that failed.
     private(set) var sends = 0
     private var firstSent = NIODeadline.distantFuture
     /// The caller waits no longer.
@@ -25,15 +31,18 @@ final class Call: @unchecked Sendable {
         _ request: Request,
         resend: Resend,
         patience: TimeAmount?,
+        persistence: TimeAmount? = nil,
         completion: @escaping @Sendable (Result<Reply, TQError>) -> Void = { _ in }
     ) {
         self.request = request
         self.resend = resend
         self.patience = patience
+        self.persistence = persistence ?? patience
         self.completion = completion
     }
 
-    /// What may be done with a request whose connection was lost before its reply came.
+    /// What may be done with a request of which nobody knows whether it was done: its connection was lost before its
+    /// reply came, or the broker could not store it for sure.
     enum Resend {
         /// Doing it twice would do harm: its outcome is unknown.
         case never
@@ -44,7 +53,10 @@ final class Call: @unchecked Sendable {
     }
 
     /// Begins to wait for a connection.
-    func wait(from now: NIODeadline) { deadline = patience.map { now + $0 } }
+    func wait(from now: NIODeadline) {
+        deadline = patience.map { now + $0 }
+        if sends == 0 { lastResend = persistence.map { now + $0 } }
+    }
 
     /// Writes down that it is written to a connection.
     func sent(at now: NIODeadline) {
@@ -65,9 +77,22 @@ final class Call: @unchecked Sendable {
         completion(result)
     }
 
+    /// The error of a reply that leaves open whether it was done; `nil` for any other reply.
+    func doubt(in reply: Reply) -> TQError? {
+        guard case .error(let error) = reply else { return nil }
+        let verdict = afterAllSends(error)
+        return verdict.code == .outcomeUnknown ? verdict : nil
+    }
+
+    /// Whether it does no harm to send it at that time once more, and its caller waits for that.
+    func mayBeSentAgain(at time: NIODeadline) -> Bool {
+        guard resend != .never, !isAbandoned, !isTooOldToResend(at: time) else { return false }
+        return lastResend.map { time < $0 } ?? true
+    }
+
     func finish(with reply: Reply) {
         switch reply {
-        case .error(let error): finish(.failure(error))
+        case .error(let error): finish(.failure(afterAllSends(error)))
         case .outcomes(let errors) where resend == .fenced && sends > 1:
             finish(.success(.outcomes(errors.map { $0.map(afterResend) })))
         default: finish(.success(reply))
@@ -87,17 +112,26 @@ final class Call: @unchecked Sendable {
         )
     }
 
+    /// A broker that changes nothing now may have done an earlier sending.
+    private func afterAllSends(_ error: TQError) -> TQError {
+        error.code == .readOnly && sends > 1 && !request.changesNothing ? inDoubt(error) : error
+    }
+
     /// A refusal of the second sending may come from the success of the first.
     private func afterResend(_ error: TQError) -> TQError {
         switch error.code {
-        case .leaseLost, .notCancellable, .taskNotFound, .conflict:
-            TQError(
-                .outcomeUnknown,
-                "The \(request.messageType) was sent again after a lost connection and refused then; "
-                    + "the first one may have happened. \(error.message)"
-            )
+        case .leaseLost, .notCancellable, .taskNotFound, .conflict: inDoubt(error)
         default: error
         }
+    }
+
+    private func inDoubt(_ refusal: TQError) -> TQError {
+        TQError(
+            .outcomeUnknown,
+            "The \(request.messageType) was sent more than once and refused at last; "
+                + "an earlier one may have happened. \(refusal.message)",
+            retryAfterMilliseconds: refusal.retryAfterMilliseconds
+        )
     }
 }
 

@@ -9,9 +9,10 @@ public struct ClientOptions: Sendable {
     public var clientName = "tq-swift"
     /// How the session treats its leases.
     public var settings = SessionSettings()
-    /// How long a submit that the broker refuses for now (queue full, draining, …) is tried again before it throws.
+    /// How long a submit that the broker refuses for now (queue full, draining, …) or cannot say the outcome of is tried
+    /// again before it throws.
     public var submitPatience: Duration = .seconds(30)
-    /// How long a request waits for a connection before it throws; `nil` for ever.
+    /// How long a request waits for a connection before it throws; `nil` for ever, zero for one try of each address.
     public var connectionPatience: Duration? = .seconds(30)
     /// How long one address may take to connect.
     public var connectTimeout: Duration = .seconds(5)
@@ -23,7 +24,8 @@ public struct ClientOptions: Sendable {
     public var reconnectDelayMax: Duration = .seconds(2)
     /// After that much silence the client pings; after as much again the connection counts as lost.
     public var keepAlive: Duration = .seconds(10)
-    /// Whether submits without a key get a random one, so that they can be sent again after a lost connection.
+    /// Whether submits without a key get a random one, so that they can be sent again after a lost connection or a
+    /// failed write.
     public var makesIdempotencyKeys = true
     /// The threads of the connections; the process's own group unless said otherwise.
     public var eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton

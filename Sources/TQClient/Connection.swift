@@ -21,6 +21,12 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     var onAnswer: (Call, Reply) -> Void = { $0.finish(with: $1) }
     var onEnd: (TQError, [Call]) -> Void = { _, _ in }
 
+    /// Whether its client has met a broker before: then silence is that of a halted broker, which may go on.
+    var isWithBroker = false
+
+    /// Whether it ended because nothing was heard: the next one had better be to another address.
+    private(set) var fellSilent = false
+
     private var context: ChannelHandlerContext?
     private var reader = FrameReader()
     private var isReady = false
@@ -54,8 +60,16 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             }
             call.sent(at: now)
             unanswered[id] = call
+            if let limit = call.answerLimit { expectAnswer(to: call, id, within: limit) }
         }
         write(bytes)
+    }
+
+    private func expectAnswer(to call: Call, _ id: UInt32, within limit: TimeAmount) {
+        context?.eventLoop.assumeIsolated().scheduleTask(in: limit) { [weak self] in
+            guard let self, self.unanswered[id] === call else { return }
+            self.endSilent()
+        }
     }
 
     /// Writes requests that have no reply but an error.
@@ -102,6 +116,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         write(bytes)
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: helloTimeout) { [weak self] in
             guard let self else { return }
+            guard !self.isWithBroker else { return self.endSilent() }
             self.end(because: self.notABroker("it does not answer the hello"))
         }
     }
@@ -154,9 +169,14 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             self.timer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.keepAlive) { [weak self] in
                 guard let self else { return }
                 guard !self.wasHeard else { return self.scheduleKeepAlive() }
-                self.end(because: TQError(.connectionFailed, "The broker at \(self.address) is silent."))
+                self.endSilent()
             }
         }
+    }
+
+    private func endSilent() {
+        fellSilent = true
+        end(because: TQError(.connectionFailed, "The broker at \(address) is silent."))
     }
 
     private func end(because reason: TQError) {

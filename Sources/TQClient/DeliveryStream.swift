@@ -11,7 +11,7 @@ package final class DeliveryStream: @unchecked Sendable {
     var credit: UInt32
     var backoff = Backoff(first: .milliseconds(100), longest: .seconds(5))
     let onDeliveries: @Sendable ([Delivery]) -> Void
-    /// The broker refuses the stream, or the client was closed (`nil`).
+    /// The broker refuses the stream, there is none at the address, or the client was closed (`nil`).
     let onEnd: @Sendable (TQError?) -> Void
 
     init(
@@ -35,7 +35,7 @@ package final class DeliveryStream: @unchecked Sendable {
 public struct Deliveries: AsyncSequence, Sendable {
     /// One task in the hands of this client.
     public typealias Element = Delivery
-    /// What the broker refuses the stream with.
+    /// What the broker refuses the stream with, or says that there is no broker.
     public typealias Failure = TQError
 
     let claim: ClaimSpec

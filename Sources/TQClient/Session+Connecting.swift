@@ -16,7 +16,7 @@ extension Session {
         }
     }
 
-    /// Tries the address at that offset from the one that worked last, then the next ones.
+    /// Tries the address at that offset from the first, which is the one that worked last, then the next ones.
     private func attempt(
         _ offset: Int,
         failures: [TQError],
@@ -27,6 +27,7 @@ extension Session {
         let address = addresses[index]
         let hello = Hello(clientName: options.clientName, settings: options.settings)
         let connection = Connection(address: address, hello: hello, options: options, eventLoop: eventLoop)
+        connection.isWithBroker = hasBeenConnected
         open(connection, at: address).whenComplete { result in
             switch result {
             case .success(let reply):
@@ -60,6 +61,8 @@ extension Session {
         guard !isClosed else { return connection.close() }
         options.logger.debug("connected", metadata: ["broker_version": "\(reply.brokerVersion)"])
         self.connection = connection
+        hasBeenConnected = true
+        lastFailure = nil
         backoff.reset()
         connection.onDelivery = { [weak self] in self?.deliver($0, $1) }
         connection.onAnswer = { [weak self] in self?.answer($0, $1) }
@@ -72,12 +75,14 @@ extension Session {
 
     private func lost(_ connection: Connection?, because reason: TQError, unanswered: [Call]) {
         if self.connection === connection { self.connection = nil }
+        if connection?.fellSilent == true { firstAddress = (firstAddress + 1) % addresses.count }
         options.logger.info("connection lost", metadata: ["reason": "\(reason)"])
         let (again, never) = unanswered.stablySplit { !isClosed && $0.resend != .never && !$0.isAbandoned }
         for call in never { call.fail(becauseOf: reason) }
         let now = NIODeadline.now()
         for call in again { call.wait(from: now) }
         waiting = again + waiting
+        watchPatience(of: again)
         if !waiting.isEmpty || !streams.isEmpty { connectAgain() }
     }
 
@@ -86,7 +91,9 @@ extension Session {
         guard !isConnecting, connection == nil, !isClosed else { return }
         connect { result in
             guard case .failure(let error) = result, !self.isClosed else { return }
+            self.lastFailure = error
             self.giveUpOverdue(because: error)
+            if !error.retryable { self.endStreams(because: error) }
             guard !self.waiting.isEmpty || !self.streams.isEmpty else { return }
             self.isConnecting = true
             let wait = self.backoff.next(atLeastMilliseconds: error.retryAfterMilliseconds)
@@ -95,6 +102,30 @@ extension Session {
                 self.connectAgain()
             }
         }
+    }
+
+    /// Makes sure that calls are given up in time, also while an attempt to connect takes longer.
+    ///
+    /// Those without any patience have one attempt.
+    func watchPatience(of calls: [Call]) {
+        guard connection == nil else { return }
+        let now = NIODeadline.now()
+        guard let end = calls.lazy.compactMap(\.deadline).filter({ $0 > now }).min(), end < patienceEnd else { return }
+        patienceEnd = end
+        eventLoop.scheduleTask(deadline: end) { [weak self] in
+            // An earlier end took this one's place, and has found the next one itself.
+            guard let self, self.patienceEnd == end else { return }
+            self.endPatience()
+        }
+    }
+
+    private func endPatience() {
+        patienceEnd = .distantFuture
+        guard connection == nil else { return }
+        let list = addresses.map(\.description).joined(separator: ", ")
+        let silence = TQError(.connectionFailed, "Nobody answers yet at \(list). \(TQError.wayToABroker)")
+        giveUpOverdue(because: lastFailure ?? silence)
+        watchPatience(of: waiting)
     }
 
     /// Fails the calls whose patience is over; all of them when waiting cannot help.

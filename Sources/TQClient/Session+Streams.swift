@@ -34,6 +34,13 @@ extension Session {
         }
     }
 
+    /// Ends every stream: there is no broker for them, or they are not wanted any more (`nil`).
+    func endStreams(because error: TQError?) {
+        let ended = streams.values
+        streams = [:]
+        for stream in ended { stream.onEnd(error) }
+    }
+
     func deliver(_ number: UInt32, _ deliveries: [Delivery]) {
         guard let stream = streams[number] else { return giveBack(deliveries) }
         stream.credit -= min(stream.credit, UInt32(clamping: deliveries.count))

@@ -24,9 +24,16 @@ final class Session: @unchecked Sendable {
     // The rest is the event loop's; Session+Streams and Session+Connecting work on it too.
     var connection: Connection?
     var isConnecting = false
+    var hasBeenConnected = false
     var isClosed = false
     /// Calls that wait for a connection, oldest first.
     var waiting: [Call] = []
+    /// Calls of unknown outcome that will be sent again together, oldest first.
+    var unknown: [Call] = []
+    /// When the first of them is given up.
+    var patienceEnd = NIODeadline.distantFuture
+    /// Why the last round of attempts found no broker.
+    var lastFailure: TQError?
     var streams: [UInt32: DeliveryStream] = [:]
     var backoff: Backoff
     var firstAddress = 0
@@ -46,13 +53,21 @@ final class Session: @unchecked Sendable {
 
     /// Sends the request when there is a connection and waits for its reply.
     ///
-    /// - Parameter patience: How long to wait for a connection; `nil` for ever.
+    /// - Parameters:
+    ///   - patience: How long to wait for a connection; `nil` for ever.
+    ///   - persistence: How long an unknown outcome is met by sending it again; `nil` as long as `patience`.
     func call(
         _ request: Request,
         resend: Call.Resend,
-        patience: Duration?
+        patience: Duration?,
+        persistence: Duration? = nil
     ) async throws(TQError) -> Reply {
-        let call = Call(request, resend: resend, patience: patience?.timeAmount)
+        let call = Call(
+            request,
+            resend: resend,
+            patience: patience?.timeAmount,
+            persistence: persistence?.timeAmount
+        )
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 call.completion = { continuation.resume(returning: $0) }
@@ -99,9 +114,9 @@ final class Session: @unchecked Sendable {
             eventLoop.execute {
                 self.isClosed = true
                 let reason = TQError(.connectionFailed, "The client was closed.")
+                self.takeUnknown()
                 self.failWaiting(because: reason)
-                for stream in self.streams.values { stream.onEnd(nil) }
-                self.streams = [:]
+                self.endStreams(because: nil)
                 self.connection?.close()
                 self.connection = nil
                 continuation.resume()
@@ -130,6 +145,7 @@ final class Session: @unchecked Sendable {
         for call in box.calls { call.wait(from: now) }
         waiting.append(contentsOf: box.calls)
         if isClosed { return failWaiting(because: TQError(.connectionFailed, "The client was closed.")) }
+        watchPatience(of: box.calls)
         // First what was done, then the credit for more.
         sendWaiting()
         sendGrants(box.grants)
@@ -181,6 +197,7 @@ final class Session: @unchecked Sendable {
 
     func answer(_ call: Call, _ reply: Reply) {
         if call.isAbandoned, case .claimed(let deliveries) = reply { return giveBack(deliveries) }
+        if let doubt = call.doubt(in: reply), sendLater(call, after: doubt) { return }
         call.finish(with: reply)
     }
 

@@ -13,7 +13,8 @@ extension TQClient {
 
     /// Tasks as they come, at most `credit` delivered and not yet taken by the loop.
     ///
-    /// The stream opens again by itself after a lost connection.
+    /// The stream opens again by itself after a lost connection. It throws what no waiting heals: `notABroker`,
+    /// `versionUnsupported`, an invalid queue name.
     public func deliveries(_ claim: ClaimSpec, credit: UInt32 = 16) -> Deliveries {
         Deliveries(claim: claim, credit: credit, client: self)
     }
@@ -69,7 +70,13 @@ extension TQClient {
 
     /// Sends what a worker has to say about its leases, for as long as it takes to find a broker; `completion` is
     /// called on the event loop.
-    package func report(_ request: Request, completion: @escaping @Sendable (Result<[TQError?], TQError>) -> Void) {
+    ///
+    /// - Parameter answerLimit: After how long without an answer it is sent on a new connection.
+    package func report(
+        _ request: Request,
+        answerLimit: Duration? = nil,
+        completion: @escaping @Sendable (Result<[TQError?], TQError>) -> Void
+    ) {
         let resend: Call.Resend = if case .renew = request { .always } else { .fenced }
         let call = Call(request, resend: resend, patience: nil) { result in
             completion(
@@ -79,6 +86,7 @@ extension TQClient {
                 }
             )
         }
+        call.answerLimit = answerLimit?.timeAmount
         session.queueUp(call)
     }
 

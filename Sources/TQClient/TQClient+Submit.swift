@@ -4,8 +4,9 @@ extension TQClient {
     /// Stores a task; it is on the broker's disk when this returns.
     ///
     /// A queue that is full, or a broker that refuses submits for now, is tried again
-    /// for ``ClientOptions/submitPatience``.
-    /// - Throws: The broker's refusal, `connectionFailed` when the task was never sent, `outcomeUnknown` when it was.
+    /// for ``ClientOptions/submitPatience``. So is one whose outcome the broker does not know, with its key.
+    /// - Throws: The broker's refusal, `connectionFailed` when the task was never sent, `outcomeUnknown` when it was:
+    ///   whoever wants to submit it again after that without making a second task gives it a key of his own.
     @discardableResult
     public func submit(_ task: TaskSpec) async throws(TQError) -> TaskID {
         guard let result = try await submit([task]).first else { throw .unexpectedReply }
@@ -21,13 +22,13 @@ extension TQClient {
         let resend: Call.Resend = tasks.allSatisfy { !$0.idempotencyKey.isEmpty } ? .always : .never
         let deadline = ContinuousClock.now + options.submitPatience
         var backoff = Backoff(first: .milliseconds(20), longest: .seconds(2))
-        var results = try await submitOnce(tasks, resend)
+        var results = try await submitOnce(tasks, resend, until: deadline)
         while let hint = Self.refusedForNow(results).first {
             let wait = backoff.next(atLeastMilliseconds: hint.error.retryAfterMilliseconds)
             guard ContinuousClock.now + wait < deadline else { break }
             do { try await Task.sleep(for: wait) } catch { break }
             let again = Self.refusedForNow(results).map(\.index)
-            let retried = try await submitOnce(again.map { tasks[$0] }, resend)
+            let retried = try await submitOnce(again.map { tasks[$0] }, resend, until: deadline)
             for (index, result) in zip(again, retried) { results[index] = result }
         }
         return results
@@ -36,10 +37,16 @@ extension TQClient {
     /// One frame there and back; an error about all of it becomes an entry for each task when a retry may help.
     private func submitOnce(
         _ tasks: [TaskSpec],
-        _ resend: Call.Resend
+        _ resend: Call.Resend,
+        until deadline: ContinuousClock.Instant
     ) async throws(TQError) -> [Result<Submission, TQError>] {
         do throws(TQError) {
-            let reply = try await session.call(.submit(tasks), resend: resend, patience: options.connectionPatience)
+            let reply = try await session.call(
+                .submit(tasks),
+                resend: resend,
+                patience: options.connectionPatience,
+                persistence: deadline - .now
+            )
             guard case .submitted(let results) = reply, results.count == tasks.count else { throw .unexpectedReply }
             return results
         } catch {

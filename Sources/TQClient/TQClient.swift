@@ -4,7 +4,8 @@ public import TQModel
 ///
 /// One client is enough for a process: requests of all tasks are pipelined on one connection, which comes back by itself. A
 /// request waits for a lost connection to come back (``ClientOptions/connectionPatience``) and is sent again
-/// where that cannot do its work twice; otherwise it throws `outcomeUnknown`.
+/// where that cannot do its work twice; otherwise it throws `outcomeUnknown`. A write that failed in the broker is like a
+/// lost connection.
 public final class TQClient: Sendable {
     let session: Session
 

@@ -139,7 +139,8 @@ final class Execution: Sendable {
     }
 
     private func renew(_ leases: [LeaseHandle]) {
-        client.report(.renew(leases.map { Renewal(lease: $0) })) { [weak self] result in
+        let limit = state.withLock { $0.leases.renewalLimit }
+        client.report(.renew(leases.map { Renewal(lease: $0) }), answerLimit: limit) { [weak self] result in
             self?.renewed(leases, result)
         }
     }

@@ -20,8 +20,16 @@ struct LeaseTable {
     /// Whether nothing runs whose end the broker still has to be told.
     var isIdle: Bool { entries.values.allSatisfy(\.isOver) }
 
-    /// Leases are renewed after a third of their duration, so that two renewals can be lost.
+    /// Leases are renewed after a third of their duration: the second third is for the answer (``renewalLimit``), the last
+    /// one for another connection when none came.
     static func renewalDelay(_ lease: Duration) -> Duration { max(lease / 3, .milliseconds(10)) }
+
+    /// How long a renewal may go unanswered before its connection counts as lost: a third of the shortest lease.
+    ///
+    /// At least a second, because a broker whose disk is slow for less than that is not gone.
+    var renewalLimit: Duration? {
+        entries.values.lazy.filter { !$0.isOver }.map(\.leaseDuration).min().map { max($0 / 3, .seconds(1)) }
+    }
 
     mutating func add(_ delivery: Delivery, now: ContinuousClock.Instant) -> Entry {
         let duration = Duration.milliseconds(Int64(delivery.leaseMilliseconds))

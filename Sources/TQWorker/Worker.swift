@@ -103,7 +103,8 @@ public final class Worker: Sendable {
     /// Runs tasks until ``shutdown(grace:)`` or cancellation, then lets running ones finish within the grace.
     ///
     /// Waits for a broker that does not answer yet.
-    /// - Throws: What no waiting heals: `notABroker`, `unauthenticated`, an invalid queue name.
+    /// - Throws: What no waiting heals, then or after a lost connection: `notABroker`, `unauthenticated`, an invalid queue
+    ///   name.
     public func run() async throws(TQError) {
         let handlers = state.withLock { state in
             precondition(!state.isRunning, "a worker runs once")

@@ -54,6 +54,20 @@ struct FailingDiskTests {
         await again.broker.stop()
     }
 
+    @Test("A submit with an automatic key outlasts a failed write and is stored once")
+    func submitOutlastsFailedWrite() async throws {
+        let directory = try ScratchDirectory()
+        let broker = try await TestBroker.start(directory)
+        let client = try await broker.client()
+        try FailingDevice.full.replaceOpenFile(in: "\(directory.path)/data/db", suffix: ".log")
+        let id = try await client.submit(TaskSpec(type: "t"))
+        await broker.log.wait(for: "serving again")
+        #expect(try await client.status(id).state == .pending)
+        #expect(try await client.queues().map(\.counts.pending) == [1])
+        await client.close()
+        await broker.broker.stop()
+    }
+
     @Test("A broker whose store cannot be rebuilt can be stopped")
     func stopWhileFailing() async throws {
         let directory = try ScratchDirectory()

@@ -21,7 +21,16 @@ public final class FakeBroker: Sendable {
     public var address: String { "127.0.0.1:\(port)" }
 
     /// Listens on loopback; port 0 takes a free one.
-    public static func start(port: Int = 0, _ script: @escaping Script) async throws -> FakeBroker {
+    ///
+    /// - Parameters:
+    ///   - host: The IPv4 or IPv6 address to listen at.
+    ///   - refusal: What every connection is refused with.
+    public static func start(
+        host: String = "127.0.0.1",
+        port: Int = 0,
+        refusal: TQError? = nil,
+        _ script: @escaping Script
+    ) async throws -> FakeBroker {
         let (received, continuation) = AsyncStream.makeStream(of: Request.self)
         let peers = PeerList()
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -30,14 +39,14 @@ public final class FakeBroker: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let peer = Peer(channel: channel)
                     peers.add(peer)
-                    let handler = PeerHandler(peer: peer) { request, id in
+                    let handler = PeerHandler(peer: peer, refusal: refusal) { request, id in
                         script(request, id, peer)
                         continuation.yield(request)
                     }
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+            .bind(host: host, port: port).get()
         return FakeBroker(listener: listener, peers: peers, received: received)
     }
 
@@ -109,12 +118,14 @@ private final class PeerHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private let peer: Peer
+    private let refusal: TQError?
     private let onRequest: (Request, UInt32) -> Void
     private var reader = FrameReader()
     private var hasSaidHello = false
 
-    init(peer: Peer, onRequest: @escaping (Request, UInt32) -> Void) {
+    init(peer: Peer, refusal: TQError?, onRequest: @escaping (Request, UInt32) -> Void) {
         self.peer = peer
+        self.refusal = refusal
         self.onRequest = onRequest
     }
 
@@ -137,6 +148,7 @@ private final class PeerHandler: ChannelInboundHandler {
 
     private func answerHello(_ frame: Frame) throws(TQError) {
         let id = try Hello.decode(frame).id
+        if let refusal { throw refusal }
         hasSaidHello = true
         var bytes: [UInt8] = []
         try HelloReply(brokerVersion: "fake").encode(id: id, into: &bytes)

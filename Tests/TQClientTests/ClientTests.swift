@@ -76,6 +76,91 @@ struct ClientTests {
         await broker.stop()
     }
 
+    @Test("A submit of unknown outcome is sent again with its key until the broker knows, also while it is read-only")
+    func unknownSubmit() async throws {
+        let submits = Mutex<[TaskSpec]>([])
+        let id = id
+        let broker = try await FakeBroker.start { request, requestID, peer in
+            guard case .submit(let tasks) = request else { return }
+            let count = submits.withLock { all in
+                all += tasks
+                return all.count
+            }
+            switch count {
+            case 1: peer.reply(.error(TQError(.outcomeUnknown, "a write failed")), to: requestID)
+            case 2: peer.reply(.error(TQError(.readOnly, "being rebuilt")), to: requestID)
+            case 3: peer.close()
+            default: peer.reply(.submitted([.success(Submission(id: id, isDuplicate: true))]), to: requestID)
+            }
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        #expect(try await client.submit(TaskSpec(type: "t", payload: [1])) == id)
+        let sent = submits.withLock { $0 }
+        #expect(sent.count == 4)
+        #expect(Set(sent).count == 1)
+        #expect(sent[0].idempotencyKey.count == 16)
+        await client.close()
+        await broker.stop()
+    }
+
+    @Test(
+        "A submit of unknown outcome is not sent again without a key, after its window, or beyond the patience",
+        arguments: [
+            (key: [], window: 0, patience: 30), (key: [1], window: 1, patience: 30), (key: [1], window: 0, patience: 0),
+        ] as [(key: Bytes, window: UInt64, patience: Int)]
+    )
+    func unknownSubmitIsGivenUp(key: Bytes, window: UInt64, patience: Int) async throws {
+        let submits = Atomic<Int>(0)
+        let broker = try await FakeBroker.start { request, id, peer in
+            submits.add(1, ordering: .relaxed)
+            peer.reply(.error(TQError(.outcomeUnknown, "a write failed")), to: id)
+        }
+        var options = ClientOptions()
+        options.makesIdempotencyKeys = false
+        options.submitPatience = .seconds(patience)
+        let client = try await TQClient.connect(to: broker.address, options: options)
+        let task = TaskSpec(type: "t", idempotencyKey: key, idempotencyWindowMilliseconds: window)
+        await #expect(throws: TQError(.outcomeUnknown, "a write failed")) { try await client.submit(task) }
+        #expect(submits.load(ordering: .relaxed) == 1)
+        await client.close()
+        await broker.stop()
+    }
+
+    @Test("A call that was sent before and is refused by a read-only broker has an unknown outcome")
+    func readOnlyAfterResend() async throws {
+        let submits = Atomic<Int>(0)
+        let readOnly = TQError(.readOnly, "being rebuilt", retryAfterMilliseconds: 60_000)
+        let broker = try await FakeBroker.start { _, id, peer in
+            guard submits.add(1, ordering: .relaxed).newValue > 1 else { return peer.close() }
+            peer.reply(.error(readOnly), to: id)
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        let resent = await #expect(throws: TQError.self) { try await client.submit(TaskSpec(type: "t")) }
+        #expect(resent?.code == .outcomeUnknown)
+        #expect(resent?.message.contains("being rebuilt") == true)
+        await #expect(throws: readOnly) { try await client.submit(TaskSpec(type: "t")) }
+        await client.close()
+        await broker.stop()
+    }
+
+    @Test("A close fails a call that would have been sent again")
+    func closeWhileUnknown() async throws {
+        let unknown = TQError(.outcomeUnknown, "a write failed", retryAfterMilliseconds: 20_000)
+        let broker = try await FakeBroker.start { request, id, peer in
+            if case .ping = request { return peer.reply(.done, to: id) }
+            peer.reply(.error(unknown), to: id)
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        let submit = Task { try await client.submit(TaskSpec(type: "t")) }
+        _ = await broker.next { if case .submit = $0 { true } else { false } }
+        // Its answer comes after the submit's.
+        try await client.ping()
+        await client.close()
+        let error = await #expect(throws: TQError.self) { try await submit.value }
+        #expect(error?.code == .outcomeUnknown)
+        await broker.stop()
+    }
+
     @Test("A submit whose key may be forgotten by now is not sent again: its outcome is unknown")
     func submitTooLate() async throws {
         let broker = try await FakeBroker.start { request, _, peer in
@@ -178,6 +263,40 @@ struct ClientTests {
         #expect(fresh == [lost])
         await client.close()
         await broker.stop()
+    }
+
+    @Test("A completion of unknown outcome is sent again, and the second one's refusal settles nothing")
+    func unknownCompletion() async throws {
+        let completes = Atomic<Int>(0)
+        let broker = try await FakeBroker.start { request, id, peer in
+            guard case .complete(let completions) = request else { return }
+            guard completes.add(1, ordering: .relaxed).newValue > 1 else {
+                return peer.reply(.error(TQError(.outcomeUnknown, "a write failed")), to: id)
+            }
+            peer.reply(.outcomes(completions.map { _ in TQError(.leaseLost, "gone") }), to: id)
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        let lease = LeaseHandle(task: id, token: LeaseToken(rawValue: 1))
+        #expect(try await client.complete([Completion(lease: lease)]).map { $0?.code } == [.outcomeUnknown])
+        #expect(completes.load(ordering: .relaxed) == 2)
+        await client.close()
+        await broker.stop()
+    }
+
+    @Test("A report that is not answered within its limit goes out again on a connection to the next address")
+    func answerLimit() async throws {
+        let mute = try await FakeBroker.start { _, _, _ in }
+        let next = try await FakeBroker.start { _, id, peer in peer.reply(.outcomes([nil]), to: id) }
+        let client = try await TQClient.connect(to: "\(mute.address),\(next.address)")
+        let request = Request.renew([Renewal(lease: LeaseHandle(task: id, token: LeaseToken(rawValue: 1)))])
+        let outcomes = await withCheckedContinuation { continuation in
+            client.report(request, answerLimit: .milliseconds(100)) { continuation.resume(returning: $0) }
+        }
+        #expect(try outcomes.get() == [nil])
+        #expect(await mute.next() == request)
+        await client.close()
+        await mute.stop()
+        await next.stop()
     }
 
     @Test("A claim whose caller was cancelled gives back what it took")

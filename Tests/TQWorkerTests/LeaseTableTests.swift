@@ -17,4 +17,18 @@ struct LeaseTableTests {
         #expect(leases.end { _ in true }.count == 1)
         #expect(leases.nextInstant(isRenewing: true) == nil)
     }
+
+    @Test("A renewal may go unanswered for a third of the shortest lease, but for a second in any case")
+    func renewalLimit() {
+        let now = ContinuousClock.now
+        var leases = LeaseTable()
+        #expect(leases.renewalLimit == nil)
+        _ = leases.add(delivery(1, leaseMilliseconds: 60_000), now: now)
+        _ = leases.add(delivery(2, leaseMilliseconds: 30_000), now: now)
+        #expect(leases.renewalLimit == .seconds(10))
+        _ = leases.add(delivery(3, leaseMilliseconds: 300), now: now)
+        #expect(leases.renewalLimit == .seconds(1))
+        #expect(leases.end { $0.leaseDuration < .seconds(60) }.count == 2)
+        #expect(leases.renewalLimit == .seconds(20))
+    }
 }

@@ -92,6 +92,33 @@ struct WorkerTests {
         await finish(broker, worker)
     }
 
+    @Test("A renewal that is not answered in time is sent on a new connection, to the next broker")
+    func unansweredRenewal() async throws {
+        let release = Signal()
+        let mute = try await FakeBroker.start { request, id, peer in
+            switch request {
+            case .renew: break
+            case .openStream(let stream, _):
+                peer.reply(.done, to: id)
+                peer.reply(.delivery(stream: stream, [delivery(1, leaseMilliseconds: 300)]), to: 0)
+            default: peer.answer(request, id)
+            }
+        }
+        let next = try await fakeBroker(deliver: [], renewal: nil)
+        let worker = try Worker(brokers: "\(mute.address),\(next.address)")
+        worker.register("t") { _, _ in
+            await release.wait()
+            return []
+        }
+        let run = Task { try await worker.run() }
+        let renewal = await next.next(where: \.isRenew)
+        #expect(renewal == .renew([Renewal(lease: lease(1))]))
+        release.send()
+        await finish(next, worker)
+        try await run.value
+        await mute.stop()
+    }
+
     @Test("A lost lease cancels its handler, and nothing is reported for it")
     func lostLease() async throws {
         let cancelled = Signal()
@@ -258,6 +285,25 @@ struct WorkerTests {
         worker.register("t", raw: { _, _ in [] })
         await #expect(throws: TQError(.invalidArgument, "no such name")) { try await worker.run() }
         await broker.stop()
+    }
+
+    @Test("run throws what no waiting heals also when it comes after a reconnect")
+    func refusedLater() async throws {
+        let first = try await fakeBroker(port: restartablePort(), deliver: [], renewal: nil)
+        var options = WorkerOptions()
+        options.client.reconnectDelayMin = .milliseconds(5)
+        let worker = try Worker(brokers: first.address, options: options)
+        worker.register("t", raw: { _, _ in [] })
+        let run = Task { try await worker.run() }
+        _ = await first.next { if case .openStream = $0 { true } else { false } }
+        await first.stop()
+        let second = try await FakeBroker.start(
+            port: first.port,
+            refusal: TQError(.versionUnsupported, "too new")
+        ) { _, _, _ in }
+        let error = await #expect(throws: TQError.self) { try await run.value }
+        #expect(error?.code == .versionUnsupported)
+        await second.stop()
     }
 
     @Test("Cancelling run shuts the worker down")
