@@ -21,7 +21,7 @@ final class StoreFiles {
     init(_ settings: BrokerSettings) throws(StorageError) {
         let markPath = settings.dataDirectory + "/mark"
         let knownMark = try HighWaterMark.read(markPath)
-        var options = RocksDBOptions()
+        var options = RocksDBOptions.numbered
         options.memtableBytes = settings.memtableBytes
         store = try RocksDBStorage.open(path: settings.dataDirectory + "/db", options: options)
         do throws(StorageError) {

@@ -1,4 +1,5 @@
 import CRocksDB
+import Glibc
 import Synchronization
 
 /// The settings of the engine that depend on the machine; the others are in Sources/CRocksDB/options.cc.
@@ -13,6 +14,24 @@ public struct RocksDBOptions: Hashable, Sendable {
     public var openFilesMax = 256
     /// What to do about a damaged write-ahead log.
     public var recovery = Recovery.refuseDamage
+    /// Where batches have their numbers; `nil` for a store whose batches have none.
+    public var counter: BatchCounter?
+
+    /// A row of the first family that the first operation of each batch puts, with the batch's number in its value.
+    ///
+    /// The engine notices neither a log that is gone nor one that was cut; numbers without a gap prove that all are there.
+    public struct BatchCounter: Hashable, Sendable {
+        /// The row's key.
+        public var key: String
+        /// Where in the row's value the number is: 8 bytes, little-endian.
+        public var offset: Int
+
+        /// Creates the description of a counter.
+        public init(key: String, offset: Int) {
+            self.key = key
+            self.offset = offset
+        }
+    }
 
     /// What to do about a damaged write-ahead log.
     public enum Recovery: Hashable, Sendable {
@@ -55,6 +74,9 @@ public final class RocksDBStorage: ByteStore {
         settings.create_if_missing = createIfMissing && !readOnly
         settings.read_only = readOnly
         settings.cut_wal_at_damage = options.recovery == .cutAtDamage
+        let counterKey = options.counter.map { strdup($0.key) }
+        defer { free(counterKey ?? nil) }
+        settings.counter = tq_counter(key: counterKey ?? nil, offset: options.counter?.offset ?? 0)
         let families = Family.allCases.map {
             tq_family(
                 name: UnsafeRawPointer($0.staticName.utf8Start).assumingMemoryBound(to: CChar.self),

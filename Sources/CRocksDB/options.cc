@@ -49,6 +49,11 @@ rocksdb::DBOptions tq::databaseOptions(const tq_options &options) {
   // Bounds what a start after a kill replays.
   db.max_total_wal_size = 4 * options.memtable_bytes;
 
+  // What recovery has read is in table files, synced, before the first write of whoever opened the store.
+  db.avoid_flush_during_recovery = false;
+  // All families are flushed together, so that the counter in the table files says up to where they hold everything.
+  db.atomic_flush = true;
+
   // Size. An idle store costs few threads, little memory and a short log.
   db.max_open_files = options.open_files_max;
   db.max_background_jobs = 2;

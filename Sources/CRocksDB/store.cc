@@ -10,6 +10,7 @@
 
 #include "info_log.h"
 #include "options.h"
+#include "wal_order.h"
 
 
 tq_status tq::report(const rocksdb::Status &status) {
@@ -80,7 +81,8 @@ void tq_batch_release_memory(tq_batch *batch) { std::string().swap(batch->memory
 // MARK: The store
 
 static rocksdb::Status open(tq_store &store, const std::shared_ptr<tq::InfoLog> &log, const char *path,
-                            const tq_options &options, const tq_family *families, size_t family_count) {
+                            const tq_options &options, const tq_family *families, size_t family_count,
+                            rocksdb::WalFilter *filter) {
   const auto tables = tq::tableFactory(options);
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (size_t i = 0; i < family_count; ++i) {
@@ -89,12 +91,33 @@ static rocksdb::Status open(tq_store &store, const std::shared_ptr<tq::InfoLog> 
   rocksdb::DB *db = nullptr;
   auto settings = tq::databaseOptions(options);
   settings.info_log = log;
+  settings.wal_filter = filter;
   const auto status = options.read_only
                           ? rocksdb::DB::OpenForReadOnly(settings, path, descriptors, &store.families, &db)
                           : rocksdb::DB::Open(settings, path, descriptors, &store.families, &db);
   store.db.reset(db);
   store.readOnly = options.read_only;
   return status;
+}
+
+// The counter in the table files alone; 0 when there is none, or when opening for real will say what is wrong.
+static uint64_t flushedCounter(const std::shared_ptr<tq::InfoLog> &log, const char *path, const tq_options &options,
+                               const tq_family *families, size_t family_count) {
+  auto reading = options;
+  reading.read_only = true;
+  tq::NoReplay nothing;
+  tq_store store;
+  const auto status = open(store, log, path, reading, families, family_count, &nothing);
+  uint64_t counter = 0;
+  if (status.ok()) {
+    std::string value;
+    if (store.db->Get(rocksdb::ReadOptions(), store.families[0], options.counter.key, &value).ok()) {
+      counter = tq::counterValue(options.counter, value).value_or(0);
+    }
+    for (auto *family : store.families) store.db->DestroyColumnFamilyHandle(family).PermitUncheckedError();
+  }
+  status.PermitUncheckedError();
+  return counter;
 }
 
 // Without its file CURRENT the engine takes a directory for empty, and starts afresh over what is there.
@@ -117,7 +140,16 @@ tq_status tq_store_open(const char *path, const tq_options *options, const tq_fa
     if (options->create_if_missing) mkdir(path, 0755);  // the diary is opened before the engine makes its directory
     const auto log = std::make_shared<tq::InfoLog>(path, /*writes=*/!options->read_only);
     auto store = std::make_unique<tq_store>();
-    const auto status = open(*store, log, path, *options, families, family_count);
+    std::optional<tq::WalOrder> order;
+    if (options->counter.key != nullptr) {
+      const bool exists = std::filesystem::exists(std::filesystem::path(path) / "CURRENT");
+      const auto flushed = exists ? flushedCounter(log, path, *options, families, family_count) : 0;
+      order.emplace(options->counter, flushed, options->cut_wal_at_damage);
+    }
+    const auto status = open(*store, log, path, *options, families, family_count, order ? &*order : nullptr);
+    if (status.IsCorruption() && order && !order->hole().empty()) {
+      return tq::failure(TQ_CORRUPTION, order->hole().c_str());
+    }
     if (status.IsCorruption() && !log->damage().empty()) {
       return tq::failure(TQ_CORRUPTION, (status.ToString() + "; " + log->damage()).c_str());
     }
@@ -135,6 +167,8 @@ tq_status tq_store_open(const char *path, const tq_options *options, const tq_fa
 }
 
 void tq_store_close(tq_store *store, bool flush) {
+  // A compaction under way ends soon instead of keeping whoever closes waiting.
+  if (store->db) store->db->DisableManualCompaction();
   if (!store->gate.close()) return;
   // What cannot be flushed is in the log and is replayed; there is nobody to tell here.
   (void)tq::guarded([&]() -> tq_status {

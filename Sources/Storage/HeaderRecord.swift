@@ -1,4 +1,4 @@
-import ByteStore
+public import ByteStore
 import QueueCore
 
 /// Where a store stands: the last batch that was applied to it.
@@ -15,6 +15,18 @@ public struct LogPosition: Hashable, Sendable {
         self.epoch = epoch
         self.sequence = sequence
         self.runningHash = runningHash
+    }
+}
+
+extension RocksDBOptions {
+    /// For stores that a commit log writes: its batches are numbered without a gap, and the logs must have each number.
+    public static var numbered: RocksDBOptions {
+        var options = RocksDBOptions()
+        options.counter = BatchCounter(
+            key: String(decoding: KeyLayout.header, as: UTF8.self),
+            offset: HeaderRecord.sequenceOffset
+        )
+        return options
     }
 }
 
@@ -36,6 +48,7 @@ public struct LogPosition: Hashable, Sendable {
 /// | 64 | 4 | CRC32C of bytes 0 to 63 |
 struct HeaderRecord: Hashable {
     static let byteCount = 68
+    static let sequenceOffset = 8
 
     var position: LogPosition
     var previous: LogPosition

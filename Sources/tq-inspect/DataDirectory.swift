@@ -22,7 +22,7 @@ final class DataDirectory {
 
     /// Opens the store; what is in the log is read into memory, nothing is written.
     func store() throws(StorageError) -> RocksDBStorage {
-        try RocksDBStorage.open(path: path + "/db", createIfMissing: false, readOnly: true)
+        try RocksDBStorage.open(path: path + "/db", options: .numbered, createIfMissing: false, readOnly: true)
     }
 }
 

@@ -134,6 +134,86 @@ struct RocksDBTests {
         opened.close()
     }
 
+    /// Numbered batches in three logs, as a kill leaves them before anything is flushed; the paths of the logs.
+    private func threeLogs(in path: String) throws -> (options: RocksDBOptions, logs: [String]) {
+        var options = RocksDBOptions()
+        options.counter = .init(key: "n", offset: 4)
+        let scratch = try ScratchDirectory()
+        let store = try RocksDBStorage.open(path: scratch / "db", options: options)
+        var number: UInt64 = 0
+        var logs: [String] = []
+        for round in 0..<3 {
+            for _ in 0..<100 {
+                number += 1
+                let batch = batch {
+                    $0.put(.default, key: [0x6e], value: [0, 0, 0, 0] + withUnsafeBytes(of: number.littleEndian) { [UInt8]($0) })
+                    $0.put(.payload, key: [UInt8(number & 0xff)], value: [UInt8](repeating: 7, count: 500))
+                }
+                try store.write(batch, sync: true)
+            }
+            if round == 0 { try copyFiles(from: scratch / "db", to: path) }
+            let log = try #require(try largest(in: scratch / "db", suffix: ".log"))
+            let name = String(log[log.index(after: log.lastIndex(of: "/") ?? log.startIndex)...])
+            try ScratchDirectory.write(try ScratchDirectory.read(log), to: "\(path)/\(name)")
+            logs.append("\(path)/\(name)")
+            // The next batch goes into a new log.
+            try store.flush()
+        }
+        store.close()
+        return (options, logs)
+    }
+
+    @Test("opens several logs when none of their batches is missing")
+    func severalLogs() throws {
+        let scratch = try ScratchDirectory()
+        let (options, logs) = try threeLogs(in: scratch / "db")
+        #expect(Set(logs).count == 3)
+        let store = try RocksDBStorage.open(path: scratch / "db", options: options)
+        #expect(try store.get(.default, [0x6e])?[4...].first == 44, "300 modulo 256")
+        store.close()
+        // What was flushed meanwhile counts: the next log goes on from there.
+        try RocksDBStorage.open(path: scratch / "db", options: options).close()
+    }
+
+    @Test("refuses a log that is gone, cut or damaged, whichever of several it is", arguments: [0, 1, 2])
+    func holes(place: Int) throws {
+        func isRefused(readOnly: Bool, _ harm: (inout [UInt8]) -> Bool) throws -> Bool {
+            let scratch = try ScratchDirectory()
+            let (options, logs) = try threeLogs(in: scratch / "db")
+            var bytes = try ScratchDirectory.read(logs[place])
+            if harm(&bytes) {
+                try ScratchDirectory.write(bytes, to: logs[place])
+            } else {
+                remove(logs[place])
+            }
+            do {
+                try RocksDBStorage.open(path: scratch / "db", options: options, readOnly: readOnly).close()
+                return false
+            } catch {
+                #expect(error.kind == .corruption, "\(error)")
+                return true
+            }
+        }
+        for readOnly in [false, true] {
+            // Of the last log only the high-water mark can tell that its end is missing.
+            let isLast = place == 2
+            #expect(try isRefused(readOnly: readOnly) { _ in false } == !isLast)
+            #expect(
+                try isRefused(readOnly: readOnly) { bytes in
+                    bytes.removeLast(bytes.count / 2)
+                    return true
+                } == !isLast
+            )
+            // The length of the last record but one: the reader takes the rest for a torn end.
+            #expect(
+                try isRefused(readOnly: readOnly) { bytes in
+                    bytes[bytes.count / 2] ^= 0x40
+                    return true
+                }
+            )
+        }
+    }
+
     @Test("finds a flipped bit in a table file where it is read, and names the file")
     func damagedTable() throws {
         let scratch = try ScratchDirectory()

@@ -69,6 +69,12 @@ typedef struct tq_family {
   bool cold;  // compressed: written once, seldom read
 } tq_family;
 
+/// A row of family 0 that the first operation of each batch puts, with the batch's number in its value.
+typedef struct tq_counter {
+  const char *key;
+  size_t offset;  // where in the value: a u64, little-endian
+} tq_counter;
+
 typedef struct tq_options {
   size_t memtable_bytes;     // all families together
   size_t block_cache_bytes;  // all families together
@@ -76,6 +82,7 @@ typedef struct tq_options {
   bool create_if_missing;
   bool read_only;
   bool cut_wal_at_damage;  // point-in-time recovery: drops everything from the first damaged record on
+  tq_counter counter;      // the logs must have every number; a NULL key checks nothing
 } tq_options;
 
 /// Opens the store and checks that the id of families[i] is i.
