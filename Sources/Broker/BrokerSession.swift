@@ -112,6 +112,12 @@ private final class Inbox: SessionSink {
         return session ?? open()
     }
 
+    /// Releases what nobody waits for any more: on another thread, because the one that delivers is the one that commits,
+    /// and a command may have to wait for a commit.
+    private func giveBack(_ deliveries: [Delivery]) {
+        engine.reads.submit { [self] in send(0, .release(deliveries.map { Release(lease: $0.lease) })) }
+    }
+
     private func abandon(_ id: UInt32) {
         let waiter = state.withLock { state in
             let waiter = state.waiters.removeValue(forKey: id)
@@ -135,7 +141,7 @@ private final class Inbox: SessionSink {
                 (state.waiters.removeValue(forKey: id), state.abandoned.remove(id) != nil)
             }
             if isAbandoned, case .claimed(let deliveries) = reply, !deliveries.isEmpty {
-                send(0, .release(deliveries.map { Release(lease: $0.lease) }))
+                giveBack(deliveries)
             }
             if case .error(let error) = reply {
                 waiter?.resume(returning: .failure(error))

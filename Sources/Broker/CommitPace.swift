@@ -3,13 +3,15 @@ import QueueCore
 /// When the open commit group may leave.
 ///
 /// A sync costs the processor as much for one task as for a hundred. When few commands come from many sessions, a group
-/// that left at once would hold one or two of them. So groups leave once in a millisecond at most, unless they are
+/// that left at once would hold one or two of them. So no more than 667 groups a second leave for long, unless they are
 /// worth a sync already, or everybody who was active lately waits for the open one: then nobody is left to wait for. A
-/// client that sends one request after the other is never delayed by this, nor are clients that keep their windows full.
-/// docs/decisions/0005 has figures.
+/// client that sends one request after the other is never delayed by this, nor are few commands, nor clients that keep
+/// their windows full. docs/decisions/0005 has figures.
 struct CommitPace {
-    /// Nanoseconds from one group to the next.
-    private static let interval: UInt64 = 1_000_000
+    /// Nanoseconds from one group to the next, in the long run.
+    private static let interval: UInt64 = 1_500_000
+    /// Groups that may leave at once after a pause.
+    private static let burst: UInt64 = 8
     /// So many answers are worth a sync.
     private static let answersWorthSync = 32
     /// Nanoseconds for which a session counts as active.
@@ -30,8 +32,11 @@ struct CommitPace {
     /// Sessions, and answers to them, that wait for the open group.
     private var waiting = 0
     private var answers = 0
+    /// When the groups so far would all have left, one after the other in the long run's pace.
+    private var due: UInt64 = 0
+
     /// From when on the open group may leave, in nanoseconds of the monotonic clock.
-    private(set) var end: UInt64 = 0
+    var end: UInt64 { due - min(due, Self.burst * Self.interval) }
 
     /// Notes that a session waits for the open group with so many answers more.
     mutating func waits(_ session: SessionID, answers count: Int, at nanoseconds: UInt64) {
@@ -61,7 +66,7 @@ struct CommitPace {
 
     /// The open group leaves.
     mutating func leave(at nanoseconds: UInt64) {
-        end = nanoseconds + Self.interval
+        due = max(due, nanoseconds) + Self.interval
         group += 1
         (waiting, answers) = (0, 0)
     }

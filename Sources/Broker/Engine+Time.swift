@@ -14,7 +14,6 @@ extension Engine {
         reads.submit { [self] in
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
-            for command in monitor.withLock({ $0.takePutOff() }) { performWithReads(command) }
             if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
         }
     }

@@ -18,6 +18,8 @@ final class Engine: Sendable {
     let monitor: Monitor<State>
     let isTickWaiting = Atomic(false)
     let isCompacting = Atomic(false)
+    /// The second in which the log said that something cannot be read.
+    private let lastUnreadable = Atomic<UInt64>(0)
     /// Reads the present store.
     private let reader: Mutex<StoreReader>
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
@@ -47,8 +49,6 @@ final class Engine: Sendable {
         var isMarkDue = false
         /// Whether the interval of the weaker mode has passed.
         var isIntervalDue = false
-        /// Commands whose bytes could not be read, for the next tick.
-        var putOff: [Command] = []
         var pace = CommitPace()
         var committer = Committer.working
         var isStopping = false
@@ -76,10 +76,6 @@ final class Engine: Sendable {
         /// Whether the store takes no changes: it is to be rebuilt, or it is closed.
         var cannotChange: Bool { failure != nil || hasStopped }
 
-        mutating func takePutOff() -> [Command] {
-            defer { putOff = [] }
-            return putOff
-        }
     }
 
     init(_ settings: BrokerSettings, files: StoreFiles, logger: Logger) {
@@ -172,9 +168,12 @@ final class Engine: Sendable {
             awaitStored(step)
             do throws(StorageError) {
                 let reader = reader.withLock { $0 }
-                fetched.merge(try reader.fetch(step.missing)) { $1 }
+                // Who asked can ask again; what nobody asked for goes on as far as it can.
+                let asked = if case .request = command { true } else { false }
+                let found = try reader.fetch(step.missing, onFailure: asked ? nil : { [self] in logUnreadable($0) })
+                fetched.merge(found) { $1 }
             } catch {
-                return putOff(command, because: error)
+                return refuseUnread(command, because: error)
             }
         }
     }
@@ -195,20 +194,23 @@ final class Engine: Sendable {
         }) { _ in }
     }
 
-    /// What cannot be read may be intact: a request is refused, the end of a session is tried again with the next tick.
-    private func putOff(_ command: Command, because error: StorageError) {
+    /// What cannot be read may be intact: whoever asked may try again.
+    private func refuseUnread(_ command: Command, because error: StorageError) {
+        logUnreadable(error)
+        guard case .request(let session, let id, _, _) = command else { return }
+        let refusal = TQError(
+            .readOnly,
+            "Nothing was done, because the store cannot be read: \(error). Try again.",
+            retryAfterMilliseconds: 1000
+        )
+        sessions[session]?.deliver([(id, .error(refusal))])
+    }
+
+    /// Says once a second at most that something cannot be read: timers try again and again.
+    private func logUnreadable(_ error: StorageError) {
+        let second = BrokerClock.monotonicNanoseconds() / 1_000_000_000
+        guard lastUnreadable.exchange(second, ordering: .relaxed) != second else { return }
         logger.error("the store cannot be read", metadata: ["error": "\(error)"])
-        switch command {
-        case .request(let session, let id, _, _):
-            let refusal = TQError(
-                .readOnly,
-                "Nothing was done, because the store cannot be read: \(error). Try again.",
-                retryAfterMilliseconds: 1000
-            )
-            sessions[session]?.deliver([(id, .error(refusal))])
-        case .closeSession: monitor.withLock { $0.putOff.append(command) }
-        default: break
-        }
     }
 
     /// The answer to a request while nothing may change: health is served, everything else waits for the rebuild.
@@ -347,6 +349,8 @@ final class Engine: Sendable {
             state.committer = .working
             state.pace.leave(at: now)
             defer { (state.isMarkDue, state.isIntervalDue) = (false, false) }
+            // Who waits for room goes on with the next group while this one is synced.
+            if state.core.openByteCount >= Self.openByteCountMax { monitor.wakeAllAfterwards() }
             let effects = state.core.hasEffects ? state.core.closeGroup() : nil
             let through = effects?.group.counter ?? state.written
             let synced = state.synced

@@ -430,7 +430,7 @@ public struct DurableIndex: Sendable {
 
     private mutating func count(_ key: CounterKey, by change: Int64) {
         let old = counters[key] ?? 0
-        let value = UInt64(Int64(old) + change)
+        let value = change < 0 ? old - min(old, change.magnitude) : old + change.magnitude
         if old == 0, let bucket = key.bucket { bucketCounters[bucket, default: []].append(key) }
         counters[key] = value == 0 ? nil : value
         touchedCounters.insert(key)

@@ -19,33 +19,65 @@ public struct KeyHash: Hashable, Sendable, Comparable {
     }
 }
 
-/// The idempotency keys in use; each costs about 100 bytes until its window ends.
+/// The idempotency keys in use; each costs about 60 bytes until its window ends.
+///
+/// One table for each bucket, so that a bucket whose time has come is dropped whole; a lookup asks the few that there are,
+/// latest first: a key that was used again after its window is in two for a moment.
 struct KeyTable: Sendable {
-    private var rows: [KeyHash: KeyRow] = [:]
-    private var buckets: [ExpiryBucket: [KeyHash]] = [:]
+    /// What is kept of a row beside its key and its bucket.
+    private struct Use: Sendable {
+        var sequence: TaskSequence
+        var createdMilliseconds: UInt64
+        var contentHash: UInt64
+    }
 
-    var count: Int { rows.count }
+    private var buckets: [(bucket: ExpiryBucket, uses: [KeyHash: Use])] = []
 
-    subscript(key: KeyHash) -> KeyRow? { rows[key] }
+    var count: Int { buckets.reduce(0) { $0 + $1.uses.count } }
+
+    subscript(key: KeyHash) -> KeyRow? {
+        for (bucket, uses) in buckets.reversed() {
+            if let use = uses[key] { return Self.row(key, use, bucket) }
+        }
+        return nil
+    }
 
     mutating func insert(_ row: KeyRow) {
-        rows[row.key] = row
-        buckets[row.bucket, default: []].append(row.key)
+        var place = buckets.endIndex
+        while place > 0, buckets[place - 1].bucket > row.bucket { place -= 1 }
+        if place == 0 || buckets[place - 1].bucket != row.bucket {
+            buckets.insert((row.bucket, [:]), at: place)
+            place += 1
+        }
+        buckets[place - 1].uses[row.key] = Use(
+            sequence: row.sequence,
+            createdMilliseconds: row.createdMilliseconds,
+            contentHash: row.contentHash
+        )
     }
 
     /// Buckets whose time has come, earliest first.
     func expired(storeMilliseconds: UInt64) -> [ExpiryBucket] {
-        buckets.keys.filter { $0.isExpired(storeMilliseconds: storeMilliseconds) }.sorted()
+        buckets.map(\.bucket).filter { $0.isExpired(storeMilliseconds: storeMilliseconds) }
     }
 
-    mutating func expire(_ bucket: ExpiryBucket) {
-        for key in buckets.removeValue(forKey: bucket) ?? [] where rows[key]?.bucket == bucket {
-            rows[key] = nil
-        }
-    }
+    mutating func expire(_ bucket: ExpiryBucket) { buckets.removeAll { $0.bucket == bucket } }
 
     /// All rows in a fixed order, for comparisons.
-    var sorted: [KeyRow] { rows.values.sorted { $0.key < $1.key } }
+    var sorted: [KeyRow] {
+        buckets.flatMap { bucket, uses in uses.map { Self.row($0.key, $0.value, bucket) } }
+            .sorted { ($0.key, $0.bucket) < ($1.key, $1.bucket) }
+    }
+
+    private static func row(_ key: KeyHash, _ use: Use, _ bucket: ExpiryBucket) -> KeyRow {
+        KeyRow(
+            key: key,
+            sequence: use.sequence,
+            createdMilliseconds: use.createdMilliseconds,
+            contentHash: use.contentHash,
+            bucket: bucket
+        )
+    }
 }
 
 /// SipHash-2-4 (Aumasson and Bernstein 2012): short-input hashing that nobody can collide without the key.

@@ -394,8 +394,9 @@ extension QueueCore {
         let worker = index.workers[lease.worker]?.spec.name
         if let reason = burialReason(afterCrash: slot, sequence) {
             guard let payload = fetched[payloadFetch(slot)], !payload.isPostponed else {
-                // One more than a command reads for: the next tick has its turn.
-                return index.leases.update(place) { $0.deadlineMilliseconds = now.monotonicMilliseconds }
+                // One more than a command reads for: the next tick has its turn. What could not be read has time.
+                let wait: UInt64 = fetched[payloadFetch(slot)] == nil ? 0 : Self.unreadableMilliseconds
+                return index.leases.update(place) { $0.deadlineMilliseconds = now.monotonicMilliseconds + wait }
             }
             let text = "The worker\(worker.map { " '\($0)'" } ?? "") lost its lease in attempt \(slot.attempts)."
             bury(sequence, slot, lease.token, reason, error: Bytes(text.utf8), fetched)
@@ -404,6 +405,9 @@ extension QueueCore {
         }
         notices.append(.leaseLapsed(id(of: sequence, slot), worker: worker, crashes: slot.crashes))
     }
+
+    /// How long a lease that should lapse waits when its task's payload could not be read.
+    private static let unreadableMilliseconds: UInt64 = 1_000
 
     /// A lease lost in its first duration after a restart is nobody's crash, and so is a good-bye.
     private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool { loss != .deregistered && !lease.isRecovered }

@@ -110,7 +110,8 @@ extension QueueCore {
             switch fetched[read] {
             case .segment(let tasks): move(tasks, from: handle, fetched)
             case .transitions(let rows):
-                for row in rows where index.tasks[row.transition.sequence].transition == handle {
+                // The last transition of a task says how it is; carrying it moves the task to the open group's record.
+                for row in rows.reversed() where index.tasks[row.transition.sequence].transition == handle {
                     carry(row.transition.sequence, error: row.error)
                 }
             case .damaged(let text): notices.append(.damagedRecord(text))
@@ -133,7 +134,7 @@ extension QueueCore {
             if slot.state == .failed,
                 case .transitions(let rows)? = fetched[.transitions(index.records[slot.transition].group)]
             {
-                error = rows.first { $0.transition.sequence == row.sequence }?.error ?? []
+                error = rows.last { $0.transition.sequence == row.sequence }?.error ?? []
             }
             store(row, payload: payload, isMoved: true)
             // A row outdates older transitions, so the state goes along with it.

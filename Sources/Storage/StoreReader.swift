@@ -25,7 +25,13 @@ public struct StoreReader: Sendable {
     /// Reads what a command asked for; damage is an answer, a failing disk is an error.
     ///
     /// About 16 MiB are read, the first payload in any case; what is left is answered with ``QueueCore/Fetched/postponed``.
-    public func fetch(_ fetches: [Fetch]) throws(StorageError) -> [Fetch: Fetched] {
+    ///
+    /// - Parameter onFailure: Takes what cannot be read, which is answered with `postponed` then, so that one bad block holds
+    ///   up nothing else; without it the first failure is thrown.
+    public func fetch(
+        _ fetches: [Fetch],
+        onFailure: ((StorageError) -> Void)? = nil
+    ) throws(StorageError) -> [Fetch: Fetched] {
         var found: [Fetch: Fetched] = [:]
         var byteCount = 0
         for fetch in fetches where found[fetch] == nil {
@@ -39,6 +45,10 @@ public struct StoreReader: Sendable {
                 found[fetch] = fetched
             } catch  where error.kind == .corruption {
                 found[fetch] = .damaged(error.description)
+            } catch {
+                guard let onFailure else { throw error }
+                onFailure(error)
+                found[fetch] = .postponed
             }
         }
         return found
@@ -265,9 +275,9 @@ public struct StoreReader: Sendable {
 
     // MARK: Lists
 
-    /// The error of the attempt that a transition record says failed; empty when the record is gone.
+    /// The error of the attempt that a transition record says failed last; empty when the record is gone.
     public func error(of sequence: TaskSequence, in group: GroupID) throws(StorageError) -> Bytes {
-        try transitions(group)?.first { $0.transition.sequence == sequence }?.error ?? []
+        try transitions(group)?.last { $0.transition.sequence == sequence }?.error ?? []
     }
 
     /// A page of dead letters after a sequence.
