@@ -75,7 +75,6 @@ final class Engine: Sendable {
 
         /// Whether the store takes no changes: it is to be rebuilt, or it is closed.
         var cannotChange: Bool { failure != nil || hasStopped }
-
     }
 
     init(_ settings: BrokerSettings, files: StoreFiles, logger: Logger) {

@@ -146,7 +146,11 @@ struct RocksDBTests {
             for _ in 0..<100 {
                 number += 1
                 let batch = batch {
-                    $0.put(.default, key: [0x6e], value: [0, 0, 0, 0] + withUnsafeBytes(of: number.littleEndian) { [UInt8]($0) })
+                    $0.put(
+                        .default,
+                        key: [0x6e],
+                        value: [0, 0, 0, 0] + withUnsafeBytes(of: number.littleEndian) { [UInt8]($0) }
+                    )
                     $0.put(.payload, key: [UInt8(number & 0xff)], value: [UInt8](repeating: 7, count: 500))
                 }
                 try store.write(batch, sync: true)
