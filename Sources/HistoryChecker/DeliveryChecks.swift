@@ -62,11 +62,12 @@ extension Checker {
     private mutating func checkAfterEnd(_ slot: Int, _ delivery: Delivered, _ operation: OpenOperation) -> Bool {
         guard let end = tasks[slot].end else { return false }
         let isAfter = end.token.map { delivery.lease.token > $0 } ?? (operation.invoked > end.known)
-        guard isAfter else { return false }
         if end.state == .deadLetter, tasks[slot].canBeRedriven {
+            // Also what a stream asked for before may be delivered after a redrive.
             tasks[slot].end = nil
-            return true
+            return isAfter
         }
+        guard isAfter else { return false }
         let sentence = "Delivered with token \(delivery.lease.token), but it is \(end.state.name)"
         report(.noDeliveryAfterEnd, tasks[slot].id, [end.known, operation.invoked], sentence)
         return false
