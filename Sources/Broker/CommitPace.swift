@@ -66,7 +66,8 @@ struct CommitPace {
 
     /// The open group leaves.
     mutating func leave(at nanoseconds: UInt64) {
-        due = max(due, nanoseconds) + Self.interval
+        // Groups that leave early, because they are full, leave no debt behind: the next one waits one interval at most.
+        due = min(max(due, nanoseconds), nanoseconds + Self.burst * Self.interval) + Self.interval
         group += 1
         (waiting, answers) = (0, 0)
     }
