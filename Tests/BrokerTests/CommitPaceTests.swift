@@ -13,7 +13,8 @@ struct CommitPaceTests {
         var count = 0
         var isOpen = false
         for now in stride(from: 1_000 * Self.millisecond, to: 1_000 * Self.millisecond + duration, by: 10_000) {
-            for session in 0..<sessions where now / 10_000 % (nanoseconds / 10_000) == session * 7 % (nanoseconds / 10_000) {
+            for session in 0..<sessions
+            where now / 10_000 % (nanoseconds / 10_000) == session * 7 % (nanoseconds / 10_000) {
                 pace.waits(session, answers: 1, at: now)
                 isOpen = true
             }
