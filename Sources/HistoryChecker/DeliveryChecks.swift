@@ -85,10 +85,9 @@ extension Checker {
         }
         // A redriven task need not wait.
         if let pause = record.pause, record.redrives == 0, delivery.lease.token > pause.token,
-            now.monotonicMilliseconds.later(by: slack) < pause.until.monotonicMilliseconds,
-            wallPeaks.latest(since: pause.invoked).later(by: slack) < pause.until.wallMilliseconds
+            now.monotonicMilliseconds.later(by: slack) < pause.untilMonotonicMilliseconds
         {
-            let early = pause.until.monotonicMilliseconds - now.monotonicMilliseconds
+            let early = pause.untilMonotonicMilliseconds - now.monotonicMilliseconds
             report(.startTime, record.id, [pause.invoked], "Delivered \(early) ms before its pause was over")
         }
     }

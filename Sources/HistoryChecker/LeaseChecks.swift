@@ -181,11 +181,13 @@ extension Checker {
         _ operation: OpenOperation,
         _ milliseconds: UInt64
     ) {
-        let until = Now(
-            monotonicMilliseconds: operation.time.monotonicMilliseconds.later(by: milliseconds),
-            wallMilliseconds: operation.time.wallMilliseconds.later(by: milliseconds)
+        // Store time may run a tenth faster than the monotonic clock, to catch up with the wall clock.
+        let shortest = milliseconds - milliseconds / 11
+        tasks[slot].pause = Pause(
+            token: handle.token,
+            invoked: operation.invoked,
+            untilMonotonicMilliseconds: operation.time.monotonicMilliseconds.later(by: shortest)
         )
-        tasks[slot].pause = Pause(token: handle.token, invoked: operation.invoked, until: until)
     }
 }
 

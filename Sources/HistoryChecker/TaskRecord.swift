@@ -120,11 +120,11 @@ struct TaskEnd {
     let known: Int
 }
 
-/// A time before which deliveries with a higher token must not come.
+/// A time on the monotonic clock before which deliveries with a higher token must not come.
 struct Pause {
     let token: LeaseToken
     let invoked: Int
-    let until: Now
+    let untilMonotonicMilliseconds: UInt64
 }
 
 /// The tasks by id; a slot stays with its task.

@@ -74,7 +74,7 @@ extension TaskCounts {
 
 extension TaskOptions {
     fileprivate var dumpText: String {
-        "start \(startWallMilliseconds) lease \(leaseMilliseconds) timeout \(timeoutMilliseconds) "
+        "start \(start.rawValue) lease \(leaseMilliseconds) timeout \(timeoutMilliseconds) "
             + "retries \(retriesMax.map(Int.init) ?? -1) crashes \(crashesMax.map(Int.init) ?? -1) "
             + "backoff \(backoffMillisecondsMin) \(backoffMillisecondsMax) retention \(retentionMilliseconds) "
             + "expires \(expiresWallMilliseconds) keys \(limitKey) \(serialKey) \(uniqueKey) "

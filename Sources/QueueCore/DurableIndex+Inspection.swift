@@ -40,7 +40,7 @@ extension DurableIndex {
             rank: slot.rank,
             attempts: slot.attempts,
             crashes: slot.crashes,
-            startWallMilliseconds: waitsForStart ? options[sequence]?.startWallMilliseconds ?? 0 : 0,
+            startWallMilliseconds: waitsForStart ? options[sequence]?.start.milliseconds ?? 0 : 0,
             worker: slot.state == .inProgress ? workers[leases[slot.link].worker]?.spec.name : nil,
             progress: progress[sequence],
             transition: slot.transition == 0 ? nil : records[slot.transition].group,

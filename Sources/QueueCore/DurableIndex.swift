@@ -144,8 +144,8 @@ public struct DurableIndex: Sendable {
             options[row.sequence] = asked
             slot.hasOptions = true
         }
-        let start = row.options?.startWallMilliseconds ?? 0
-        slot.state = (row.options?.dependencyCount ?? 0) > 0 ? .blocked : start > 0 ? .scheduled : .pending
+        let start = row.options?.start ?? .none
+        slot.state = (row.options?.dependencyCount ?? 0) > 0 ? .blocked : start != .none ? .scheduled : .pending
         nextSequence = max(nextSequence, row.sequence.rawValue + 1)
         tasks.set(row.sequence, slot)
         enter(slot, row.sequence)
@@ -209,7 +209,7 @@ public struct DurableIndex: Sendable {
 
     /// Forgets a start time that has passed: a restart does not bring it back either.
     private mutating func dropStart(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
-        options[sequence]?.startWallMilliseconds = 0
+        options[sequence]?.start = .none
         guard options[sequence]?.isEmpty ?? true else { return }
         options[sequence] = nil
         slot.hasOptions = false
@@ -230,7 +230,7 @@ public struct DurableIndex: Sendable {
             slot.link = leases.insert(lease)
             queues[Int(slot.queue)].counts.inProgress += 1
         case .scheduled, .failed:
-            options[sequence, default: TaskOptions()].startWallMilliseconds = transition.startWallMilliseconds
+            options[sequence, default: TaskOptions()].start = transition.start
             slot.hasOptions = true
             queues[Int(slot.queue)].counts[slot.state] += 1
             pushStart(slot, sequence)
@@ -302,8 +302,8 @@ public struct DurableIndex: Sendable {
 
     mutating func pushStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
         guard !isRecovering, slot.state == .scheduled || slot.state == .failed else { return }
-        let start = options[sequence]?.startWallMilliseconds ?? 0
-        starts.push(.init(wallMilliseconds: start, sequence: sequence))
+        let start = options[sequence]?.start ?? .none
+        starts.push(.init(start: start, sequence: sequence))
         // Every task that waits for its start has options, so this bounds the stale entries by the live ones.
         if starts.count > options.count * 2 + 1024 {
             let (tasks, options) = (tasks, options)
@@ -316,7 +316,7 @@ public struct DurableIndex: Sendable {
         let slot = tasks[entry.sequence]
         guard slot.stateValue == TaskState.scheduled.rawValue || slot.stateValue == TaskState.failed.rawValue
         else { return false }
-        return options[entry.sequence]?.startWallMilliseconds == entry.wallMilliseconds
+        return options[entry.sequence]?.start == entry.start
     }
 
     // MARK: Records

@@ -230,7 +230,7 @@ public struct Transition: Hashable, Sendable {
     /// The duration of the lease; 0 when there is none.
     public var leaseMilliseconds: UInt32 = 0
     /// When a scheduled or failed task may start.
-    public var startWallMilliseconds: UInt64 = 0
+    public var start = StartTime.none
     /// When the outcome of an ended task expires; 0 for none.
     public var bucket = ExpiryBucket(rawValue: 0)
     /// Which of the group's outcome records in the bucket holds the outcome, from 0.

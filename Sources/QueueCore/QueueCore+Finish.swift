@@ -150,7 +150,7 @@ extension QueueCore {
     ) {
         let wait = asked ?? backoff(sequence, slot)
         var failed = transition(.fail, to: wait == 0 ? .pending : .failed, sequence, slot, token)
-        failed.startWallMilliseconds = wait == 0 ? 0 : now.wallMilliseconds + wait
+        failed.start = start(after: wait)
         failed.error = batch.text(error)
         record(failed)
         totals.retried += 1
@@ -208,7 +208,7 @@ extension QueueCore {
         } else {
             reason = .payloadDamaged
         }
-        options?.startWallMilliseconds = 0
+        options?.start = .none
         if options?.isEmpty == true { options = nil }
         let task = TaskRow(
             sequence: sequence,
@@ -312,7 +312,7 @@ extension QueueCore {
     ) {
         var back = transition(operation, to: delay == 0 ? .pending : .scheduled, sequence, slot, token)
         back.attempts = slot.attempts == 0 ? 0 : slot.attempts - 1
-        back.startWallMilliseconds = delay == 0 ? 0 : now.wallMilliseconds + delay
+        back.start = start(after: delay)
         record(back)
     }
 

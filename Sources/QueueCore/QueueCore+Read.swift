@@ -44,7 +44,8 @@ extension QueueCore {
             attempts: slot.attempts,
             crashes: slot.crashes,
             retriesMax: options?.retriesMax ?? Defaults.retriesMax,
-            startWallMilliseconds: waitsForStart ? options?.startWallMilliseconds ?? 0 : 0,
+            startWallMilliseconds: waitsForStart
+                ? (options?.start ?? .none).wallMilliseconds(wall: now.wallMilliseconds, store: clock.milliseconds) : 0,
             worker: worker,
             progress: index.progress[sequence]
         )

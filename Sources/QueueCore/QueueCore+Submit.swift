@@ -178,13 +178,18 @@ extension QueueCore {
         }
     }
 
+    /// The start of what waits for so long from now.
+    func start(after milliseconds: UInt64) -> StartTime {
+        milliseconds == 0 ? .none : .at(storeMilliseconds: clock.milliseconds + milliseconds)
+    }
+
     /// The options that a task does not share with every other, or `nil`.
     private func options(of spec: TaskSpec) -> TaskOptions? {
         var options = TaskOptions()
         switch spec.start {
         case .now: break
-        case .after(let delay): options.startWallMilliseconds = delay == 0 ? 0 : now.wallMilliseconds + delay
-        case .at(let wall): options.startWallMilliseconds = wall <= now.wallMilliseconds ? 0 : wall
+        case .after(let delay): options.start = start(after: delay)
+        case .at(let wall): options.start = wall <= now.wallMilliseconds ? .none : .at(wallMilliseconds: wall)
         }
         options.leaseMilliseconds = spec.leaseMilliseconds
         options.timeoutMilliseconds = spec.timeoutMilliseconds

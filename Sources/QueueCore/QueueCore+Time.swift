@@ -35,7 +35,7 @@ extension QueueCore {
     /// Makes tasks pending whose time has come.
     private mutating func stageDueTasks() {
         for _ in 0..<Self.startsPerTick {
-            guard let entry = index.starts.takeDue(wallMilliseconds: now.wallMilliseconds) else { return }
+            guard let entry = index.starts.takeDue(wall: now.wallMilliseconds, store: clock.milliseconds) else { return }
             guard DurableIndex.holds(entry, index.tasks, index.options) else { continue }
             let slot = index.tasks[entry.sequence]
             let token = LeaseToken(rawValue: 0)
@@ -164,7 +164,7 @@ extension QueueCore {
             carried.worker = lease.worker
             carried.leaseMilliseconds = lease.durationMilliseconds
         case .scheduled, .failed:
-            carried.startWallMilliseconds = index.options[sequence]?.startWallMilliseconds ?? 0
+            carried.start = index.options[sequence]?.start ?? .none
         case .completed, .cancelled:
             carried.bucket = ExpiryBucket(rawValue: slot.link)
             carried.outcomePart = slot.place

@@ -1,35 +1,40 @@
 import TQModel
 
-/// Tasks that wait for an instant of the wall clock: scheduled ones and failed ones in their backoff.
+/// Tasks that wait for an instant: scheduled ones and failed ones in their backoff.
 ///
 /// Entries of tasks that were cancelled or moved meanwhile stay until their instant; whoever takes one checks it.
 struct StartTimes: Sendable {
     struct Entry: Hashable, Comparable, Sendable {
-        var wallMilliseconds: UInt64
+        var start: StartTime
         var sequence: TaskSequence
 
         static func < (left: Self, right: Self) -> Bool {
-            left.wallMilliseconds == right.wallMilliseconds
-                ? left.sequence < right.sequence : left.wallMilliseconds < right.wallMilliseconds
+            left.start == right.start
+                ? left.sequence < right.sequence : left.start.milliseconds < right.start.milliseconds
         }
     }
 
-    private var heap = BinaryHeap<Entry>()
+    /// One for each clock: the two do not run alike.
+    private var onWall = BinaryHeap<Entry>()
+    private var onStore = BinaryHeap<Entry>()
 
-    var count: Int { heap.count }
+    var count: Int { onWall.count + onStore.count }
 
-    mutating func push(_ entry: Entry) { heap.push(entry) }
+    mutating func push(_ entry: Entry) {
+        if entry.start.isStoreTime { onStore.push(entry) } else { onWall.push(entry) }
+    }
 
-    /// The earliest entry at or before that time, removed.
-    mutating func takeDue(wallMilliseconds: UInt64) -> Entry? {
-        guard let first = heap.first, first.wallMilliseconds <= wallMilliseconds else { return nil }
-        return heap.removeFirst()
+    /// The earliest entry whose instant has come on its clock, removed.
+    mutating func takeDue(wall: UInt64, store: UInt64) -> Entry? {
+        if let first = onStore.first, first.start.milliseconds <= store { return onStore.removeFirst() }
+        if let first = onWall.first, first.start.milliseconds <= wall { return onWall.removeFirst() }
+        return nil
     }
 
     /// Drops every stale entry.
     mutating func sweep(where holds: (Entry) -> Bool) {
-        var fresh = BinaryHeap<Entry>()
-        heap.forEach { if holds($0) { fresh.push($0) } }
-        heap = fresh
+        var fresh = StartTimes()
+        for heap in [onWall, onStore] { heap.forEach { if holds($0) { fresh.push($0) } } }
+        self = fresh
     }
 }

@@ -5,8 +5,8 @@ public import TQModel
 /// Zero or `nil` means "not asked for". Some columns are filled by features to come; they are stored, recovered
 /// and compared from the first format on, so that none of those features changes the format.
 public struct TaskOptions: Hashable, Sendable {
-    /// Milliseconds since 1970 before which the task must not start.
-    public var startWallMilliseconds: UInt64 = 0
+    /// Before this the task must not start.
+    public var start = StartTime.none
     /// How long one lease lasts, in milliseconds.
     public var leaseMilliseconds: UInt32 = 0
     /// How long one attempt may last in all, in milliseconds.

@@ -41,7 +41,7 @@ enum PendingTable {
 
         init(_ options: TaskOptions) {
             var columns: Columns = []
-            if options.startWallMilliseconds != 0 { columns.insert(.start) }
+            if options.start != .none { columns.insert(.start) }
             if options.leaseMilliseconds != 0 { columns.insert(.lease) }
             if options.timeoutMilliseconds != 0 { columns.insert(.timeout) }
             if options.retriesMax != nil { columns.insert(.retries) }
@@ -96,7 +96,7 @@ enum PendingTable {
     }
 
     private static func write(_ options: TaskOptions, _ columns: Columns, to writer: inout ByteWriter) {
-        if columns.contains(.start) { writer.write(options.startWallMilliseconds) }
+        if columns.contains(.start) { writer.write(options.start.rawValue) }
         if columns.contains(.lease) { writer.write(options.leaseMilliseconds) }
         if columns.contains(.timeout) { writer.write(options.timeoutMilliseconds) }
         if columns.contains(.retries) { writer.write(options.retriesMax ?? absent) }
@@ -162,7 +162,7 @@ enum PendingTable {
     private static func readOptions(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskOptions
     {
         var options = TaskOptions()
-        if columns.contains(.start) { options.startWallMilliseconds = try reader.read() }
+        if columns.contains(.start) { options.start = StartTime(rawValue: try reader.read()) }
         if columns.contains(.lease) { options.leaseMilliseconds = try reader.read() }
         if columns.contains(.timeout) { options.timeoutMilliseconds = try reader.read() }
         if columns.contains(.retries) { options.retriesMax = present(try reader.read()) }

@@ -41,7 +41,7 @@ enum TransitionTable {
             var columns: Columns = []
             if transition.worker != 0 { columns.insert(.worker) }
             if transition.leaseMilliseconds != 0 { columns.insert(.lease) }
-            if transition.startWallMilliseconds != 0 { columns.insert(.start) }
+            if transition.start != .none { columns.insert(.start) }
             if transition.bucket.rawValue != 0 { columns.insert(.outcome) }
             if transition.outcomeGroup != nil { columns.insert(.outcomeGroup) }
             if transition.rank != nil { columns.insert(.rank) }
@@ -91,7 +91,7 @@ enum TransitionTable {
             writer.write(row.crashes)
             if columns.contains(.worker) { writer.write(row.worker) }
             if columns.contains(.lease) { writer.write(row.leaseMilliseconds) }
-            if columns.contains(.start) { writer.write(row.startWallMilliseconds) }
+            if columns.contains(.start) { writer.write(row.start.rawValue) }
             if columns.contains(.outcome) {
                 writer.write(row.bucket.rawValue)
                 writer.write(row.outcomePart)
@@ -149,7 +149,7 @@ enum TransitionTable {
         )
         if columns.contains(.worker) { row.worker = try reader.read() }
         if columns.contains(.lease) { row.leaseMilliseconds = try reader.read() }
-        if columns.contains(.start) { row.startWallMilliseconds = try reader.read() }
+        if columns.contains(.start) { row.start = StartTime(rawValue: try reader.read()) }
         if columns.contains(.outcome) {
             row.bucket = ExpiryBucket(rawValue: try reader.read())
             row.outcomePart = try reader.read()

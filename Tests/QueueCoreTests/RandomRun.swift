@@ -287,7 +287,7 @@ extension CoreHarness {
         let leased = Set(index.leases.places { _ in true }.map { index.leases[$0].sequence })
         var starts = index.starts
         var waiting: Set<TaskSequence> = []
-        while let entry = starts.takeDue(wallMilliseconds: .max) {
+        while let entry = starts.takeDue(wall: .max, store: .max) {
             if DurableIndex.holds(entry, index.tasks, index.options) { waiting.insert(entry.sequence) }
         }
         var count = 0

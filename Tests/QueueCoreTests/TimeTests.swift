@@ -30,13 +30,33 @@ struct TimeTests {
     @Test("A jump of the wall clock starts what is due once and never twice")
     func noDoubleStart() throws {
         var core = CoreHarness()
-        let id = core.submit(start: .after(milliseconds: 1_800_000))
+        let id = core.submit(start: .at(wallMilliseconds: core.now.wallMilliseconds + 1_800_000))
         core.jumpWall(byMilliseconds: Self.hour)
         #expect(core.claimIDs() == [id])
         core.jumpWall(byMilliseconds: -Self.hour)
         core.jumpWall(byMilliseconds: Self.hour)
         #expect(core.claimIDs() == [])
         #expect(core.status(id)?.attempts == 1)
+    }
+
+    @Test("Delays and backoffs last as long as they do, whatever the wall clock is set to, over restarts too")
+    func waitsIgnoreTheWallClock() throws {
+        for step in [Self.hour, -Self.hour] {
+            var core = CoreHarness()
+            let delayed = core.submit(start: .after(milliseconds: 60_000))
+            core.submit()
+            let lease = try core.lease()
+            #expect(core.fail(lease, retryAfter: 60_000) == nil)
+            core.jumpWall(byMilliseconds: step)
+            #expect(core.claimIDs() == [])
+            core.advance(milliseconds: 30_000)
+            try core.restart()
+            // A tenth faster where the store's clock has to catch up with the wall clock.
+            core.advance(milliseconds: 20_000)
+            #expect(core.claimIDs() == [])
+            core.advance(milliseconds: 10_000)
+            #expect(core.claimIDs() == [delayed, lease.task])
+        }
     }
 
     @Test("The store clock follows the wall clock forward at a tenth of the time, however often it is asked")

@@ -32,7 +32,7 @@ struct RandomRows {
 
     mutating func options() -> TaskOptions {
         var options = TaskOptions()
-        options.startWallMilliseconds = maybe { $0.number() } ?? 0
+        options.start = maybe { StartTime(rawValue: $0.number()) } ?? .none
         options.leaseMilliseconds = maybe { $0.number() } ?? 0
         options.timeoutMilliseconds = maybe { $0.number() } ?? 0
         // 65,535 stands for "not asked for"; the bound on retries is far below.
@@ -78,7 +78,7 @@ struct RandomRows {
         )
         row.worker = number()
         row.leaseMilliseconds = number()
-        row.startWallMilliseconds = number()
+        row.start = StartTime(rawValue: number())
         if below(2) == 0 {
             row.bucket = ExpiryBucket(rawValue: number(UInt32.self) | 1)
             row.outcomePart = number()
