@@ -35,7 +35,9 @@ extension QueueCore {
     /// Makes tasks pending whose time has come.
     private mutating func stageDueTasks() {
         for _ in 0..<Self.startsPerTick {
-            guard let entry = index.starts.takeDue(wall: now.wallMilliseconds, store: clock.milliseconds) else { return }
+            guard let entry = index.starts.takeDue(wall: now.wallMilliseconds, store: clock.milliseconds) else {
+                return
+            }
             guard DurableIndex.holds(entry, index.tasks, index.options) else { continue }
             let slot = index.tasks[entry.sequence]
             let token = LeaseToken(rawValue: 0)
