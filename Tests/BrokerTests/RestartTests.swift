@@ -20,7 +20,7 @@ struct RestartTests {
         let lease = try await client.claimOne()
         let cancelled = try await client.submit(TaskSpec(type: "cancelled"))
         try await client.cancel(cancelled)
-        let scheduled = try await client.submit(TaskSpec(type: "s", start: .after(milliseconds: 3_600_000)))
+        let scheduled = try await client.submit(TaskSpec(type: "s", start: .at(wallMilliseconds: 4_000_000_000_000)))
         let keyed = TaskSpec(type: "pending", payload: bytes("p"), idempotencyKey: bytes("k"))
         let pending = try await client.submit(keyed)
         let ids = [done, dead, held, cancelled, scheduled, pending]
