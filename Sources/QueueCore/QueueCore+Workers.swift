@@ -51,10 +51,8 @@ extension QueueCore {
 
     /// Notes that the worker lives that renews this lease.
     mutating func hear(holder lease: Lease) {
-        guard let heard = session.heard.updateValue(now.monotonicMilliseconds, forKey: lease.worker) else {
-            session.heard[lease.worker] = nil
-            return
-        }
+        guard let heard = session.heard[lease.worker] else { return }
+        session.heard[lease.worker] = now.monotonicMilliseconds
         guard isSilent(since: heard), let row = index.workers[lease.worker] else { return }
         welcomeBack(.init(namespace: row.namespace, name: row.spec.name))
     }

@@ -46,8 +46,10 @@ public struct TaskContext: Sendable {
     /// Renews the lease at once; the worker renews it by itself in time, so this only asks whether it still holds.
     ///
     /// - Throws: `leaseLost` when the task runs elsewhere or will.
-    public func renewLease() async throws(TQError) {
-        guard let outcome = try await client.renew([Renewal(lease: lease)]).first, let outcome else { return }
+    public func renewLease() async throws(TQError) { try await renew(Renewal(lease: lease)) }
+
+    private func renew(_ renewal: Renewal) async throws(TQError) {
+        guard let outcome = try await client.renew([renewal]).first, let outcome else { return }
         throw outcome
     }
 }
@@ -61,9 +63,7 @@ extension TaskContext {
     /// - Throws: `leaseLost` when the task runs elsewhere or will; `invalidArgument` beyond those bounds.
     public func reportProgress(percent: UInt8, message: String = "") async throws(TQError) {
         let progress = TaskProgress(percent: percent, message: Bytes(Array(message.utf8)))
-        guard let outcome = try await client.renew([Renewal(lease: lease, progress: progress)]).first, let outcome
-        else { return }
-        throw outcome
+        try await renew(Renewal(lease: lease, progress: progress))
     }
 }
 
