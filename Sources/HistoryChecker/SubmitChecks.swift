@@ -18,7 +18,10 @@ extension Checker {
         _ operation: OpenOperation
     ) {
         submits.resolve(submit)
-        var first = (position: operation.invoked, milliseconds: operation.time.monotonicMilliseconds)
+        var first = SubmitLedger.FirstUse(
+            position: operation.invoked,
+            milliseconds: operation.time.monotonicMilliseconds
+        )
         if let name = SubmitLedger.KeyName(submit) {
             first = checkKey(name, id, isDuplicate: isDuplicate, operation)
         } else if isDuplicate {
@@ -44,35 +47,42 @@ extension Checker {
         if tasks[slot].spec == nil { tasks[slot].spec = submit }
     }
 
-    /// Checks that the key always gives the same task, and returns where it was used first.
+    /// Checks that the key always gives the same task until it is forgotten, and returns where it was used first.
     private mutating func checkKey(
         _ name: SubmitLedger.KeyName,
         _ id: TaskID,
         isDuplicate: Bool,
         _ operation: OpenOperation
-    ) -> (position: Int, milliseconds: UInt64) {
-        let own = (position: operation.invoked, milliseconds: operation.time.monotonicMilliseconds)
+    ) -> SubmitLedger.FirstUse {
+        let own = SubmitLedger.FirstUse(
+            position: operation.invoked,
+            milliseconds: operation.time.monotonicMilliseconds
+        )
         guard let record = submits.keys[name] else { return own }
+        // The reply took longer than the next task with this key.
+        if let earlier = record.earlier[id], operation.invoked < earlier.replaced { return earlier.first }
         let mayBeForgotten = rules.idempotencyWindowMilliseconds.map {
-            now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= record.firstMilliseconds.later(by: $0)
+            now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= record.first.milliseconds.later(by: $0)
         }
         let here = position
         if let first = record.id, first != id {
             // A duplicate of a task that nobody heard of: a lost submit made it once the key was forgotten.
             if mayBeForgotten == true, !isDuplicate || record.submits > 2 {
-                let first = isDuplicate ? (position: record.firstInvoked, milliseconds: record.firstMilliseconds) : own
+                let use = isDuplicate ? record.first : own
                 submits.updateKey(name) { key in
                     // Submits under way or lost may be of either task.
-                    key = .init(
-                        submits: record.submits,
-                        firstInvoked: first.position,
-                        firstMilliseconds: first.milliseconds
-                    )
+                    key = .init(submits: record.submits, first: use, earlier: record.earlier)
+                    key.earlier[first] = (record.first, here)
                     (key.id, key.createdReturned) = (id, isDuplicate ? nil : here)
                 }
-                return first
+                return use
             }
-            report(.once, id, [record.firstInvoked, operation.invoked], "Its idempotency key had given task \(first)")
+            report(
+                .once,
+                id,
+                [record.first.position, operation.invoked],
+                "Its idempotency key had given task \(first)"
+            )
         } else if isDuplicate, record.submits <= 1 {
             report(.once, id, [operation.invoked], "The only submit with its idempotency key was called a duplicate")
         } else if !isDuplicate, let created = record.createdReturned {
@@ -87,7 +97,7 @@ extension Checker {
             if key.id == nil { key.id = id }
             if !isDuplicate { key.createdReturned = here }
         }
-        return (record.firstInvoked, record.firstMilliseconds)
+        return record.first
     }
 
     /// Checks that an id which is known already belongs to this submit.

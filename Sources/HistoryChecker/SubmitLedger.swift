@@ -12,11 +12,18 @@ struct SubmitLedger {
         let key: KeyNumber
     }
 
+    /// When a key was used first, or a submit without one was made.
+    struct FirstUse {
+        let position: Int
+        let milliseconds: UInt64
+    }
+
     struct KeyRecord {
         /// Submits with this key that were not refused.
         var submits = 0
-        let firstInvoked: Int
-        let firstMilliseconds: UInt64
+        let first: FirstUse
+        /// The tasks that the key gave before it was forgotten, with the position at which that was known.
+        var earlier: [TaskID: (first: FirstUse, replaced: Int)] = [:]
         var id: TaskID?
         /// Where the task was acknowledged as new.
         var createdReturned: Int?
@@ -26,7 +33,7 @@ struct SubmitLedger {
         possible[submit.payload, default: PossibleSubmits(spec: submit, invoked: position, now)].add(submit)
         unmatched += 1
         guard let name = KeyName(submit) else { return }
-        let fresh = KeyRecord(firstInvoked: position, firstMilliseconds: now.monotonicMilliseconds)
+        let fresh = KeyRecord(first: FirstUse(position: position, milliseconds: now.monotonicMilliseconds))
         keys[name, default: fresh].submits += 1
     }
 

@@ -12,14 +12,24 @@ struct Client {
     var session: SessionID?
     /// Whether its leases end with the connection.
     var endsLeases = false
-    /// Open streams: who takes their tasks, and the claims that their credit stands for, oldest first, one for each task.
-    var streams: [(number: UInt32, worker: Name?, claims: [OperationNumber])] = []
+    var streams: [Stream] = []
     /// The claims behind deliveries that are decided and have not come.
     var streamed: [LeaseToken: OperationNumber] = [:]
     /// When the worker was last heard of at the latest, on the monotonic clock.
     var heardMilliseconds: UInt64 = 0
     /// Whether the history says already that the broker may take back what it holds.
     var isGivenUp = false
+
+    /// A stream that the client has asked for.
+    struct Stream {
+        let number: UInt32
+        /// Who takes its tasks.
+        let worker: Name?
+        /// What its credit stands for, oldest first, one claim for each task.
+        var claims: [OperationNumber] = []
+        /// Whether its end is on the way.
+        var isClosing = false
+    }
 }
 
 /// A request whose reply has not come.

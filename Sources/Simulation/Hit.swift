@@ -69,10 +69,13 @@ public enum ReplyKind: String, Sendable, CaseIterable {
 public enum Fault: String, Sendable, CaseIterable {
     /// Stops at the worst moments.
     case kill, powerCut, powerCutLosingBatches, powerCutBetweenWriteAndSync, crashDuringRecovery, crashBeforeFirstReply
-    /// A clean stop, replies that get lost, and writes and syncs of unknown outcome.
-    case cleanStop, lostReply, failedWriteThatHappened, failedWriteThatDidNot, failedSyncThatHappened
-    /// A disk that is full or fails, and clocks that jump or stand still.
-    case failedSyncThatDidNot, diskFull, crashWhileReadOnly, wallClockForward, wallClockBack, lateTick
+    case cleanStop
+    /// A network that loses, delays, reorders and cuts; a late request arrives after its client gave up.
+    case lostReply, delayedReply, lostRequest, delayedRequest, overtakenRequest, lateRequest, cutConnection
+    /// Writes and syncs of unknown outcome.
+    case failedWriteThatHappened, failedWriteThatDidNot, failedSyncThatHappened, failedSyncThatDidNot
+    /// A disk that is slow or full, and clocks that jump or stand still.
+    case slowDisk, diskFull, crashWhileReadOnly, wallClockForward, wallClockBack, lateTick
 }
 
 /// What must come about in the store and between clients.

@@ -42,16 +42,23 @@ extension Simulation {
 
     private var page: Request { .deadLetters(DeadLetterQuery(count: 10)) }
 
-    /// Sends a request, after the history has it.
-    mutating func ask(_ client: Int, _ request: Request, calls: [Call] = []) {
+    /// Sends a request, after the history has it; it arrives at once or later.
+    ///
+    /// - Parameter worker: Whom the broker hears of by it.
+    mutating func ask(_ client: Int, _ request: Request, calls: [Call] = [], worker: Name? = nil) {
         guard let session = clients[client].session else { return }
         let number = clients[client].number
         let operations = calls.map { history.invoke($0, client: number, at: now) }
         let key = AskedKey(session: session, request: nextRequest)
         nextRequest += 1
         asked[key] = Asked(client: client, request: request, operations: operations)
-        perform(.request(session, id: key.request, .anonymous, request), request.kind)
-        if case .submit(let specs) = request { noteStored(specs) }
+        network.send(
+            .request(session, id: key.request, .anonymous, request),
+            request.kind,
+            of: session,
+            worker: worker
+        )
+        if isCalm || !dice.oneIn(4) { arrive(allOf: session) } else { report.hits.count(.fault(.delayedRequest)) }
     }
 
     // MARK: Connections
@@ -61,34 +68,98 @@ extension Simulation {
         clients[client].endsLeases = dice.oneIn(3)
         nextSession += 1
         let settings = SessionSettings(endsLeasesOnClose: clients[client].endsLeases)
-        perform(.openSession(nextSession - 1, settings), .openSession)
+        network.send(.openSession(nextSession - 1, settings), .openSession, of: nextSession - 1)
+        if isCalm || !dice.oneIn(4) { arrive(allOf: nextSession - 1) }
     }
 
+    /// A client closes its connection, or the network does and the broker notices it later.
     private mutating func disconnect(_ client: Int) {
         guard let session = clients[client].session else { return }
-        abandon(client, isCertain: true)
+        let isCut = dice.oneIn(2)
+        if isCut {
+            report.hits.count(.fault(.cutConnection))
+            let lost = network.cut(session, keeping: dice.below(4))
+            if !lost.isEmpty { report.hits.count(.fault(.lostRequest)) }
+            abandon(client) { lost.contains($0) }
+        } else {
+            arrive(allOf: session)
+            abandon(client)
+        }
         if clients[client].endsLeases {
             report.hits.count(.event(.leaseEndedWithSession))
             history.record(.sessionEnded, client: clients[client].number, at: now)
         }
-        perform(.closeSession(session), .closeSession)
+        network.send(.closeSession(session), .closeSession, of: session)
+        if !isCut { arrive(allOf: session) }
     }
 
-    /// Ends what a client waits for: a request that was certainly not decided changed nothing, any other may have.
-    mutating func abandon(_ client: Int, isCertain: Bool) {
+    /// Ends what a client waits for at the moment at which the broker, too, ends it: what is not decided never will be.
+    mutating func abandon(_ client: Int) {
         guard let session = clients[client].session else { return }
         assignClaims()
         var decided = Set(broker.process.undelivered.lazy.filter { $0.session == session }.map(\.request))
         for (holder, request) in broker.process.undecided where holder == session { decided.insert(request) }
+        for sent in network.replies where sent.answer.session == session { decided.insert(sent.answer.request) }
+        for stream in clients[client].streams { refuse(stream.claims, client) }
+        clients[client].streams = []
+        abandon(client) { !decided.contains($0) }
+    }
+
+    /// Ends what a client waits for: a request that is certainly lost changed nothing, any other may have, or will.
+    private mutating func abandon(_ client: Int, isLost: (UInt32) -> Bool) {
+        guard let session = clients[client].session else { return }
+        assignClaims()
         for key in asked.keys.filter({ $0.session == session }).sorted() {
             guard let ended = asked.removeValue(forKey: key) else { continue }
-            lose(ended, isCertain: isCertain && !decided.contains(key.request))
+            lose(ended, isCertain: isLost(key.request))
         }
-        for stream in clients[client].streams { refuse(stream.claims, client) }
-        for claim in clients[client].streamed.values.sorted() { history.record(.returned(claim, .unknown), at: now) }
+        let claims = clients[client].streams.flatMap(\.claims) + clients[client].streamed.values.sorted()
+        for claim in claims { history.record(.returned(claim, .unknown), at: now) }
         clients[client].streams = []
         clients[client].streamed = [:]
         clients[client].session = nil
+    }
+
+    // MARK: Arrivals
+
+    /// The oldest of what is on the way over some connection reaches the broker.
+    mutating func arriveSomething() {
+        guard let parcel = dice.pick(network.parcels) else { return }
+        arrive(nextOf: parcel.session)
+    }
+
+    /// All that is on the way reaches the broker.
+    mutating func arriveAll() {
+        while let parcel = network.parcels.first { arrive(nextOf: parcel.session) }
+    }
+
+    mutating func arrive(allOf session: SessionID) {
+        while arrive(nextOf: session) {}
+    }
+
+    @discardableResult
+    private mutating func arrive(nextOf session: SessionID) -> Bool {
+        guard let (parcel, isOvertaken) = network.arrival(of: session) else { return false }
+        if isOvertaken { report.hits.count(.fault(.overtakenRequest)) }
+        var specs: [TaskSpec] = []
+        if case .request(_, _, _, let request) = parcel.command {
+            if !clients.contains(where: { $0.session == session }) { report.hits.count(.fault(.lateRequest)) }
+            if case .submit(let submitted) = request { specs = submitted }
+            if case .closeStream(let number) = request { endStream(number, of: session) }
+        }
+        perform(parcel.command, parcel.kind)
+        noteStored(specs)
+        if let worker = parcel.worker { hear(worker) }
+        return true
+    }
+
+    /// Takes back the credit that no delivery on the way has used, at the moment at which the broker does.
+    private mutating func endStream(_ number: UInt32, of session: SessionID) {
+        assignClaims()
+        guard let client = clients.firstIndex(where: { $0.session == session }),
+            let place = clients[client].streams.firstIndex(where: { $0.number == number })
+        else { return }
+        refuse(clients[client].streams.remove(at: place).claims, client)
     }
 
     /// Ends the claims of a stream that nothing was decided for.
@@ -190,8 +261,7 @@ extension Simulation {
     private mutating func claim(_ client: Int) {
         guard !isLeaving(client) else { return }
         let spec = claimSpec(client)
-        ask(client, .claim(spec), calls: [.claim(queues: spec.queues.map(Cast.number))])
-        if let worker = spec.worker { hear(worker) }
+        ask(client, .claim(spec), calls: [.claim(queues: spec.queues.map(Cast.number))], worker: spec.worker)
     }
 
     private mutating func stream(_ client: Int) {
@@ -199,24 +269,23 @@ extension Simulation {
         let number = UInt32(dice.below(2))
         let place = clients[client].streams.firstIndex { $0.number == number }
         guard let place else { return openStream(client, number) }
+        guard !clients[client].streams[place].isClosing else { return }
         guard !dice.oneIn(8) else {
-            closeStream(client, place)
+            clients[client].streams[place].isClosing = true
             return ask(client, .closeStream(stream: number))
         }
         let count = 1 + dice.below(3)
         addClaims(count, client, place)
         let worker = clients[client].streams[place].worker
-        ask(client, .addCredit(stream: number, count: UInt32(count)))
-        if let worker { hear(worker) }
+        ask(client, .addCredit(stream: number, count: UInt32(count)), worker: worker)
     }
 
     private mutating func openStream(_ client: Int, _ number: UInt32) {
         var spec = claimSpec(client)
         spec.queues = Cast.queues
-        clients[client].streams.append((number, spec.worker, []))
+        clients[client].streams.append(Client.Stream(number: number, worker: spec.worker))
         addClaims(Int(spec.count), client, clients[client].streams.count - 1)
-        ask(client, .openStream(stream: number, spec))
-        if let worker = spec.worker { hear(worker) }
+        ask(client, .openStream(stream: number, spec), worker: spec.worker)
     }
 
     mutating func addClaims(_ count: Int, _ client: Int, _ place: Int) {
@@ -225,12 +294,6 @@ extension Simulation {
             let claim = history.invoke(call, client: clients[client].number, at: now)
             clients[client].streams[place].claims.append(claim)
         }
-    }
-
-    /// Takes back the credit that no delivery on the way has used.
-    private mutating func closeStream(_ client: Int, _ place: Int) {
-        assignClaims()
-        refuse(clients[client].streams.remove(at: place).claims, client)
     }
 
     // MARK: Leases
@@ -307,14 +370,14 @@ extension Simulation {
         let worker = clients[client].worker ?? "w3"
         switch dice.below(6) {
         case 0:
-            for other in clients.indices where clients[other].worker == worker { giveUp(other) }
+            for other in clients.indices where clients[other].worker == worker {
+                if let session = clients[other].session { arrive(allOf: session) }
+                giveUp(other)
+            }
             ask(client, .deregisterWorker(worker))
-        case 1:
-            ask(client, .registerWorker(WorkerSpec(name: worker, concurrency: 4)))
-            hear(worker)
-        default:
-            ask(client, .heartbeat(WorkerSpec(name: worker, running: UInt32(dice.below(4)))))
-            hear(worker)
+            if let session = clients[client].session { arrive(allOf: session) }
+        case 1: ask(client, .registerWorker(WorkerSpec(name: worker, concurrency: 4)), worker: worker)
+        default: ask(client, .heartbeat(WorkerSpec(name: worker, running: UInt32(dice.below(4)))), worker: worker)
         }
     }
 }

@@ -4,7 +4,7 @@ import TQModel
 
 extension Simulation {
     /// The client that looks at the broker from outside when nothing else happens.
-    private static let observer = 4
+    static let observer = 4
 
     /// Claims while nothing else happens: tasks must come in order.
     mutating func checkOrder() throws(Broken) {
@@ -26,7 +26,7 @@ extension Simulation {
         try dump(mustEqualPrevious: false)
         if dice.oneIn(4), !isReadOnly() {
             // A crash in which nothing is under way must change nothing.
-            for client in clients.indices { abandon(client, isCertain: true) }
+            endConnections()
             history.record(.stopped(.powerCut), at: now)
             broker.powerCut(keepingUnsynced: 0)
             broker.healDisk()
@@ -80,8 +80,9 @@ extension Simulation {
     /// Asks and waits for the reply; `nil` when the disk failed on the way.
     private mutating func reply(to request: Request, calls: [Call] = []) throws(Broken) -> Reply? {
         if clients[Self.observer].session == nil { connect(Self.observer) }
-        losesReplies = false
-        defer { losesReplies = true }
+        let wasCalm = isCalm
+        isCalm = true
+        defer { isCalm = wasCalm }
         let number = nextRequest
         ask(Self.observer, request, calls: calls)
         var found: Reply?
@@ -111,9 +112,11 @@ extension Simulation {
     mutating func finish() throws(Broken) {
         broker.healDisk()
         while isReadOnly() { try rebuildInTime() }
-        for client in clients.indices where clients[client].session != nil {
+        isCalm = true
+        arriveAll()
+        for client in clients.indices {
             guard let session = clients[client].session else { continue }
-            abandon(client, isCertain: true)
+            abandon(client)
             history.record(.sessionEnded, client: clients[client].number, at: now)
             perform(.closeSession(session), .closeSession)
         }

@@ -66,8 +66,15 @@ extension Simulation {
     }
 
     private mutating func end(_ stop: Event.Stop) {
-        for client in clients.indices { abandon(client, isCertain: true) }
+        endConnections()
         history.record(.stopped(stop), at: now)
+    }
+
+    /// The broker is gone: what is on the way reaches nobody.
+    mutating func endConnections() {
+        for client in clients.indices { abandon(client) }
+        network = Network()
+        stepsOfSlowDisk = 0
     }
 
     /// Opens the disk until the first batch is on it; sometimes the next crash comes before.
@@ -93,6 +100,12 @@ extension Simulation {
     }
 
     // MARK: A failing disk
+
+    /// The disk does nothing for a while.
+    mutating func slowDisk() {
+        stepsOfSlowDisk = dice.below(60)
+        if broker.process.nextCommitStep != nil { report.hits.count(.fault(.slowDisk)) }
+    }
 
     /// Lets one of the next writes or syncs fail, or all for lack of space.
     mutating func planFailure() {
@@ -127,7 +140,7 @@ extension Simulation {
     mutating func rebuildInTime() throws(Broken) {
         guard stepsToRebuild == 0 else { return stepsToRebuild -= 1 }
         try deliver()
-        for client in clients.indices { abandon(client, isCertain: true) }
+        endConnections()
         history.record(.stopped(.kill), at: now)
         broker.kill()
         broker.healDisk()

@@ -3,10 +3,16 @@ import QueueCore
 import TQModel
 
 extension Simulation {
-    /// Hands over the replies that have left the broker; some are lost on the way.
+    /// Hands over the replies that have left the broker; some take longer, some are lost on the way.
     mutating func deliver() throws(Broken) {
         assignClaims()
-        for sent in broker.process.takeReplies() {
+        network.send(broker.process.takeReplies())
+        while !network.replies.isEmpty {
+            guard isCalm || !dice.oneIn(6) else {
+                report.hits.count(.fault(.delayedReply))
+                break
+            }
+            let sent = network.reply(at: isCalm ? 0 : dice.below(network.replies.count))
             if case .delivery(_, let deliveries) = sent.reply {
                 try take(deliveries, of: sent.answer)
             } else {
@@ -139,7 +145,7 @@ extension Simulation {
 
     /// Whether a reply is lost on the way.
     private mutating func isLost() -> Bool {
-        guard losesReplies, dice.oneIn(50) else { return false }
+        guard !isCalm, dice.oneIn(50) else { return false }
         report.hits.count(.fault(.lostReply))
         return true
     }

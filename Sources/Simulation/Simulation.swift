@@ -61,8 +61,11 @@ public struct Simulation {
     /// Steps for which a broker that failed stays read-only.
     var stepsToRebuild = 0
     var isDiskLow = false
-    /// Whether the network loses some replies.
-    var losesReplies = true
+    var network = Network()
+    /// Whether the network hands over everything at once and loses nothing.
+    var isCalm = false
+    /// Steps for which a slow disk does nothing.
+    var stepsOfSlowDisk = 0
     var plannedFault: Fault?
     var lastTickMilliseconds: UInt64
     /// The latest time that the wall clock has shown.
@@ -170,7 +173,8 @@ public struct Simulation {
         report.steps += 1
         noticeSilence()
         switch dice.below(100) {
-        case ..<52: askSomething()
+        case ..<46: askSomething()
+        case ..<52: arriveSomething()
         case ..<72: try commit()
         case ..<82: broker.process.runErrand(at: now)
         case ..<90: passTime()
@@ -192,6 +196,7 @@ public struct Simulation {
         case ..<18: try checkOrder()
         case ..<19: try recount()
         case ..<21: try compareReplay()
+        case ..<23: slowDisk()
         default:
             // Mostly after enough was acknowledged for the crash to count.
             let isRipe = acknowledgedSinceCrash >= Self.acknowledgedMin
@@ -273,6 +278,7 @@ public struct Simulation {
 
     private mutating func commit() throws(Broken) {
         if isReadOnly() { return try rebuildInTime() }
+        guard stepsOfSlowDisk == 0 else { return stepsOfSlowDisk -= 1 }
         guard let step = broker.process.nextCommitStep else {
             // A sync that nobody waits for does no harm.
             if broker.process.hasUnsynced, dice.oneIn(4) { try commit(.sync) }
@@ -293,6 +299,10 @@ public struct Simulation {
     ///
     /// - Returns: `false` when the disk failed on the way.
     mutating func settle() throws(Broken) -> Bool {
+        let wasCalm = isCalm
+        isCalm = true
+        defer { isCalm = wasCalm }
+        if let session = clients[Self.observer].session { arrive(allOf: session) }
         var steps = 0
         while !broker.process.isSettled {
             if let step = broker.process.nextCommitStep {
