@@ -76,6 +76,14 @@ public final class SimulatedDisk: ByteStore {
         }
     }
 
+    /// A disk with all that the next process would find on this one, all of it durable.
+    public func copy() throws(StorageError) -> SimulatedDisk {
+        let copy = SimulatedDisk()
+        let onDisk = try withState { state throws(StorageError) in try state.onDisk() }
+        copy.state.withLock { ($0.durable, $0.visible) = (onDisk, onDisk) }
+        return copy
+    }
+
     /// The process dies; everything that was written stays.
     public func kill() { state.withLock { $0.isOpen = false } }
 
@@ -90,9 +98,7 @@ public final class SimulatedDisk: ByteStore {
     /// The next process opens the store and sees all that is on the disk.
     public func reopen() throws(StorageError) {
         try withState { state throws(StorageError) in
-            var onDisk = state.durable
-            for image in state.unsynced { try onDisk.apply(image) }
-            state.visible = onDisk
+            state.visible = try state.onDisk()
             state.failure = nil
             state.isOpen = true
         }
@@ -199,6 +205,13 @@ public final class SimulatedDisk: ByteStore {
 }
 
 extension SimulatedDisk.State {
+    /// What was written, whatever the process sees of it.
+    fileprivate func onDisk() throws(StorageError) -> MemoryFamilies {
+        var onDisk = durable
+        for image in unsynced { try onDisk.apply(image) }
+        return onDisk
+    }
+
     fileprivate func checkWritable() throws(StorageError) {
         guard isOpen else { throw .closedStore }
         if let failure { throw .writesStopped(after: failure) }

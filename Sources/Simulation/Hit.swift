@@ -94,6 +94,8 @@ public enum Happening: String, Sendable, CaseIterable {
     case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.
     case replayCompared, orderChecked, storeRecounted, drained
+    /// What becomes of a flipped bit.
+    case damageRefused, damageReported, damageOfNoUse
 }
 
 /// How often each row was met.

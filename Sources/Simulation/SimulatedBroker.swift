@@ -7,10 +7,10 @@ import TQModel
 struct SimulatedBroker {
     let settings: Settings
     let disk = SimulatedDisk()
-    private let identity: StoreIdentity
+    let identity: StoreIdentity
     var process: BrokerProcess
     /// The file beside the store; nothing but a sync moves it.
-    private var mark: Mark?
+    private(set) var mark: Mark?
     /// The index after each batch that may be the last one on the disk, by the batch's number.
     private var states: [UInt64: DurableIndex] = [:]
     /// The last batch that is synced, and the one that must be there at the next start.
@@ -37,7 +37,7 @@ struct SimulatedBroker {
         _ = try start(at: now)
     }
 
-    private static func process(
+    static func process(
         _ settings: Settings,
         _ disk: SimulatedDisk,
         _ index: DurableIndex,

@@ -25,6 +25,7 @@ extension Simulation {
             cutPower()
         }
         if dice.oneIn(4) { wait(UInt64(dice.below(60_000))) }
+        if dice.oneIn(4) { try probeDamage() }
         try startAgain()
         if dice.oneIn(8) {
             report.hits.count(.fault(.crashBeforeFirstReply))
