@@ -93,7 +93,7 @@ public enum Happening: String, Sendable, CaseIterable {
     /// What a restart finds, and undoes.
     case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.
-    case replayCompared, orderChecked, storeRecounted, drained
+    case replayCompared, orderChecked, storeRecounted, drained, baselineReached
     /// What becomes of a flipped bit.
     case damageRefused, damageReported, damageOfNoUse
 }

@@ -1,3 +1,4 @@
+import ByteStore
 import HistoryChecker
 import QueueCore
 import TQModel
@@ -139,9 +140,37 @@ extension Simulation {
         history.record(.drained, at: now)
         try dump(mustEqualPrevious: false)
         try compareReplay()
+        try checkBaseline()
         history.finish()
         try history.check()
         report.hits.count(.event(.drained))
+    }
+
+    /// Lets the time pass after which nothing is kept but dead letters: then the disk must hold nothing else.
+    private mutating func checkBaseline() throws(Broken) {
+        for _ in 0..<40 {
+            wait(60_000)
+            tick()
+            perform(.clean, .clean)
+            _ = try settle()
+        }
+        let deadLetters = broker.process.core.index.counts.deadLetter
+        for family in Family.allCases {
+            let rows = broker.disk.statistics(family).estimatedRows
+            let rowsMax: UInt64 =
+                switch family {
+                // Header, identity, epoch.
+                case .default: 3
+                case .deadLetter: deadLetters
+                // Names and counters, of which there is a fixed number.
+                case .index: 16
+                case .pending, .payload, .inProgress, .completed: 0
+                }
+            guard rows <= rowsMax else {
+                throw Broken("I14", "\(family.name) has \(rows) rows when only \(deadLetters) dead letters are left")
+            }
+        }
+        report.hits.count(.event(.baselineReached))
     }
 
     /// Claims and completes what there is, and says whether there was something.
