@@ -44,6 +44,8 @@ let package = Package(
         .library(name: "QueueCore", targets: ["TQModel", "QueueCore", "WireProtocol"]),
         .library(name: "TQClient", targets: ["TQClient"]),
         .library(name: "TQWorker", targets: ["TQWorker"]),
+        // Loaded into a broker to see and to break what it does to its disk; no program is linked with it.
+        .library(name: "tq-disk-faults", type: .dynamic, targets: ["CDiskFaults"]),
         .executable(name: "tq-broker", targets: ["tq-broker"]),
         .executable(name: "tq-worker", targets: ["tq-worker"]),
         .executable(name: "tq-admin", targets: ["tq-admin"]),
@@ -84,6 +86,8 @@ let package = Package(
         // Proof.
         library("HistoryChecker", ["TQModel"]),
         library("Simulation", ["TQModel", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
+        .target(name: "CDiskFaults"),
+        library("DiskFaults", ["TQModel"]),
 
         // Commands.
         .target(name: "CSpawn"),
