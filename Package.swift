@@ -88,6 +88,10 @@ let package = Package(
         library("Simulation", ["TQModel", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
         .target(name: "CDiskFaults"),
         library("DiskFaults", ["TQModel"]),
+        library(
+            "DiskTrials",
+            ["TQModel", "QueueCore", "ByteStore", "Storage", "DiskFaults", "CommandLineSupport"]
+        ),
 
         // Commands.
         .target(name: "CSpawn"),
@@ -157,6 +161,16 @@ let package = Package(
                 "tq-crash-test",
                 "tq-inspect", "tq-worker", argumentParser,
             ]
+        ),
+        .executableTarget(
+            name: "disk-workload",
+            dependencies: ["DiskTrials"],
+            path: "Tests/DiskWorkload",
+            swiftSettings: settings
+        ),
+        tests(
+            "DiskFaultsTests",
+            ["CommandLineSupport", "DiskFaults", "DiskTrials", "disk-workload", "TQModel"]
         ),
         tests("HouseRulesTests", []),
     ],
