@@ -82,7 +82,16 @@ final class Engine: Sendable {
         self.logger = logger
         self.reader = Mutex(files.reader)
         self.monitor = Monitor(State(core: Self.makeCore(settings, files), files: files))
+        logCutOff(files)
         WorkThread.start { [self] in runCommitter() }
+    }
+
+    private func logCutOff(_ files: StoreFiles) {
+        guard let cutOff = files.cutOff else { return }
+        logger.warning(
+            "the last writes before a power cut were torn and are cut off; all that was acknowledged is there",
+            metadata: ["found": "\(cutOff.message)"]
+        )
     }
 
     private static func makeCore(_ settings: BrokerSettings, _ files: StoreFiles) -> QueueCore {
@@ -371,6 +380,7 @@ final class Engine: Sendable {
         if let effects = turn.effects {
             let isTogether = needsSync && !turn.isSplit
             try log.commit(effects, sync: isTogether)
+            if isTogether { try turn.files.noteMark() }
             // In the weaker mode what is written counts as synced: the interval syncs it.
             let isAcknowledged = isTogether || settings.syncIntervalMilliseconds > 0
             advance(written: turn.through, synced: isAcknowledged ? turn.through : 0)
@@ -378,6 +388,7 @@ final class Engine: Sendable {
         }
         if needsSync {
             if log.written != log.synced { try log.sync() }
+            try turn.files.noteMark()
             advance(written: turn.through, synced: turn.through)
         }
         if turn.needsMark { try turn.files.writeMark() }
@@ -493,7 +504,9 @@ final class Engine: Sendable {
         while !monitor.withLock({ $0.isStopping }) {
             sleep(1)
             do throws(StorageError) {
-                serve(try StoreFiles(settings))
+                let files = try StoreFiles(settings)
+                serve(files)
+                logCutOff(files)
                 logger.notice("the store was rebuilt: serving again")
                 return true
             } catch {

@@ -7,6 +7,8 @@ import TQModel
 /// The data directory of a broker: the lock, the store, and the high-water mark beside it.
 final class StoreFiles {
     let log: CommitLog
+    /// Why the end of the log was cut off; `nil` when all of it was there.
+    let cutOff: StorageError?
     let reader: StoreReader
     let identity: StoreIdentity
     let epoch: UInt32
@@ -23,7 +25,9 @@ final class StoreFiles {
         let knownMark = try HighWaterMark.read(markPath)
         var options = RocksDBOptions.numbered
         options.memtableBytes = settings.memtableBytes
-        store = try RocksDBStorage.open(path: settings.dataDirectory + "/db", options: options)
+        let opening = try StoreOpening(settings.dataDirectory + "/db", options: options, mark: knownMark)
+        store = opening.store
+        cutOff = opening.cutOff
         do throws(StorageError) {
             let recovered = try Recovery.recover(from: Self.recoveryReader(store, settings), mark: knownMark)
             let wall = BrokerClock.now().wallMilliseconds
@@ -52,6 +56,9 @@ final class StoreFiles {
         #endif
         return store
     }
+
+    /// Notes how far the store is synced, as far as a kill goes.
+    func noteMark() throws(StorageError) { try mark.note(Self.mark(identity, log.synced)) }
 
     /// Notes durably how far the store is synced; a store that has less at the next start has lost something.
     func writeMark() throws(StorageError) {

@@ -67,7 +67,11 @@ public final class HighWaterMark {
             descriptor = open(path, O_RDWR | O_CLOEXEC)
         }
         guard descriptor >= 0 else { throw .system("open", path) }
-        do throws(StorageError) { generation = try Self.newest(descriptor, path).generation } catch {
+        do throws(StorageError) {
+            generation = try Self.newest(descriptor, path).generation
+            // The newest slot was perhaps noted by a process that was killed; the other one is the next to be written.
+            guard fdatasync(descriptor) == 0 else { throw .system("sync", path) }
+        } catch {
             close(descriptor)
             throw error
         }
@@ -79,12 +83,17 @@ public final class HighWaterMark {
 
     /// Writes the mark over the older slot and waits until it is durable.
     public func write(_ mark: Mark) throws(StorageError) {
+        try note(mark)
+        guard fdatasync(descriptor) == 0 else { throw .system("sync", path) }
+        generation += 1
+    }
+
+    /// Writes the mark over the older slot, so that it survives the death of the process.
+    public func note(_ mark: Mark) throws(StorageError) {
         let next = generation + 1
         let slot = Self.encode(mark, generation: next)
         let offset = off_t(Int(next % 2) * Self.slotDistance)
         guard pwrite(descriptor, slot, slot.count, offset) == slot.count else { throw .system("write", path) }
-        guard fdatasync(descriptor) == 0 else { throw .system("sync", path) }
-        generation = next
     }
 
     /// Made whole under another name, so that a power cut leaves a complete file or none.

@@ -90,6 +90,13 @@ public enum Recovery {
         return try bytes.withRaw { value throws(StorageError) in try HeaderRecord(value) }
     }
 
+    /// Whether a store holds all that is known to have been synced.
+    static func reaches(_ mark: Mark, _ store: any ByteStoreReader) throws(StorageError) -> Bool {
+        guard let (identity, header, _) = try readHead(store) else { return false }
+        do throws(StorageError) { try check(mark, identity, header) } catch { return false }
+        return true
+    }
+
     private static func check(
         _ mark: Mark?,
         _ identity: StoreIdentity,

@@ -20,9 +20,18 @@ final class DataDirectory {
     /// The high-water mark; `nil` where there is none.
     func mark() throws(StorageError) -> Mark? { try HighWaterMark.read(path + "/mark") }
 
-    /// Opens the store; what is in the log is read into memory, nothing is written.
+    /// Opens the store as a broker would; what is in the log is read into memory, nothing is written.
     func store() throws(StorageError) -> RocksDBStorage {
-        try RocksDBStorage.open(path: path + "/db", options: .numbered, createIfMissing: false, readOnly: true)
+        // A mark that cannot be read is a matter of its own.
+        let mark = (try? mark()) ?? nil
+        let opening = try StoreOpening(
+            path + "/db",
+            options: .numbered,
+            mark: mark,
+            createIfMissing: false,
+            readOnly: true
+        )
+        return opening.store
     }
 }
 

@@ -32,6 +32,21 @@ struct HighWaterMarkTests {
         #expect(try ScratchDirectory.read(path).count == 8192)
     }
 
+    @Test("is what was noted last, which goes over the older slot until the next write")
+    func noting() throws {
+        let scratch = try ScratchDirectory()
+        let file = try HighWaterMark(scratch / "mark", initial: first)
+        try file.write(mark(50))
+        let durable = try ScratchDirectory.read(scratch / "mark").prefix(4096)
+        for sequence in [51, 52, 53] {
+            try file.note(mark(UInt64(sequence)))
+            #expect(try HighWaterMark.read(scratch / "mark") == mark(UInt64(sequence)))
+            #expect(try ScratchDirectory.read(scratch / "mark").prefix(4096) == durable)
+        }
+        try file.write(mark(54))
+        #expect(try HighWaterMark.read(scratch / "mark") == mark(54))
+    }
+
     @Test("is the documented bytes")
     func format() throws {
         let scratch = try ScratchDirectory()
