@@ -12,10 +12,13 @@ public final class DirectoryLock: Sendable {
     ///
     /// Throws ``StorageError/Kind/locked``, with the process id of the holder, where another process has it.
     public init(_ directory: String) throws(StorageError) {
+        // Unless its name is durable, a power cut takes the directory with all that was acknowledged.
         if mkdir(directory, 0o700) == 0 {
-            // Else a power cut might take the directory with all that was acknowledged.
             try syncEntry(of: directory)
-        } else if errno != EEXIST {
+        } else if errno == EEXIST {
+            // Whoever made it was perhaps killed before that; where its parent cannot be read, it was not a broker.
+            try? syncEntry(of: directory)
+        } else {
             throw .system("create the data directory", directory)
         }
         guard access(directory, R_OK | W_OK | X_OK) == 0 else {

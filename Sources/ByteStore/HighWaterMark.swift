@@ -71,6 +71,8 @@ public final class HighWaterMark {
             generation = try Self.newest(descriptor, path).generation
             // The newest slot was perhaps noted by a process that was killed; the other one is the next to be written.
             guard fdatasync(descriptor) == 0 else { throw .system("sync", path) }
+            // Nor are the names in the directory, the store's among them, durable yet if it was killed early.
+            try syncEntry(of: path)
         } catch {
             close(descriptor)
             throw error
@@ -107,7 +109,6 @@ public final class HighWaterMark {
         guard pwrite(descriptor, file, file.count, 0) == file.count else { throw .system("write", newPath) }
         guard fsync(descriptor) == 0 else { throw .system("sync", newPath) }
         guard rename(newPath, path) == 0 else { throw .system("rename \(newPath) to", path) }
-        try syncEntry(of: path)
     }
 
     // MARK: Slots
