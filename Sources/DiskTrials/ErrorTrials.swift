@@ -40,7 +40,8 @@ public struct ErrorTrials {
         /// Those that disks are known for.
         public static let common: [Fault] = [
             Fault(.write, EIO), Fault(.write, ENOSPC, .torn), Fault(.write, ENOSPC, isLasting: true),
-            Fault(.write, 0, .short), Fault(.sync, EIO), Fault(.sync, EIO, .drop), Fault(.sync, EIO, .drop, isLasting: true),
+            Fault(.write, 0, .short), Fault(.sync, EIO), Fault(.sync, EIO, .drop),
+            Fault(.sync, EIO, .drop, isLasting: true),
             Fault(.allocate, ENOSPC), Fault(.name, EIO), Fault(.name, ENOSPC, isLasting: true),
         ]
     }

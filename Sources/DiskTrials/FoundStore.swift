@@ -9,6 +9,8 @@ public struct FoundStore: Sendable {
     public private(set) var sequence: UInt64 = 0
     /// The digest of the index, comparable with those of a ``WorkRecord``.
     public private(set) var digest: UInt32 = 0
+    /// Whether torn writes at the end of the log were cut off.
+    public private(set) var isCutOff = false
     /// Why a broker would refuse the store, or what `tq-inspect verify` would find.
     public private(set) var problems: [String] = []
 
@@ -23,7 +25,9 @@ public struct FoundStore: Sendable {
         guard access(directory, F_OK) == 0 else { return }
         do throws(StorageError) {
             let mark = try HighWaterMark.read(directory + "/mark")
-            let store = try RocksDBStorage.open(path: directory + "/db", options: .numbered)
+            let opening = try StoreOpening(directory + "/db", options: .numbered, mark: mark)
+            let store = opening.store
+            isCutOff = opening.cutOff != nil
             defer { store.close() }
             guard let recovered = try Recovery.recover(from: store, mark: mark) else { return }
             sequence = recovered.position.sequence

@@ -32,7 +32,7 @@ public struct StoreWorkload {
         let lock = try DirectoryLock(directory)
         defer { withExtendedLifetime(lock) {} }
         let known = try HighWaterMark.read(directory + "/mark")
-        let store = try RocksDBStorage.open(path: directory + "/db", options: Self.options)
+        let store = try StoreOpening(directory + "/db", options: Self.options, mark: known).store
         defer { store.close() }
         try run(on: store, after: try Recovery.recover(from: store, mark: known))
     }
@@ -59,14 +59,14 @@ public struct StoreWorkload {
     }
 
     private func run(on store: RocksDBStorage, after recovered: RecoveredStore?) throws(StorageError) {
-        let identity = recovered?.identity ?? StoreIdentity(id: 1, key: StoreKey(high: 2, low: 3), createdWallMilliseconds: 4)
+        let identity =
+            recovered?.identity ?? StoreIdentity(id: 1, key: StoreKey(high: 2, low: 3), createdWallMilliseconds: 4)
         let index = recovered?.index ?? DurableIndex()
         let epoch = (recovered?.epoch ?? 0) + 1
         let notes = try WorkRecord.Writer(record)
         let log = CommitLog(store: store, position: recovered?.position ?? LogPosition())
         notes.decided(log.written.sequence + 1, index)
         try log.begin(epoch: epoch, index: index, identity: recovered == nil ? identity : nil)
-        notes.acknowledged(log.written.sequence)
         func mark() -> Mark {
             Mark(
                 storeID: identity.id,
@@ -75,6 +75,7 @@ public struct StoreWorkload {
             )
         }
         let markFile = try HighWaterMark(directory + "/mark", initial: mark())
+        notes.acknowledged(log.written.sequence)
         var queue = WorkQueue(index: index, epoch: epoch, key: identity.key)
         for group in 0..<groups {
             let effects = queue.work(group)

@@ -19,7 +19,12 @@ final class Scratch {
     static func / (scratch: Scratch, name: String) -> String { "\(scratch.path)/\(name)" }
 
     /// Starts a program of this package that is watched, and waits for its end: the exit code, or minus the signal.
-    func run(_ program: String, _ arguments: [String], journal: String = "journal", control: DiskControl? = nil) throws -> Int32 {
+    func run(
+        _ program: String,
+        _ arguments: [String],
+        journal: String = "journal",
+        control: DiskControl? = nil
+    ) throws -> Int32 {
         var launch = ProcessLaunch([Programs.directory + program] + arguments)
         let preload = DiskPreload(
             library: Programs.faults,
@@ -36,7 +41,11 @@ final class Scratch {
 
 /// The programs of this package, beside the tests.
 enum Programs {
-    static let directory = String(CommandLine.arguments[0].prefix(through: CommandLine.arguments[0].lastIndex(of: "/") ?? CommandLine.arguments[0].startIndex))
+    static let directory = String(
+        CommandLine.arguments[0].prefix(
+            through: CommandLine.arguments[0].lastIndex(of: "/") ?? CommandLine.arguments[0].startIndex
+        )
+    )
     static let faults = directory + "libtq-disk-faults.so"
 }
 
@@ -62,7 +71,9 @@ enum Files {
         defer { closedir(directory) }
         var names: [String] = []
         while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name != ".", name != ".." { names.append(name) }
         }
         return names

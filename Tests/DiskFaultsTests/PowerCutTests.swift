@@ -9,7 +9,11 @@ struct PowerCutTests {
     func exactReplay() throws {
         let scratch = try Scratch()
         for journal in ["first", "second"] {
-            let status = try scratch.run("disk-workload", [scratch / "disk/data", scratch / "record"], journal: journal)
+            let status = try scratch.run(
+                "disk-workload",
+                [scratch / "disk/data", scratch / "record"],
+                journal: journal
+            )
             #expect(status == 0)
             let replay = try DiskReplay(try DiskJournal(scratch / journal))
             try replay.advance(to: replay.journal.count)
@@ -48,7 +52,9 @@ struct PowerCutTests {
             for image in [DiskImage.strict, .torn(seed: random.next())] {
                 try cuts.withImage(image, at: cut) { path in
                     let found = FoundStore(path)
-                    guard let objection = record.objection(to: found, lost: journal.nanoseconds(atCut: cut)) else { return }
+                    guard let objection = record.objection(to: found, lost: journal.nanoseconds(atCut: cut)) else {
+                        return
+                    }
                     objections.append("cut \(cut), \(image): \(objection)")
                 }
             }
