@@ -130,7 +130,7 @@ public final class Broker: Sendable {
             let lock = try DirectoryLock(settings.dataDirectory)
             return (lock, Engine(settings, files: try StoreFiles(settings), logger: logger))
         } catch {
-            throw StartError(error)
+            throw StartError(error, settings)
         }
     }
 
@@ -182,10 +182,16 @@ public struct StartError: Error, Sendable, CustomStringConvertible {
     /// What is in the way, and the way out.
     public let description: String
 
-    init(_ error: StorageError) {
-        // The engine names the damaged file, and knows no way out.
-        let isLeftAlone = error.kind == .corruption && !error.description.contains("tq-inspect")
-        self.description = error.description + (isLeftAlone ? ". Run 'tq-inspect verify' to see what is affected." : "")
+    init(_ error: StorageError, _ settings: BrokerSettings) {
+        description = error.kind == .corruption ? error.description + Self.wayOut(settings) : error.description
+    }
+
+    /// What to do about a damaged store.
+    private static func wayOut(_ settings: BrokerSettings) -> String {
+        let directory = "--data-dir \(settings.dataDirectory)"
+        return " Nothing was changed. 'tq-inspect verify \(directory)' shows what is affected. Restore a backup, or "
+            + "take the loss: 'tq-inspect repair \(directory) --to NEW' tells what is gone, and with --accept-loss makes a "
+            + "store that starts."
     }
 
     init(listening settings: BrokerSettings, _ error: any Error) {

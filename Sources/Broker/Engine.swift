@@ -510,7 +510,8 @@ final class Engine: Sendable {
                 logger.notice("the store was rebuilt: serving again")
                 return true
             } catch {
-                logger.error("the store cannot be rebuilt yet", metadata: ["error": "\(error)"])
+                let reason = StartError(error, settings)
+                logger.error("the store cannot be rebuilt yet", metadata: ["error": "\(reason)"])
             }
         }
         return false

@@ -79,7 +79,12 @@ final class StoreFiles {
     func close() { store.close() }
 
     private static func mark(_ identity: StoreIdentity, _ position: LogPosition) -> Mark {
-        Mark(storeID: identity.id, syncedSequence: position.sequence, runningHash: position.runningHash)
+        Mark(
+            storeID: identity.id,
+            syncedSequence: position.sequence,
+            runningHash: position.runningHash,
+            epoch: position.epoch
+        )
     }
 
     private static func makeIdentity(createdWallMilliseconds: UInt64) -> StoreIdentity {

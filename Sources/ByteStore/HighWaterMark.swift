@@ -8,11 +8,16 @@ public struct Mark: Hashable, Sendable {
     public var syncedSequence: UInt64
     /// The running hash of the groups up to that sequence.
     public var runningHash: UInt64
+    /// The epoch of whoever wrote the mark; 0 in marks of versions that did not note it.
+    ///
+    /// Without the log that raised it nothing else would tell which lease tokens may be out.
+    public var epoch: UInt32
 
-    public init(storeID: UInt128, syncedSequence: UInt64, runningHash: UInt64) {
+    public init(storeID: UInt128, syncedSequence: UInt64, runningHash: UInt64, epoch: UInt32 = 0) {
         self.storeID = storeID
         self.syncedSequence = syncedSequence
         self.runningHash = runningHash
+        self.epoch = epoch
     }
 }
 
@@ -31,7 +36,8 @@ public struct Mark: Hashable, Sendable {
 /// | 24 | 8 | synced sequence |
 /// | 32 | 8 | running hash |
 /// | 40 | 8 | generation, from 1 |
-/// | 48 | 12 | zero |
+/// | 48 | 4 | epoch |
+/// | 52 | 8 | zero |
 /// | 60 | 4 | CRC32C of bytes 0 to 59 |
 ///
 /// A slot of zeros was never written. One thread writes at a time.
@@ -128,7 +134,7 @@ public final class HighWaterMark {
         guard let best else {
             throw StorageError(
                 .corruption,
-                "the high-water mark \(path) is damaged in both slots; see `tq-inspect verify`",
+                "The high-water mark \(path) is damaged in both slots.",
                 path: path
             )
         }
@@ -144,6 +150,7 @@ public final class HighWaterMark {
             slot.storeBytes(of: mark.syncedSequence.littleEndian, toByteOffset: 24, as: UInt64.self)
             slot.storeBytes(of: mark.runningHash.littleEndian, toByteOffset: 32, as: UInt64.self)
             slot.storeBytes(of: generation.littleEndian, toByteOffset: 40, as: UInt64.self)
+            slot.storeBytes(of: mark.epoch.littleEndian, toByteOffset: 48, as: UInt32.self)
             let crc = CRC32C.checksum(of: UnsafeRawBufferPointer(rebasing: slot[..<60]))
             slot.storeBytes(of: crc.littleEndian, toByteOffset: 60, as: UInt32.self)
         }
@@ -168,7 +175,8 @@ public final class HighWaterMark {
         let mark = Mark(
             storeID: integer(8, UInt128.self),
             syncedSequence: integer(24, UInt64.self),
-            runningHash: integer(32, UInt64.self)
+            runningHash: integer(32, UInt64.self),
+            epoch: integer(48, UInt32.self)
         )
         return (mark, integer(40, UInt64.self))
     }

@@ -42,6 +42,27 @@ public struct RocksDBOptions: Hashable, Sendable {
     }
 
     public init() {}
+
+    /// The options, and the families, as the engine takes them.
+    func withEngineSettings(
+        _ body: (inout tq_options, [tq_family]) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        var settings = tq_options()
+        settings.memtable_bytes = max(memtableBytes, 1 << 20)
+        settings.block_cache_bytes = blockCacheBytes
+        settings.open_files_max = CInt(clamping: openFilesMax)
+        settings.cut_wal_at_damage = recovery == .cutAtDamage
+        let counterKey = counter.map { strdup($0.key) }
+        defer { free(counterKey ?? nil) }
+        settings.counter = tq_counter(key: counterKey ?? nil, offset: counter?.offset ?? 0)
+        let families = Family.allCases.map {
+            tq_family(
+                name: UnsafeRawPointer($0.staticName.utf8Start).assumingMemoryBound(to: CChar.self),
+                cold: $0.isCold
+            )
+        }
+        try body(&settings, families)
+    }
 }
 
 /// The store on disk.
@@ -67,25 +88,13 @@ public final class RocksDBStorage: ByteStore {
                 path: path
             )
         }
-        var settings = tq_options()
-        settings.memtable_bytes = max(options.memtableBytes, 1 << 20)
-        settings.block_cache_bytes = options.blockCacheBytes
-        settings.open_files_max = CInt(clamping: options.openFilesMax)
-        settings.create_if_missing = createIfMissing && !readOnly
-        settings.read_only = readOnly
-        settings.cut_wal_at_damage = options.recovery == .cutAtDamage
-        let counterKey = options.counter.map { strdup($0.key) }
-        defer { free(counterKey ?? nil) }
-        settings.counter = tq_counter(key: counterKey ?? nil, offset: options.counter?.offset ?? 0)
-        let families = Family.allCases.map {
-            tq_family(
-                name: UnsafeRawPointer($0.staticName.utf8Start).assumingMemoryBound(to: CChar.self),
-                cold: $0.isCold
-            )
-        }
         var opened: OpaquePointer?
         do {
-            try StorageError.check(tq_store_open(path, &settings, families, families.count, &opened))
+            try options.withEngineSettings { settings, families throws(StorageError) in
+                settings.create_if_missing = createIfMissing && !readOnly
+                settings.read_only = readOnly
+                try StorageError.check(tq_store_open(path, &settings, families, families.count, &opened))
+            }
         } catch {
             throw explained(error, path)
         }
@@ -100,15 +109,21 @@ public final class RocksDBStorage: ByteStore {
 
     /// Adds the way out to what the engine says on opening.
     private static func explained(_ error: StorageError, _ path: String) -> StorageError {
+        // A damaged head of a table is reported as one of the manifest, which lists it.
+        if error.kind == .corruption, error.path?.contains("MANIFEST") == true,
+            let table = try? Salvage.unopenableTables(in: path).first
+        {
+            return StorageError(.corruption, "\(table.path ?? path) is damaged (\(error.message)).", path: table.path)
+        }
         let advice =
             switch error.kind {
-            case .corruption: "the store at \(path) is damaged; see `tq-inspect verify` for what is affected"
+            case .corruption: "the store at \(path) is damaged"
             case .locked: "the store at \(path) is open in another process"
             case .newerFormat: "the store at \(path) was written by a later version of tq"
             case .notFound: "there is no store at \(path)"
             default: "cannot open the store at \(path)"
             }
-        return StorageError(error.kind, "\(advice) (\(error.message))", path: error.path ?? path)
+        return StorageError(error.kind, "\(advice) (\(error.message)).", path: error.path ?? path)
     }
 
     // MARK: Writing

@@ -64,11 +64,14 @@ extension StorageError {
 
     /// The file that the engine blames: a table or log before the manifest that lists it.
     private static func fileNamed(in message: String) -> String? {
+        // The engine's words for a short file run into its path: "an sstable/path/000012.sst".
         let words = message.split { " :,;()[]\"".contains($0) }
-        if let file = words.first(where: { $0.hasSuffix(".sst") || $0.hasSuffix(".log") }) { return String(file) }
+            .map { $0.hasPrefix("sstable/") ? $0.dropFirst("sstable".count) : $0 }
+        let files = words.filter { $0.hasSuffix(".sst") || $0.hasSuffix(".log") }
+        if let file = files.first(where: { $0.dropFirst().contains("/") }) ?? files.first { return String(file) }
         // A table that is missing is named after the second attempt to open it, by a name from before 2014.
         if let file = words.first(where: { $0.hasSuffix(".ldb") }) { return file.dropLast(4) + ".sst" }
-        return words.first { $0.contains("MANIFEST-") || $0.hasSuffix("/CURRENT") }.map(String.init)
+        return words.first { $0.hasSuffix("/CURRENT") || $0.contains("MANIFEST-") }.map(String.init)
     }
 }
 

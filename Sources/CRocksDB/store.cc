@@ -101,23 +101,21 @@ static rocksdb::Status open(tq_store &store, const std::shared_ptr<tq::InfoLog> 
 }
 
 // The counter in the table files alone; 0 when there is none, or when opening for real will say what is wrong.
-static uint64_t flushedCounter(const std::shared_ptr<tq::InfoLog> &log, const char *path, const tq_options &options,
-                               const tq_family *families, size_t family_count) {
+static rocksdb::Status readFlushedCounter(const std::shared_ptr<tq::InfoLog> &log, const char *path,
+                                          const tq_options &options, const tq_family *families, size_t family_count,
+                                          uint64_t *counter) {
   auto reading = options;
   reading.read_only = true;
   tq::NoReplay nothing;
   tq_store store;
-  const auto status = open(store, log, path, reading, families, family_count, &nothing);
-  uint64_t counter = 0;
-  if (status.ok()) {
-    std::string value;
-    if (store.db->Get(rocksdb::ReadOptions(), store.families[0], options.counter.key, &value).ok()) {
-      counter = tq::counterValue(options.counter, value).value_or(0);
-    }
-    for (auto *family : store.families) store.db->DestroyColumnFamilyHandle(family).PermitUncheckedError();
-  }
-  status.PermitUncheckedError();
-  return counter;
+  const auto opened = open(store, log, path, reading, families, family_count, &nothing);
+  opened.PermitUncheckedError();
+  if (!opened.ok()) return rocksdb::Status::OK();
+  std::string value;
+  const auto status = store.db->Get(rocksdb::ReadOptions(), store.families[0], options.counter.key, &value);
+  if (status.ok()) *counter = tq::counterValue(options.counter, value).value_or(0);
+  for (auto *family : store.families) store.db->DestroyColumnFamilyHandle(family).PermitUncheckedError();
+  return status.IsNotFound() ? rocksdb::Status::OK() : status;
 }
 
 // Without its file CURRENT the engine takes a directory for empty, and starts afresh over what is there.
@@ -133,6 +131,10 @@ static tq_status checkPresence(const std::filesystem::path &path, bool create) {
   return create ? tq_status{TQ_OK, nullptr} : tq::failure(TQ_NOT_FOUND, "there is no file CURRENT");
 }
 
+static std::string missingManifest(const char *path) {
+  return std::string(path) + "/CURRENT is damaged, or the manifest that it names is missing: ";
+}
+
 tq_status tq_store_open(const char *path, const tq_options *options, const tq_family *families, size_t family_count,
                         tq_store **result) {
   return tq::guarded([&]() -> tq_status {
@@ -143,7 +145,11 @@ tq_status tq_store_open(const char *path, const tq_options *options, const tq_fa
     std::optional<tq::WalOrder> order;
     if (options->counter.key != nullptr) {
       const bool exists = std::filesystem::exists(std::filesystem::path(path) / "CURRENT");
-      const auto flushed = exists ? flushedCounter(log, path, *options, families, family_count) : 0;
+      uint64_t flushed = 0;
+      if (exists) {
+        const auto status = readFlushedCounter(log, path, *options, families, family_count, &flushed);
+        if (!status.ok() && !options->cut_wal_at_damage) return tq::report(status);
+      }
       order.emplace(options->counter, flushed, options->cut_wal_at_damage);
     }
     const auto status = open(*store, log, path, *options, families, family_count, order ? &*order : nullptr);
@@ -153,6 +159,8 @@ tq_status tq_store_open(const char *path, const tq_options *options, const tq_fa
     if (status.IsCorruption() && !log->damage().empty()) {
       return tq::failure(TQ_CORRUPTION, (status.ToString() + "; " + log->damage()).c_str());
     }
+    // The file CURRENT was there, see above: what it names is not.
+    if (status.IsPathNotFound()) return tq::failure(TQ_CORRUPTION, (missingManifest(path) + status.ToString()).c_str());
     if (!status.ok()) return tq::report(status);
     for (size_t i = 0; i < family_count; ++i) {
       if (store->families[i]->GetID() == i) continue;

@@ -53,7 +53,9 @@ rocksdb::WalFilter::WalProcessingOption tq::WalOrder::LogRecordFound(unsigned lo
   const auto number = counterOf(counter_, batch);
   if (!number) return WalProcessingOption::kContinueProcessing;
   // Logs may begin with what is in table files already; from their first batch on each follows the one before.
-  const bool follows = is_first_ ? *number <= last_ + 1 : *number == last_ + 1;
+  // Where they are cut for want of anything better, and no table file tells a number, they may begin anywhere.
+  const bool isAnyFirst = is_first_ && cuts_ && last_ == 0;
+  const bool follows = isAnyFirst || (is_first_ ? *number <= last_ + 1 : *number == last_ + 1);
   if (!follows) {
     hole_ = "batch " + std::to_string(last_) + " is followed by batch " + std::to_string(*number) +
             ": the log files before " + file + " were cut, damaged or deleted";

@@ -78,8 +78,7 @@ public enum Recovery {
         guard identity == nil, header == nil, epoch == nil else {
             throw StorageError(
                 .corruption,
-                "The store lacks its identity, its batch header or its epoch, which come together. "
-                    + "Run 'tq-inspect verify'."
+                "The store lacks its identity, its batch header or its epoch, which come together."
             )
         }
         return nil
@@ -116,8 +115,7 @@ public enum Recovery {
         guard header.position.sequence > mark.syncedSequence || header.position.runningHash == mark.runningHash else {
             throw StorageError(
                 .corruption,
-                "Batch \(mark.syncedSequence) of the store is not the one that was synced: the log was replaced. "
-                    + "Run 'tq-inspect verify'."
+                "Batch \(mark.syncedSequence) of the store is not the one that was synced: the log was replaced."
             )
         }
     }
@@ -126,8 +124,7 @@ public enum Recovery {
         StorageError(
             .corruption,
             "Acknowledged work is missing: batch \(mark.syncedSequence) was synced, the store ends with batch \(found). "
-                + "A log file was damaged, cut or deleted. Run 'tq-inspect verify', restore the missing files "
-                + "or a backup."
+                + "A log file was damaged, cut or deleted, or the database is an older copy."
         )
     }
 
@@ -201,7 +198,7 @@ public enum Recovery {
         do throws(RecoveryError) {
             try body()
         } catch {
-            throw StorageError(.corruption, "The store contradicts itself: \(error). Run 'tq-inspect verify'.")
+            throw StorageError(.corruption, "The store contradicts itself: \(error).")
         }
     }
 }

@@ -24,7 +24,7 @@ public struct StoreIdentity: Hashable, Sendable {
     /// The version of everything that docs/storage-format.md describes.
     public static let formatVersion: UInt16 = 1
 
-    private static let byteCount = 48
+    static let byteCount = 48
 
     func write(to batch: WriteBatch) {
         batch.put(.default, key: KeyLayout.identity, valueByteCount: Self.byteCount) { value in
@@ -43,17 +43,19 @@ public struct StoreIdentity: Hashable, Sendable {
     /// The identity of a store; `nil` for an empty one.
     static func read(_ store: any ByteStoreReader) throws(StorageError) -> StoreIdentity? {
         guard let bytes = try store.get(.default, KeyLayout.identity) else { return nil }
-        return try bytes.withRaw { value throws(StorageError) in
-            var reader = try ByteReader(sealed: value, "store identity")
-            try reader.readFormatVersion(newest: formatVersion)
-            _ = try reader.read(UInt16.self)
-            let low: UInt64 = try reader.read()
-            let high: UInt64 = try reader.read()
-            let key = StoreKey(high: try reader.read(), low: try reader.read())
-            let created: UInt64 = try reader.read()
-            try reader.end()
-            return StoreIdentity(id: UInt128(high) << 64 | UInt128(low), key: key, createdWallMilliseconds: created)
-        }
+        return try bytes.withRaw { value throws(StorageError) in try StoreIdentity(value) }
+    }
+
+    init(_ value: UnsafeRawBufferPointer) throws(StorageError) {
+        var reader = try ByteReader(sealed: value, "store identity")
+        try reader.readFormatVersion(newest: Self.formatVersion)
+        _ = try reader.read(UInt16.self)
+        let low: UInt64 = try reader.read()
+        let high: UInt64 = try reader.read()
+        let key = StoreKey(high: try reader.read(), low: try reader.read())
+        let created: UInt64 = try reader.read()
+        try reader.end()
+        self.init(id: UInt128(high) << 64 | UInt128(low), key: key, createdWallMilliseconds: created)
     }
 }
 
@@ -69,12 +71,14 @@ enum EpochRecord {
 
     static func read(_ store: any ByteStoreReader) throws(StorageError) -> UInt32? {
         guard let bytes = try store.get(.default, KeyLayout.epoch) else { return nil }
-        return try bytes.withRaw { value throws(StorageError) in
-            var reader = try ByteReader(sealed: value, "epoch")
-            let epoch: UInt32 = try reader.read()
-            try reader.end()
-            return epoch
-        }
+        return try bytes.withRaw { value throws(StorageError) in try read(value) }
+    }
+
+    static func read(_ value: UnsafeRawBufferPointer) throws(StorageError) -> UInt32 {
+        var reader = try ByteReader(sealed: value, "epoch")
+        let epoch: UInt32 = try reader.read()
+        try reader.end()
+        return epoch
     }
 }
 

@@ -6,14 +6,14 @@ import CommandLineSupport
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tq-inspect",
-        abstract: "Reads and verifies a store without a broker.",
+        abstract: "Reads, verifies and repairs a store without a broker.",
         discussion: """
             Nothing in the store is changed. Data goes to standard output, everything else to standard error. Exit codes: \
             0 done and nothing wrong, 1 damage or another failure, 2 no store there, 3 the directory is in use, \
             64 wrong usage.
             """,
         version: tqVersion,
-        subcommands: [ShowSummary.self, Dump.self, Verify.self]
+        subcommands: [ShowSummary.self, Dump.self, Verify.self, Repair.self]
     )
 }
 

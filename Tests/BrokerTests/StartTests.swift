@@ -108,7 +108,7 @@ struct StartTests {
         let log = try #require(try files(directory) { $0.hasSuffix(".log") }.max { size($0) < size($1) })
         try ScratchDirectory.flip(log) { $0 / 2 }
         let text = await TestBroker.refusal(directory)
-        #expect(text.contains("tq-inspect"))
+        #expect(text.contains("'tq-inspect repair --data-dir \(directory.path)/data --to NEW'"))
         #expect(text.contains("damaged") || text.contains("missing"))
         #expect(await TestBroker.refusal(directory) == text, "the damage is still there")
     }
@@ -118,7 +118,7 @@ struct StartTests {
         let directory = try await killed()
         for log in try files(directory, { $0.hasSuffix(".log") }) { unlink(log) }
         let text = await TestBroker.refusal(directory)
-        #expect(text.contains("tq-inspect"))
+        #expect(text.contains("'tq-inspect repair --data-dir \(directory.path)/data --to NEW'"))
         #expect(text.contains("Acknowledged work is missing") || text.contains(".log"))
     }
 
@@ -140,7 +140,7 @@ struct StartTests {
         for table in tables { try ScratchDirectory.flip(table) { _ in 12 } }
         let text = await TestBroker.refusal(directory)
         #expect(text.contains(".sst"))
-        #expect(text.contains("tq-inspect"))
+        #expect(text.contains("'tq-inspect repair --data-dir \(directory.path)/data --to NEW'"))
     }
 
     @Test("A damaged manifest is named")
@@ -150,7 +150,7 @@ struct StartTests {
         try ScratchDirectory.flip(manifest) { $0 / 2 }
         let text = await TestBroker.refusal(directory)
         #expect(text.contains("MANIFEST"))
-        #expect(text.contains("tq-inspect"))
+        #expect(text.contains("'tq-inspect repair --data-dir \(directory.path)/data --to NEW'"))
     }
 
     @Test("A damaged mark is named")
@@ -160,7 +160,7 @@ struct StartTests {
         try ScratchDirectory.write([UInt8](repeating: 1, count: 8192), to: mark)
         let text = await TestBroker.refusal(directory)
         #expect(text.contains(mark))
-        #expect(text.contains("tq-inspect"))
+        #expect(text.contains("'tq-inspect repair --data-dir \(directory.path)/data --to NEW'"))
     }
 
     private func size(_ path: String) -> Int {

@@ -93,7 +93,7 @@ struct HighWaterMarkTests {
         for content in [damaged, [], Array(damaged[..<100]), [UInt8](repeating: 0, count: 8192)] {
             try ScratchDirectory.write(content, to: path)
             let error = try #require(throws: StorageError.self) { _ = try HighWaterMark.read(path) }
-            #expect(error.kind == .corruption && error.path == path && error.message.contains("tq-inspect verify"))
+            #expect(error.kind == .corruption && error.path == path && error.message.contains("both slots"))
             #expect(errorKind { _ = try HighWaterMark(path, initial: first) } == .corruption)
         }
     }

@@ -94,7 +94,7 @@ struct RocksDBTests {
         store.close()
     }
 
-    @Test("refuses a flipped bit in its log, names the file and `tq-inspect verify`")
+    @Test("refuses a flipped bit in its log, and names the file")
     func damagedLog() throws {
         let scratch = try ScratchDirectory()
         let store = try RocksDBStorage.open(path: scratch / "db")
@@ -107,7 +107,6 @@ struct RocksDBTests {
         try ScratchDirectory.write(content, to: log)
         let error = try #require(throws: StorageError.self) { _ = try RocksDBStorage.open(path: scratch / "copy") }
         #expect(error.kind == .corruption)
-        #expect(error.message.contains("tq-inspect verify"))
         #expect(error.path == log)
 
         var options = RocksDBOptions()

@@ -70,4 +70,36 @@ struct InspectTests {
         #expect(report["ok"] as? Bool == false)
         #expect(damaged.output.contains(table.lastPathComponent))
     }
+
+    @Test("a damaged store is repaired into a new directory, where a broker starts; what is gone is told before")
+    func repair() throws {
+        let broker = try BrokerProcess()
+        for number in 1...3 {
+            #expect(try broker.admin("submit", "--type", "send", "--payload", "payload \(number)").status == 0)
+        }
+        broker.stop()
+        let files = try FileManager.default.contentsOfDirectory(
+            at: broker.directory.appending(path: "db"),
+            includingPropertiesForKeys: nil
+        )
+        for file in files where file.lastPathComponent.hasPrefix("MANIFEST") { try Data([1]).write(to: file) }
+        let repaired = DataDirectory()
+        let told = try inspect("repair", broker, "--to", repaired.url.path, "-o", "json")
+        #expect(told.status == 1 && told.errors.contains("--accept-loss"))
+        #expect(!FileManager.default.fileExists(atPath: repaired.url.path))
+        let report = try object(told.output)
+        #expect(report["waiting_tasks"] as? Int == 3 && report["lost_batches"] as? Int == 0)
+
+        let done = try inspect("repair", broker, "--to", repaired.url.path, "--accept-loss")
+        #expect(done.status == 0, "\(done)")
+        #expect(done.output.contains("kept: 3 waiting tasks"))
+        #expect(try Commands.run("tq-inspect", ["verify", "--data-dir", repaired.url.path]).status == 0)
+        let again = try inspect("repair", broker, "--to", repaired.url.path, "--accept-loss")
+        #expect(again.status == 1 && again.errors.contains("exists"))
+        let served = try BrokerProcess(repaired)
+        #expect(try served.admin("submit", "--type", "send", "--payload", "one more").status == 0)
+        served.stop()
+        let tasks = try Commands.run("tq-inspect", ["dump", "--data-dir", repaired.url.path]).output
+        #expect(tasks.split(separator: "\n").count == 4)
+    }
 }

@@ -106,6 +106,15 @@ tq_status tq_store_compact(tq_store *store, uint32_t family, const uint8_t *lowe
 /// An integer property of RocksDB; 0 when there is none of that name.
 uint64_t tq_store_property(tq_store *store, uint32_t family, const char *name);
 
+// MARK: Salvage
+
+/// Whether a table file can be opened at all; its blocks are not read.
+tq_status tq_table_check(const char *path);
+/// Lists the table files of a directory in a new manifest, the old one unread, so that the store opens again with
+/// everything that its logs hold. For a copy: files are moved about, and a damaged table file is left out whole.
+tq_status tq_store_rebuild_manifest(const char *path, const tq_options *options, const tq_family *families,
+                                    size_t family_count);
+
 // MARK: Reading
 
 typedef struct tq_snapshot tq_snapshot;
