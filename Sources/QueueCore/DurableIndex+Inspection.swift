@@ -48,6 +48,12 @@ extension DurableIndex {
         )
     }
 
+    /// Where the outcome of a task is; `nil` for one that has none, or whose row is gone.
+    public func outcome(of sequence: TaskSequence) -> OutcomeLocation? {
+        let slot = tasks[sequence]
+        return slot.stateValue == 0 ? nil : outcomeLocation(slot, sequence)
+    }
+
     /// The name that a number stands for; empty for an unknown number.
     public func name(_ kind: NameKind, _ number: UInt32) -> Name {
         switch kind {

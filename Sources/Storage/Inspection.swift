@@ -6,7 +6,7 @@ public import TQModel
 public struct StoreInspection: Sendable {
     let store: any ByteStoreReader
     let recovered: RecoveredStore
-    private let reader: StoreReader
+    let reader: StoreReader
 
     /// Recovers a store as a broker would.
     ///
@@ -94,7 +94,7 @@ public struct StoreInspection: Sendable {
     // MARK: Tasks
 
     /// One task, with everything that is stored of it.
-    public struct InspectedTask: Sendable {
+    public struct InspectedTask: Hashable, Sendable {
         /// The id in every API.
         public var id: TaskID
         /// The broker's own number of it.
@@ -138,15 +138,7 @@ public struct StoreInspection: Sendable {
         withPayloads: Bool,
         _ body: (InspectedTask) throws(StorageError) -> Void
     ) throws(StorageError) {
-        try store.scan(.pending, from: [], to: nil) { key, value throws(StorageError) in
-            let key = try KeyReader.segment(key)
-            let rows = try PendingTable.read(value)
-            let payloads = withPayloads ? try payloads(of: key) : nil
-            for (place, row) in rows.enumerated() {
-                if let task = try liveTask(row, key, place, payloads) { try body(task) }
-            }
-            return .continue
-        }
+        try forEachLiveTask(withPayloads: withPayloads, body)
         try store.scan(.completed, from: [], to: nil) { key, value throws(StorageError) in
             for entry in try OutcomeTable.read(value, at: try KeyReader.outcomes(key)) {
                 try body(endedTask(entry, value))
@@ -157,6 +149,22 @@ public struct StoreInspection: Sendable {
             var texts: [UInt8] = []
             let row = try DeadLetterRecord.read(value, texts: &texts)
             try body(deadTask(row, texts, withPayloads))
+            return .continue
+        }
+    }
+
+    /// Hands out every task that waits or runs.
+    func forEachLiveTask(
+        withPayloads: Bool,
+        _ body: (InspectedTask) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        try store.scan(.pending, from: [], to: nil) { key, value throws(StorageError) in
+            let key = try KeyReader.segment(key)
+            let rows = try PendingTable.read(value)
+            let payloads = withPayloads ? try payloads(of: key) : nil
+            for (place, row) in rows.enumerated() {
+                if let task = try liveTask(row, key, place, payloads) { try body(task) }
+            }
             return .continue
         }
     }
