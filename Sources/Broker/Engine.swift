@@ -504,7 +504,8 @@ final class Engine: Sendable {
         while !monitor.withLock({ $0.isStopping }) {
             sleep(1)
             do throws(StorageError) {
-                let files = try StoreFiles(settings)
+                // Damage that was met once would be met again, and again after serving for a while.
+                let files = try StoreFiles(settings, checksTables: error.kind == .corruption)
                 serve(files)
                 logCutOff(files)
                 logger.notice("the store was rebuilt: serving again")

@@ -20,7 +20,10 @@ final class StoreFiles {
     /// Opens the store, recovers it, and raises its epoch.
     ///
     /// - Throws: What is wrong with the store, and the way out; a damaged store is left as it is.
-    init(_ settings: BrokerSettings) throws(StorageError) {
+    ///
+    /// - Parameter checksTables: Whether all table files are read first, which takes long; those that recovery scans
+    ///   always are.
+    init(_ settings: BrokerSettings, checksTables: Bool = false) throws(StorageError) {
         let markPath = settings.dataDirectory + "/mark"
         let knownMark = try HighWaterMark.read(markPath)
         var options = RocksDBOptions.numbered
@@ -29,6 +32,7 @@ final class StoreFiles {
         store = opening.store
         cutOff = opening.cutOff
         do throws(StorageError) {
+            if checksTables { try store.checkTables(of: Family.allCases) }
             let recovered = try Recovery.recover(from: Self.recoveryReader(store, settings), mark: knownMark)
             let wall = BrokerClock.now().wallMilliseconds
             identity = recovered?.identity ?? Self.makeIdentity(createdWallMilliseconds: wall)

@@ -23,6 +23,9 @@ public enum Family: UInt8, CaseIterable, Sendable {
     /// Written once, read seldom: compressed on disk.
     var isCold: Bool { self == .completed || self == .deadLetter }
 
+    /// Read from its first row to its last whenever a broker starts.
+    public var isScannedAtStart: Bool { self == .pending || self == .inProgress || self == .index }
+
     var staticName: StaticString {
         switch self {
         case .default: "default"

@@ -20,6 +20,7 @@ public enum Salvage {
     ) throws(StorageError) -> RocksDBStorage {
         var options = options
         options.recovery = .cutAtDamage
+        options.checksTables = false
         let damaged = try unopenableTables(in: path)
         for error in damaged { onLoss(error.description) }
         if damaged.isEmpty {

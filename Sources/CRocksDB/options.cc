@@ -32,7 +32,8 @@ rocksdb::DBOptions tq::databaseOptions(const tq_options &options) {
                                                    : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   db.paranoid_checks = true;
   db.best_efforts_recovery = false;
-  db.avoid_flush_during_shutdown = false;
+  // Who closes flushes; a store that has found damage must not.
+  db.avoid_flush_during_shutdown = true;
   // After a failed write nothing more is written until the store is opened anew; no thread should try by itself.
   db.max_bgerror_resume_count = 0;
   // RocksDB sets it to 0 in most recovery modes anyway, and recycled logs have lost data (facebook/rocksdb 12918).

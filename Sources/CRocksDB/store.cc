@@ -92,6 +92,7 @@ static rocksdb::Status open(tq_store &store, const std::shared_ptr<tq::InfoLog> 
   auto settings = tq::databaseOptions(options);
   settings.info_log = log;
   settings.wal_filter = filter;
+  settings.listeners.push_back(store.guard);
   const auto status = options.read_only
                           ? rocksdb::DB::OpenForReadOnly(settings, path, descriptors, &store.families, &db)
                           : rocksdb::DB::Open(settings, path, descriptors, &store.families, &db);
@@ -200,6 +201,7 @@ tq_status tq_store_write(tq_store *store, tq_batch *batch, size_t used, bool syn
   const tq::Visit visit(store->gate);
   if (!visit) return tq::closed();
   return tq::guarded([&]() -> tq_status {
+    if (store->guard->hasFound()) return tq::failure(TQ_CORRUPTION, store->guard->damage().c_str());
     if (used < 12 || used > batch->memory.size()) return tq::failure(TQ_INVALID, "a batch image has a header of 12 bytes");
     Loan loan(*batch, used);
     rocksdb::WriteOptions options;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "CRocksDB.h"
+#include "table_check.h"
 
 namespace tq {
 
@@ -87,6 +88,7 @@ struct tq_store {
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle *> families;
   bool readOnly = false;
+  const std::shared_ptr<tq::CompactionGuard> guard = std::make_shared<tq::CompactionGuard>();
   // RocksDB doesn't close while one of these is held; closing releases what their owners forgot.
   std::mutex snapshotsMutex;
   std::set<const rocksdb::Snapshot *> snapshots;

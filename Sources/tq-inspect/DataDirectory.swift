@@ -21,12 +21,16 @@ final class DataDirectory {
     func mark() throws(StorageError) -> Mark? { try HighWaterMark.read(path + "/mark") }
 
     /// Opens the store as a broker would; what is in the log is read into memory, nothing is written.
-    func store() throws(StorageError) -> RocksDBStorage {
+    ///
+    /// - Parameter checksTables: Whether damage of table files that a broker scans refuses the store.
+    func store(checksTables: Bool = true) throws(StorageError) -> RocksDBStorage {
         // A mark that cannot be read is a matter of its own.
         let mark = (try? mark()) ?? nil
+        var options = RocksDBOptions.numbered
+        options.checksTables = checksTables
         let opening = try StoreOpening(
             path + "/db",
-            options: .numbered,
+            options: options,
             mark: mark,
             createIfMissing: false,
             readOnly: true

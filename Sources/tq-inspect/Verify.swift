@@ -56,8 +56,11 @@ struct Verify: ParsableCommand {
         var mark: Mark?
         do { mark = try directory.mark() } catch { note(error, "mark") }
         do {
-            let store = try directory.store()
+            let store = try directory.store(checksTables: false)
             defer { store.close() }
+            for family in Family.allCases {
+                do { try store.checkTables(of: [family]) } catch { note(error, family.name) }
+            }
             findings.report = StoreVerification.verify(store, mark: mark) { note($0) }
         } catch {
             note(error, "db")

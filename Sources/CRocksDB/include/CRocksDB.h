@@ -103,6 +103,8 @@ tq_status tq_store_checkpoint(tq_store *store, const char *path);
 /// Compacts a range; `lower` or `upper` may be NULL for no bound.
 tq_status tq_store_compact(tq_store *store, uint32_t family, const uint8_t *lower, size_t lower_count,
                            const uint8_t *upper, size_t upper_count);
+/// Reads all table files of a family and compares their checksums, which scans alone do not do reliably.
+tq_status tq_store_check_tables(tq_store *store, uint32_t family);
 /// An integer property of RocksDB; 0 when there is none of that name.
 uint64_t tq_store_property(tq_store *store, uint32_t family, const char *name);
 

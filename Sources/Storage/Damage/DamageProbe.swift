@@ -76,7 +76,7 @@ public struct DamageProbe: Sendable {
         _ body: (RocksDBStorage, Mark?) throws(StorageError) -> Result
     ) throws(StorageError) -> Result {
         let mark = try HighWaterMark.read(directory + "/mark")
-        let store = try RocksDBStorage.open(path: directory + "/db", options: .numbered)
+        let store = try StoreOpening(directory + "/db", options: .numbered, mark: mark).store
         defer { store.close() }
         return try body(store, mark)
     }
@@ -94,6 +94,7 @@ public struct DamageProbe: Sendable {
         // What a broker writes at its start, and what it would find at the next one.
         let log = CommitLog(store: store, position: recovered.position)
         try log.begin(epoch: recovered.epoch + 1, index: recovered.index)
+        note(&errors) { () throws(StorageError) in try store.checkTables(of: Family.allCases) }
         _ = StoreVerification.verify(store, mark: mark) { errors.append("\($0.place): \($0.message)") }
         return errors.isEmpty ? .harmless : .detectedAtRead(errors)
     }
