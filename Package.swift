@@ -51,6 +51,7 @@ let package = Package(
         .executable(name: "tq-admin", targets: ["tq-admin"]),
         .executable(name: "tq-inspect", targets: ["tq-inspect"]),
         .executable(name: "tq-bench", targets: ["tq-bench"]),
+        .executable(name: "tq-verify", targets: ["tq-verify"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
@@ -125,8 +126,11 @@ let package = Package(
         executable("tq-demo", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
         executable("tq-simulate", ["Simulation", "CommandLineSupport", argumentParser]),
         executable(
-            "tq-crash-test",
-            ["TQModel", "TQClient", "HistoryChecker", "CommandLineSupport", argumentParser]
+            "tq-verify",
+            [
+                "TQModel", "TQClient", "HistoryChecker", "ByteStore", "Storage", "DiskFaults", "CommandLineSupport",
+                argumentParser,
+            ]
         ),
 
         tests("TQModelTests", ["TQModel"]),
@@ -158,7 +162,7 @@ let package = Package(
             "CommandTests",
             [
                 "CommandLineSupport", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin", "tq-broker",
-                "tq-crash-test",
+                "tq-verify",
                 "tq-inspect", "tq-worker", argumentParser,
             ]
         ),

@@ -150,6 +150,17 @@ static bool canonical_path(int descriptor, char path[PATH_MAX]) {
     return true;
 }
 
+// Says on standard error, which is the log of most programs, which file meets a fault.
+static void tell(const char *what, int descriptor) {
+    const int error = errno;
+    char path[PATH_MAX], line[PATH_MAX + 64];
+    if (canonical_path(descriptor, path)) {
+        const int length = snprintf(line, sizeof line, "tq-disk-faults: %s fails: %s\n", what, path);
+        syscall(SYS_write, 2, line, (size_t)length);
+    }
+    errno = error;
+}
+
 // The name below the root of what a path names or would name; false for every other path.
 static bool locate(int at, const char *path, char name[PATH_MAX]) {
     if (!started || path == NULL) return false;
@@ -288,6 +299,7 @@ static ssize_t write_parts(int descriptor, const struct iovec *parts, int count,
         const bool is_refused = is_full() && end_of_write(descriptor, parts, count, offset) > size_of(descriptor);
         result = is_refused ? fail(ENOSPC) : put(descriptor, parts, count, offset);
     } else {
+        tell("write", descriptor);
         const struct iovec half = {parts[0].iov_base, (parts[0].iov_len + 1) / 2};
         if (fault.manner != TQ_MANNER_PLAIN) result = put(descriptor, &half, 1, offset);
         if (fault.manner != TQ_MANNER_SHORT) result = fail(fault.error);
@@ -538,13 +550,37 @@ static void start_control(const char *path) {
     control = memory;
 }
 
+// MARK: The wall clock
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    const int status = (int)syscall(SYS_clock_gettime, clock, time);
+    if (status != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return status;
+    time->tv_sec += __atomic_load_n(&control->wall_clock_seconds, __ATOMIC_RELAXED);
+    return status;
+}
+
+int gettimeofday(struct timeval *restrict time, void *restrict zone) {
+    (void)zone;
+    struct timespec now;
+    const int status = clock_gettime(CLOCK_REALTIME, &now);
+    *time = (struct timeval){.tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000};
+    return status;
+}
+
+time_t time(time_t *place) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (place != NULL) *place = now.tv_sec;
+    return now.tv_sec;
+}
+
 __attribute__((constructor)) static void start(void) {
-    const char *directory = getenv("TQ_FAULTS_DIRECTORY");
+    const char *directory = getenv("TQ_FAULTS_DIRECTORY"), *journal_path = getenv("TQ_FAULTS_JOURNAL"),
+               *control_path = getenv("TQ_FAULTS_CONTROL");
+    if (control_path != NULL) start_control(control_path);
     if (directory == NULL) return;
     if (realpath(directory, root) == NULL) give_up("cannot use", directory);
     root_length = strlen(root);
-    const char *journal_path = getenv("TQ_FAULTS_JOURNAL"), *control_path = getenv("TQ_FAULTS_CONTROL");
     if (journal_path != NULL) start_journal(journal_path);
-    if (control_path != NULL) start_control(control_path);
     started = true;
 }

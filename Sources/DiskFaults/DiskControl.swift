@@ -36,6 +36,7 @@ public final class DiskControl: Sendable {
     private enum Word: Int {
         case syncDelay = 1
         case isFull = 2
+        case wallClock = 3
         case rules = 8
 
         static let operations = 0
@@ -102,6 +103,11 @@ public final class DiskControl: Sendable {
     /// Whether files can no longer grow; what is removed makes no room.
     public func setFull(_ isFull: Bool) {
         words[Word.isFull.rawValue].store(isFull ? 1 : 0, ordering: .releasing)
+    }
+
+    /// Puts the wall clock of the process forward, or back, from where it really is.
+    public func setWallClock(aheadBySeconds seconds: Int64) {
+        words[Word.wallClock.rawValue].store(UInt64(bitPattern: seconds), ordering: .releasing)
     }
 
     // MARK: Counts

@@ -84,6 +84,16 @@ public final class DiskJournal: Sendable {
         return bytes.loadUnaligned(fromByteOffset: offsets[cut] + 8, as: UInt64.self)
     }
 
+    /// The first cut that is later than a moment.
+    public func firstCut(after nanoseconds: UInt64) -> Int {
+        var (low, high) = (start, count)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if self.nanoseconds(atCut: middle) > nanoseconds { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+
     /// The moment on the clock that journals use.
     public static var nanosecondsNow: UInt64 {
         var now = timespec()

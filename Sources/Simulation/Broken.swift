@@ -1,6 +1,6 @@
 /// A promise that a run found to be broken.
 struct Broken: Error {
-    /// The invariant: its number in docs/reliability.md, or what the simulator itself compares.
+    /// The invariant: its number in docs/guarantees.md, or what the simulator itself compares.
     var invariant: String
     var sentence: String
     /// Positions of the events that contradict each other, when the history shows it.

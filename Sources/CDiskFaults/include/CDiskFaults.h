@@ -3,11 +3,12 @@
 #include <stdint.h>
 
 /// A library that is loaded into a process before the C library (LD_PRELOAD) and stands between the process and one
-/// directory: it writes down what would be on the disk after a power cut, and lets calls fail as it is told to.
+/// directory: it writes down what would be on the disk after a power cut, and lets calls fail as it is told to. It stands
+/// before the wall clock, too, which it sets forward and back.
 ///
 /// | variable | |
 /// |---|---|
-/// | `TQ_FAULTS_DIRECTORY` | the directory, which must exist; without the variable every call passes through |
+/// | `TQ_FAULTS_DIRECTORY` | the directory, which must exist; without the variable every call to files passes through |
 /// | `TQ_FAULTS_JOURNAL` | the journal, a file that must not exist; without the variable there is none |
 /// | `TQ_FAULTS_CONTROL` | the control file, 4096 bytes; without the variable nothing fails |
 ///
@@ -95,6 +96,7 @@ typedef struct {
     char magic[8];                   // "TQFAULT1"
     uint64_t sync_delay_nanoseconds; // each sync takes that much longer
     uint64_t is_full;                // not 0: writes and allocations that make a file larger fail with ENOSPC
-    uint64_t reserved[5];
+    int64_t wall_clock_seconds;      // the wall clock is that much ahead
+    uint64_t reserved[4];
     tq_faults_rule rules[TQ_FAULTS_KINDS];
 } tq_faults_control;

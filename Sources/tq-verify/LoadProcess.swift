@@ -11,15 +11,16 @@ final class LoadProcess {
     /// How long all requests of the load may take to be answered.
     private static let patience: Int32 = 60
 
-    init(port: Int, history: String, seed: UInt64, logPath: String) throws {
+    init(port: Int, history: String, seed: UInt64, environment: [String: String], logPath: String) throws {
         let (input, orders) = try makePipe()
         let (answers, output) = try makePipe()
         (self.orders, self.answers) = (orders, answers)
         var launch = ProcessLaunch([
-            try siblingPath("tq-crash-test"), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history,
+            try siblingPath("tq-verify"), "load", "--broker-addr", "127.0.0.1:\(port)", "--history", history,
             "--load-seed",
             "\(seed)",
         ])
+        launch.environment = processEnvironment().merging(environment) { $1 }
         launch.input = .descriptor(input)
         launch.output = .descriptor(output)
         launch.errors = .appended(to: Array(logPath.utf8))

@@ -11,6 +11,13 @@ import TQModel
 final class Recorder: Sendable {
     private let descriptor: Int32
     private let lock = Mutex(())
+    private let wallClock = Atomic<Int64>(0)
+
+    /// What the wall clock of broker and load is ahead of this process's own.
+    var wallClockSeconds: Int64 {
+        get { wallClock.load(ordering: .relaxed) }
+        set { wallClock.store(newValue, ordering: .relaxed) }
+    }
 
     /// Opens the file, and creates it when there is none.
     init(_ path: String) throws {
@@ -27,7 +34,8 @@ final class Recorder: Sendable {
         lock.withLock { _ in
             flock(descriptor, LOCK_EX)
             defer { flock(descriptor, LOCK_UN) }
-            let time = Self.now()
+            var time = Self.now()
+            time.wallMilliseconds = UInt64(clamping: Int64(time.wallMilliseconds) + wallClockSeconds * 1000)
             for kind in kinds {
                 var line: [UInt8] = []
                 Event(time: time, client: client, kind: kind).appendLine(to: &line)

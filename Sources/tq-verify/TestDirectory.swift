@@ -9,7 +9,7 @@ struct TestDirectory {
 
     /// Makes a directory on a disk.
     init(parent: String, seed: UInt64) throws {
-        path = "\(parent)/tq-crash-test-\(seed)-\(getpid())"
+        path = "\(parent)/tq-verify-\(seed)-\(getpid())"
         if try Self.isInMemory(parent) {
             throw CommandFailure(
                 .usage,

@@ -3,19 +3,21 @@ import HistoryChecker
 import TQModel
 import Testing
 
-@testable import tq_crash_test
+@testable import tq_verify
 
-@Suite("The crash test")
-struct CrashTests {
+@Suite("tq-verify")
+struct VerifyTests {
     private let directory = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().path
 
     @Test("a broker that is killed under load and while it starts keeps its promises")
     func kills() throws {
-        let arguments = ["--kills", "3", "--seconds", "0.1-0.3", "--data-parent", directory, "-o", "json"]
-        let outcome = try Commands.run("tq-crash-test", arguments)
+        let arguments = [
+            "--fault", "kill", "--rounds", "3", "--seconds", "0.1-0.3", "--data-parent", directory, "-o", "json",
+        ]
+        let outcome = try Commands.run("tq-verify", arguments)
         #expect(outcome.status == 0, "\(outcome.errors)\n\(outcome.output)")
         let report = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
-        #expect(try #require(report["kills"] as? Int) >= 3)
+        #expect(try #require(report["kill"] as? Int) >= 3)
         #expect(try #require(report["kills_during_recovery"] as? Int) >= 1)
         #expect(try #require(report["completions"] as? Int) > 0)
         #expect(report["violations"] as? Int == 0)
@@ -24,7 +26,7 @@ struct CrashTests {
 
     @Test("a directory that is not there is a wrong command line")
     func directories() throws {
-        let outcome = try Commands.run("tq-crash-test", ["--kills", "1", "--data-parent", "/nowhere"])
+        let outcome = try Commands.run("tq-verify", ["--rounds", "1", "--data-parent", "/nowhere"])
         #expect(outcome.status == 64)
         #expect(outcome.errors.contains("/nowhere"))
     }
@@ -39,7 +41,7 @@ struct CrashTests {
     }
 }
 
-@Suite("The history of a crash test")
+@Suite("The history of a verification")
 struct HistoryFollowerTests {
     private let path = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
         .appending(component: "history-\(UUID().uuidString)").path

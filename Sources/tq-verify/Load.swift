@@ -66,7 +66,7 @@ final class Load: Sendable {
 
     private func makeClient() -> TQClient {
         var options = ClientOptions()
-        options.clientName = "tq-crash-test"
+        options.clientName = "tq-verify"
         options.connectionPatience = nil
         options.reconnectDelayMin = .milliseconds(5)
         options.reconnectDelayMax = .milliseconds(40)

@@ -12,16 +12,21 @@ final class HistoryFollower {
     /// What was acknowledged, in flight and leased when the broker stopped for the last time.
     private(set) var atLastStop = Load(acknowledged: 0, inFlight: 0, leased: 0)
 
+    /// The events since the last mark.
+    private(set) var events: [Event] = []
+    private var keepsEvents = false
     private let descriptor: Int32
     private var rest: [UInt8] = []
     private var open: [OperationNumber: OpenCall] = [:]
     private var stops = 0
+    private var failures: [ClosedRange<UInt64>] = []
     private var acknowledgedKeys: Set<KeyNumber> = []
     private var unfinished: Set<TaskID> = []
     private var leases: [TaskID: (token: LeaseToken, endMilliseconds: UInt64)] = [:]
 
     private struct OpenCall {
         var call: Call
+        var milliseconds: UInt64
         /// How often the broker had stopped when the request left.
         var stops: Int
     }
@@ -77,30 +82,49 @@ final class HistoryFollower {
     private func observe(_ event: Event) {
         var event = event
         switch event.kind {
-        case .invoked(let number, let call): open[number] = OpenCall(call: call, stops: stops)
+        case .invoked(let number, let call):
+            open[number] = OpenCall(call: call, milliseconds: event.time.monotonicMilliseconds, stops: stops)
         case .returned(let number, let outcome):
             guard let invoked = open.removeValue(forKey: number) else { break }
-            let outcome = withoutOwnDuplicate(outcome, of: invoked)
+            let wasInterrupted = wasInterrupted(invoked, returned: event.time)
+            let outcome = wasInterrupted ? withoutOwnDuplicate(outcome, of: invoked.call) : outcome
             event.kind = .returned(number, outcome)
-            count(invoked.call, outcome, at: event.time)
+            count(invoked.call, outcome, wasInterrupted, at: event.time)
         case .stopped: stop(at: event.time)
         case .dumped: counts.rowsRead += 1
         default: break
         }
+        if keepsEvents { events.append(event) }
         checker.observe(event)
+    }
+
+    /// Keeps every event from now on, beside the checker's state at this moment.
+    func mark() -> Checker {
+        keepsEvents = true
+        events = []
+        return checker
     }
 
     /// The outcome, but for a task that is only a duplicate of the same call.
     ///
     /// The client library sends a submit again when the broker stopped before the reply came. The history has one call
     /// for both.
-    private func withoutOwnDuplicate(_ outcome: Outcome, of invoked: OpenCall) -> Outcome {
-        guard case .submit(let submit) = invoked.call, case .submitted(let id, let isDuplicate) = outcome,
-            let key = submit.key
+    private func withoutOwnDuplicate(_ outcome: Outcome, of call: Call) -> Outcome {
+        guard case .submit(let submit) = call, case .submitted(let id, let isDuplicate) = outcome, let key = submit.key
         else { return outcome }
-        let isFirst = acknowledgedKeys.insert(key).inserted
-        return .submitted(id, isDuplicate: isDuplicate && !(isFirst && invoked.stops < stops))
+        return .submitted(id, isDuplicate: isDuplicate && acknowledgedKeys.contains(key))
     }
+
+    /// Whether the broker was gone, or had failed, between a request and its reply.
+    private func wasInterrupted(_ call: OpenCall, returned: Now) -> Bool {
+        call.stops < stops
+            || failures.contains {
+                $0.overlaps(call.milliseconds...max(call.milliseconds, returned.monotonicMilliseconds))
+            }
+    }
+
+    /// Says when the broker had a reason to refuse, or to have forgotten, what it was asked; before that time is followed.
+    func noteFailure(_ milliseconds: ClosedRange<UInt64>) { failures.append(milliseconds) }
 
     private func stop(at time: Now) {
         stops += 1
@@ -114,12 +138,17 @@ final class HistoryFollower {
         atLastStop = Load(acknowledged: unfinished.count, inFlight: inFlight, leased: leased)
     }
 
-    private func count(_ call: Call, _ outcome: Outcome, at time: Now) {
+    private func count(_ call: Call, _ outcome: Outcome, _ wasInterrupted: Bool, at time: Now) {
         switch (call, outcome) {
         case (_, .unknown): counts.unknown += 1
         case (_, .refused(let code)):
-            if code.isExpected { counts.refused += 1 } else { counts.unexpectedRefusals[code, default: 0] += 1 }
-        case (.submit, .submitted(let id, let isDuplicate)):
+            if code.isExpected(wasInterrupted) {
+                counts.refused += 1
+            } else {
+                counts.unexpectedRefusals[code, default: 0] += 1
+            }
+        case (.submit(let submit), .submitted(let id, let isDuplicate)):
+            if let key = submit.key { acknowledgedKeys.insert(key) }
             if isDuplicate {
                 counts.duplicates += 1
             } else {
@@ -172,13 +201,30 @@ struct HistoryCounts {
     var rowsRead = 0
     /// Refusals that a healthy broker has no reason for.
     var unexpectedRefusals: [TQError.Code: Int] = [:]
+
+    mutating func add(_ other: HistoryCounts) {
+        submits += other.submits
+        deliveries += other.deliveries
+        completions += other.completions
+        failures += other.failures
+        releases += other.releases
+        renewals += other.renewals
+        cancels += other.cancels
+        redrives += other.redrives
+        duplicates += other.duplicates
+        refused += other.refused
+        unknown += other.unknown
+        rowsRead += other.rowsRead
+        unexpectedRefusals.merge(other.unexpectedRefusals, uniquingKeysWith: +)
+    }
 }
 
 extension TQError.Code {
-    /// Whether the load asks for this refusal.
-    fileprivate var isExpected: Bool {
+    /// Whether the load asks for this refusal, or a broker whose disk has failed must give it.
+    fileprivate func isExpected(_ wasInterrupted: Bool) -> Bool {
         switch self {
         case .leaseLost, .notCancellable, .taskNotFound: true
+        case .readOnly, .diskFull: wasInterrupted
         default: false
         }
     }

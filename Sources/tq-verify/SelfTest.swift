@@ -6,7 +6,7 @@ import HistoryChecker
 /// The broker is one that was built with `TQ_PLANT_BUGS`; it takes the bug's name from the environment. Without a name it
 /// has none, and the test must find nothing.
 struct SelfTest {
-    let plan: CrashPlan
+    let plan: VerificationPlan
 
     /// A bug that so many kills do not show would slip through.
     private static let killsMax = 15
@@ -46,27 +46,28 @@ struct SelfTest {
         return isPassed
     }
 
-    private func report(plant: String?, _ index: Int) async throws -> CrashReport {
+    private func report(plant: String?, _ index: Int) async throws -> VerificationReport {
         var plan = plan
         plan.seed &+= UInt64(index)
-        plan.kills = min(plan.kills, Self.killsMax)
+        plan.faults = [.kill]
+        plan.roundsMax = Self.killsMax
         plan.removesDirectory = plant != nil
         if let plant { plan.brokerEnvironment["TQ_PLANTED_BUG"] = plant }
-        return try await CrashTest(plan).run()
+        return try await Verification(plan).run()
     }
 
-    private func isSound(_ report: CrashReport) -> Bool {
+    private func isSound(_ report: VerificationReport) -> Bool {
         if report.isClean {
             say("no planted bug: nothing found in \(report.kills) kills")
         } else {
-            say("NO PLANTED BUG, BUT:\n\(report.problems)")
+            say("NO PLANTED BUG, BUT:\n\(report.findings)")
         }
         return report.isClean
     }
 
-    private func isCaught(_ plant: Plant, _ report: CrashReport) -> Bool {
+    private func isCaught(_ plant: Plant, _ report: VerificationReport) -> Bool {
         guard let violation = report.violations.first(where: { plant.breaks.contains($0.invariant) }) else {
-            say("NOT SEEN: \(plant.title), in \(report.kills) kills\n\(report.problems)")
+            say("NOT SEEN: \(plant.title), in \(report.kills) kills\n\(report.findings)")
             return false
         }
         say("seen after \(report.kills) kills: \(plant.title) (\(report.violationCount) violations)\n  \(violation)")

@@ -1,20 +1,43 @@
 import ArgumentParser
 
-/// What a crash test does.
-struct CrashPlan {
+/// What a verification does.
+struct VerificationPlan {
     var seed: UInt64
-    /// Kills that count: those that met work.
-    var kills: Int
-    /// How long the broker works between a check and a kill.
+    /// The kinds of faults, in turns.
+    var faults = FaultKind.allCases
+    /// When it ends.
+    var length: Length
+    /// Rounds on one store, and when it ends, whatever their number.
+    var roundsMax = Int.max
+    var end: ContinuousClock.Instant?
+    /// The turn of ``faults`` with which it begins.
+    var firstFault = 0
+    /// How long the broker works between a check and a fault.
     var seconds: SecondsRange
+    /// Images of the disk that are looked at after each power cut.
+    var images = 20
+    /// Bits that are flipped in each round of bit flips.
+    var flips = 40
+    /// Whether the disk syncs nothing, which must be seen.
+    var isControl = false
     var dataParent: String
     /// The path of the tq-broker.
     var broker: String
     var brokerEnvironment: [String: String] = [:]
-    /// Whether each kill is told of.
+    /// Whether each fault is told of.
     var isVerbose = false
     /// Whether nothing is kept even when something is wrong.
     var removesDirectory = false
+}
+
+extension VerificationPlan {
+    /// When a verification ends; the round that is under way is finished.
+    enum Length: Hashable {
+        /// After so many rounds that met work.
+        case rounds(Int)
+        /// After that time.
+        case minutes(Double)
+    }
 }
 
 /// `0.2-1.5`: a range of seconds.

@@ -15,9 +15,10 @@ final class BrokerProcess {
     private var child: ChildProcess?
     /// Where in the log the present process begins.
     private var logStart = 0
+    private var searchStart = 0
 
     /// How long a broker may take to start.
-    private static let startPatience = Duration.seconds(60)
+    static let startPatience = Duration.seconds(60)
 
     /// - Parameters:
     ///   - program: The path of a tq-broker.
@@ -33,14 +34,17 @@ final class BrokerProcess {
     var logPath: String { directory + "/broker.log" }
 
     /// Starts a process; it is not ready yet.
-    func spawn() throws {
+    ///
+    /// - Parameter variables: More of its environment.
+    func spawn(_ variables: [String: String] = [:]) throws {
         logStart = Self.size(of: logPath)
+        searchStart = logStart
         // Small memtables, so that the store has table files and compactions too.
         var launch = ProcessLaunch([
             program, "--data-dir", directory + "/data", "--port", "\(port)", "--rest-port", "0", "--grpc-port", "0",
             "--prometheus-port", "0", "--set", "persistence.memtable_mb=1",
         ])
-        launch.environment = processEnvironment().merging(environment) { $1 }
+        launch.environment = processEnvironment().merging(environment) { $1 }.merging(variables) { $1 }
         launch.errors = .appended(to: Array(logPath.utf8))
         let child = try ChildProcess(launch)
         runningBroker.store(child.id, ordering: .relaxed)
@@ -74,6 +78,42 @@ final class BrokerProcess {
             try await Task.sleep(for: .milliseconds(1))
         }
     }
+
+    /// Waits until the process has logged a text, after the text that was waited for before.
+    ///
+    /// - Returns: Whether it has within that time.
+    /// - Throws: When the process is over.
+    func hasLogged(_ text: String, within patience: Duration = startPatience) async throws -> Bool {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            if let end = find(text) {
+                searchStart = end
+                return true
+            }
+            guard child?.isOver == false else { throw failure("ended before it logged \(text)") }
+            guard ContinuousClock.now < deadline else { return false }
+            try await Task.sleep(for: .milliseconds(2))
+        }
+    }
+
+    /// Where in the log the text ends for the first time behind what was found before.
+    private func find(_ text: String) -> Int? {
+        guard let file = fopen(logPath, "re") else { return nil }
+        defer { fclose(file) }
+        fseek(file, searchStart, SEEK_SET)
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+        guard let place = bytes.firstRange(of: Array(text.utf8)) else {
+            // The text may be half written.
+            searchStart += max(0, bytes.count - text.utf8.count)
+            return nil
+        }
+        return searchStart + place.upperBound
+    }
+
+    /// Sends the process a signal.
+    func signal(_ number: Int32) { child?.signal(number) }
 
     /// Takes all processing time away from it, at once.
     func kill() {
