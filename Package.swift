@@ -151,9 +151,8 @@ let package = Package(
         tests(
             "BrokerTests",
             [
-                "Broker", "FakeBroker", "QueueCore", "TQClient", "TQWorker", "TQModel", "WireProtocol", "ByteStore",
-                logging, nioCore,
-                nioPosix,
+                "Broker", "FakeBroker", "QueueCore", "Storage", "TQClient", "TQWorker", "TQModel", "WireProtocol",
+                "ByteStore", logging, nioCore, nioPosix,
             ]
         ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),

@@ -505,9 +505,13 @@ final class Engine: Sendable {
             sleep(1)
             do throws(StorageError) {
                 // Damage that was met once would be met again, and again after serving for a while.
-                let files = try StoreFiles(settings, checksTables: error.kind == .corruption)
-                serve(files)
-                logCutOff(files)
+                let rebuilt = try StoreFiles(
+                    settings,
+                    acknowledged: files.acknowledged,
+                    checksTables: error.kind == .corruption
+                )
+                serve(rebuilt)
+                logCutOff(rebuilt)
                 logger.notice("the store was rebuilt: serving again")
                 return true
             } catch {

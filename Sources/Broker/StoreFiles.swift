@@ -19,13 +19,17 @@ final class StoreFiles {
 
     /// Opens the store, recovers it, and raises its epoch.
     ///
+    /// - Parameters:
+    ///   - acknowledged: What this process has acknowledged, when it opens the store anew.
+    ///   - checksTables: Whether all table files are read first, which takes long; those that recovery scans always are.
     /// - Throws: What is wrong with the store, and the way out; a damaged store is left as it is.
-    ///
-    /// - Parameter checksTables: Whether all table files are read first, which takes long; those that recovery scans
-    ///   always are.
-    init(_ settings: BrokerSettings, checksTables: Bool = false) throws(StorageError) {
+    init(
+        _ settings: BrokerSettings,
+        acknowledged: Mark? = nil,
+        checksTables: Bool = false
+    ) throws(StorageError) {
         let markPath = settings.dataDirectory + "/mark"
-        let knownMark = try HighWaterMark.read(markPath)
+        let knownMark = if let acknowledged { acknowledged as Mark? } else { try HighWaterMark.read(markPath) }
         var options = RocksDBOptions.numbered
         options.memtableBytes = settings.memtableBytes
         let opening = try StoreOpening(settings.dataDirectory + "/db", options: options, mark: knownMark)
@@ -53,6 +57,9 @@ final class StoreFiles {
             throw error
         }
     }
+
+    /// What was acknowledged: a store that has less has lost something.
+    var acknowledged: Mark { Self.mark(identity, log.synced) }
 
     private static func recoveryReader(_ store: RocksDBStorage, _ settings: BrokerSettings) -> any ByteStoreReader {
         #if TQ_PLANT_BUGS

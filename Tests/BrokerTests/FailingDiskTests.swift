@@ -1,5 +1,8 @@
 import Broker
+import ByteStore
 import Glibc
+import QueueCore
+import Storage
 import Synchronization
 import TQClient
 import TQModel
@@ -81,6 +84,76 @@ struct FailingDiskTests {
         #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .outcomeUnknown)
         await broker.log.wait(for: "cannot be rebuilt yet")
         #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .readOnly)
+        await client.close()
+        await broker.broker.stop()
+    }
+
+    @Test("What a failed sync left in memory alone is on the disk before it is served")
+    func failedSync() async throws {
+        guard let disk = try LoopDevice(memoryMegabytes: 40) else { return }
+        let directory = try ScratchDirectory(disk.path)
+        let data = "\(directory.path.dropFirst(disk.path.count + 1))/data"
+        let broker = try await TestBroker.start(directory)
+        let client = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
+        var acknowledged: [TaskID] = []
+        for _ in 0..<5 { acknowledged.append(try await client.submit(TaskSpec(type: "t"))) }
+        try disk.exhaust()
+        var refusal: TQError.Code?
+        while refusal == nil {
+            let payload = Bytes((0..<80_000).map { _ in UInt8.random(in: .min ... .max) })
+            refusal = await errorCode {
+                acknowledged.append(try await client.submit(TaskSpec(type: "t", payload: payload)))
+            }
+        }
+        #expect(refusal == .outcomeUnknown)
+        await broker.log.wait(for: "cannot be rebuilt yet")
+        disk.relieve()
+        await broker.log.wait(for: "serving again")
+        let again = try await broker.client()
+        let served = Int(try await again.statistics().counts.pending)
+        #expect(served >= acknowledged.count)
+        #expect(try disk.withPowerCut { try pendingTasks("\($0)/\(data)") } == served)
+        await again.close()
+        await client.close()
+        await broker.broker.stop()
+    }
+
+    /// How many tasks wait in the store of a data directory.
+    private func pendingTasks(_ path: String) throws -> Int {
+        let store = try RocksDBStorage.open(path: "\(path)/db", options: .numbered, readOnly: true)
+        defer { store.close() }
+        let recovered = try Recovery.recover(from: store, mark: try HighWaterMark.read("\(path)/mark"))
+        return Int(recovered?.index.counts.pending ?? 0)
+    }
+
+    @Test("A log whose end a failed sync left in pieces is cut behind what was acknowledged")
+    func piecesOfALog() async throws {
+        let directory = try ScratchDirectory()
+        let broker = try await TestBroker.start(directory)
+        let client = try await broker.client {
+            $0.makesIdempotencyKeys = false; $0.submitPatience = .zero
+        }
+        let stored = try await client.submit(TaskSpec(type: "t"))
+        let mark = "\(directory.path)/data/mark"
+        try #require(rename(mark, "\(mark).saved") == 0)
+        try ScratchDirectory.write([1], to: mark)
+        try FailingDevice.withoutSync.replaceOpenFile(in: "\(directory.path)/data/db", suffix: ".log")
+        #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .outcomeUnknown)
+        await broker.log.wait(for: "cannot be rebuilt yet")
+        // A whole record with a wrong checksum, and another behind it.
+        let record: [UInt8] = [1, 2, 3, 4, 50, 0, 1] + [UInt8](repeating: 7, count: 50)
+        for log in try directory.storeFiles(".log") {
+            let bytes = try ScratchDirectory.read(log)
+            if !bytes.isEmpty { try ScratchDirectory.write(bytes + record + record, to: log) }
+        }
+        try #require(rename("\(mark).saved", mark) == 0)
+        await broker.log.wait(for: "serving again")
+        let again = try await broker.client()
+        #expect(try await again.status(stored).state == .pending)
+        #expect(try await again.statistics().counts.pending == 1)
+        await again.close()
         await client.close()
         await broker.broker.stop()
     }

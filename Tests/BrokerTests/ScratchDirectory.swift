@@ -5,8 +5,8 @@ import Testing
 final class ScratchDirectory: Sendable {
     let path: String
 
-    init() throws {
-        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    init(_ parent: String? = nil) throws {
+        let parent = parent ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/tq-broker-XXXXXX".utf8CString)
         let made = try #require(mkdtemp(&template), "mkdtemp in \(parent)")
         path = String(cString: made)
@@ -37,8 +37,8 @@ final class ScratchDirectory: Sendable {
 
     /// The store's files that end so, the newest last.
     func storeFiles(_ suffix: String) throws -> [String] {
-        try Self.names(in: "\(path)/db").filter { $0.hasSuffix(suffix) || $0.hasPrefix(suffix) }.map {
-            "\(path)/db/\($0)"
+        try Self.names(in: "\(path)/data/db").filter { $0.hasSuffix(suffix) || $0.hasPrefix(suffix) }.map {
+            "\(path)/data/db/\($0)"
         }
     }
 
