@@ -128,10 +128,20 @@ public final class Broker: Sendable {
     private func openStore() throws(StartError) -> (DirectoryLock, Engine) {
         do throws(StorageError) {
             let lock = try DirectoryLock(settings.dataDirectory)
-            return (lock, Engine(settings, files: try StoreFiles(settings), logger: logger))
+            return (lock, Engine(settings, files: try openFiles(), logger: logger))
         } catch {
             throw StartError(error, settings)
         }
+    }
+
+    /// A full disk costs the reserve, not the start: workers may complete then, and results expire.
+    private func openFiles() throws(StorageError) -> StoreFiles {
+        do throws(StorageError) {
+            return try StoreFiles(settings)
+        } catch  where error.kind == .noSpace {
+            ReserveFile(settings).giveUp()
+        }
+        return try StoreFiles(settings)
     }
 
     private func logRecovery(_ engine: Engine, took milliseconds: UInt64) {

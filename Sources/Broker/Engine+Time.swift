@@ -32,10 +32,9 @@ extension Engine {
     /// Compares the free space of the disk with the reserve; call it about once a second.
     func watchDisk() {
         makeMarkDue()
-        guard let free = settings.freeBytes(settings.dataDirectory) else { return }
-        let isLow = free < settings.diskReserveBytes
+        guard let isLow = isDiskLow() else { return }
         if isLow != monitor.withLock({ $0.core.isDiskLow }) {
-            let metadata: Logger.Metadata = ["free_bytes": "\(free)", "reserve_bytes": "\(settings.diskReserveBytes)"]
+            let metadata: Logger.Metadata = ["reserve_bytes": "\(settings.diskReserveBytes)"]
             if isLow {
                 logger.error("the disk is nearly full: submits are refused, completions go on", metadata: metadata)
             } else {
@@ -43,6 +42,26 @@ extension Engine {
             }
         }
         perform([.disk(isLow: isLow)])
+    }
+
+    /// Whether less is free than the reserve, what its file holds included; `nil` when the system does not say.
+    ///
+    /// Gives the file up when hardly anything else is left, and takes the space again when there is room for all of it.
+    func isDiskLow() -> Bool? {
+        guard let free = settings.freeBytes(settings.dataDirectory) else { return nil }
+        let reserve = ReserveFile(settings)
+        let held = reserve.heldBytes
+        if held > 0, free < reserve.byteCount / 4 { giveReserveUp() }
+        if held == 0, free >= settings.diskReserveBytes { reads.submit { reserve.hold() } }
+        return free + held < settings.diskReserveBytes
+    }
+
+    /// Makes room for what must be stored on a full disk: completions, and the files of a rebuild.
+    func giveReserveUp() {
+        let reserve = ReserveFile(settings)
+        guard reserve.heldBytes > 0 else { return }
+        reserve.giveUp()
+        logger.error("the disk is full: the reserve was given up", metadata: ["bytes": "\(reserve.byteCount)"])
     }
 
     /// Gives the disk space of expired outcomes back, on a thread of its own; call it about once an hour.

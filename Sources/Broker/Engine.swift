@@ -501,6 +501,7 @@ final class Engine: Sendable {
         monitor.wakeAll()
         for answer in held { answerUnknown(answer, error) }
         files.close()
+        if error.kind == .noSpace { giveReserveUp() }
         while !monitor.withLock({ $0.isStopping }) {
             sleep(1)
             do throws(StorageError) {
@@ -515,6 +516,7 @@ final class Engine: Sendable {
                 logger.notice("the store was rebuilt: serving again")
                 return true
             } catch {
+                if error.kind == .noSpace { giveReserveUp() }
                 let reason = StartError(error, settings)
                 logger.error("the store cannot be rebuilt yet", metadata: ["error": "\(reason)"])
             }
@@ -537,8 +539,10 @@ final class Engine: Sendable {
     /// Goes on with a rebuilt store; its core knows no session, so that clients connect again.
     private func serve(_ files: StoreFiles) {
         reader.withLock { $0 = files.reader }
+        let isDiskLow = isDiskLow() ?? false
         let ended = monitor.withLock { state in
             state.core = Self.makeCore(settings, files)
+            _ = state.core.decide(.disk(isLow: isDiskLow), now: BrokerClock.now())
             if state.isDraining { _ = state.core.decide(.drain, now: BrokerClock.now()) }
             state.files = files
             (state.written, state.synced, state.syncWanted) = (0, 0, 0)

@@ -222,6 +222,103 @@ struct FailingDiskTests {
         await broker.broker.stop()
     }
 
+    /// Whether the disk fills up while the broker looks at it, or between two looks and with a write on its way.
+    enum Filling: CaseIterable { case slow, sudden }
+
+    @Test(
+        "On a full disk completions, failures, renewals and cancels go on with the reserve",
+        arguments: Filling.allCases
+    )
+    func reserveOnFullDisk(_ filling: Filling) async throws {
+        let mountPoint = try ScratchDirectory()
+        guard mount("tmpfs", mountPoint.path, "tmpfs", 0, "size=96m") == 0 else {
+            return print("skipped: no tmpfs can be mounted here: \(String(cString: strerror(errno)))")
+        }
+        defer { umount2(mountPoint.path, CInt(MNT_DETACH)) }
+        let broker = try await TestBroker.start(mountPoint) {
+            $0.diskReserveBytes = 32 << 20
+            $0.memtableBytes = 1 << 20
+        }
+        let client = try await broker.client { $0.submitPatience = .zero }
+        let spec = TaskSpec(type: "t", payload: Bytes(repeating: 7, count: 500))
+        _ = try await client.submit([TaskSpec](repeating: spec, count: 600))
+        let leases = try await client.claim(ClaimSpec(queues: ["default"], count: 500, leaseMilliseconds: 600_000))
+        try #require(leases.count == 500)
+        let waiting = try await client.submit(TaskSpec(type: "t"))
+        let reserve = "\(mountPoint.path)/data/reserve"
+        while access(reserve, F_OK) != 0 { await Task.yield() }
+        let ballast = "\(mountPoint.path)/ballast"
+        try fill(ballast, leaving: 0)
+        switch filling {
+        case .slow: await broker.log.wait(for: "the reserve was given up")
+        case .sudden:
+            // Too much for what is left in the log's last page.
+            let result = Bytes(repeating: 1, count: 100_000)
+            let code = await errorCode { try await client.complete(leases[0], result: result) }
+            #expect(code == nil || code == .outcomeUnknown || code == .leaseLost)
+            await broker.log.wait(for: "the reserve was given up")
+        }
+        for (place, lease) in leases.dropFirst().enumerated() {
+            try await retrying {
+                let renewal = Renewal(lease: lease.lease, leaseMilliseconds: 500_000)
+                if let error = try await client.renew([renewal]).first ?? nil { throw error }
+            }
+            let result = Bytes(repeating: UInt8(place & 0xff), count: 10_000)
+            if place % 2 == 0 {
+                try await retrying { try await client.complete(lease, result: result) }
+            } else {
+                try await retrying { try await client.fail(lease, error: "e", isPermanent: true) }
+            }
+        }
+        try await retrying { try await client.cancel(waiting) }
+        #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .diskFull)
+        unlink(ballast)
+        await broker.log.wait(for: "the disk has room again")
+        while access(reserve, F_OK) != 0 { await Task.yield() }
+        _ = try await client.submit(TaskSpec(type: "t"))
+        let counts = try await client.statistics().counts
+        #expect(counts.completed >= 250 && counts.deadLetter == 249 && counts.cancelled == 1)
+        await client.close()
+        await broker.broker.stop()
+    }
+
+    @Test("A broker starts on a full disk with its reserve")
+    func startOnFullDisk() async throws {
+        let mountPoint = try ScratchDirectory()
+        guard mount("tmpfs", mountPoint.path, "tmpfs", 0, "size=96m") == 0 else {
+            return print("skipped: no tmpfs can be mounted here: \(String(cString: strerror(errno)))")
+        }
+        defer { umount2(mountPoint.path, CInt(MNT_DETACH)) }
+        func start() async throws -> TestBroker {
+            try await TestBroker.start(mountPoint) {
+                $0.diskReserveBytes = 32 << 20
+                $0.memtableBytes = 1 << 20
+            }
+        }
+        let first = try await start()
+        while access("\(mountPoint.path)/data/reserve", F_OK) != 0 { await Task.yield() }
+        await first.broker.stop()
+        try fill("\(mountPoint.path)/ballast", leaving: 0)
+        let second = try await start()
+        let client = try await second.client { $0.submitPatience = .zero }
+        while try await client.health().status != .refusingSubmits {}
+        #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .diskFull)
+        await client.close()
+        await second.broker.stop()
+    }
+
+    /// Repeats what a broker that rebuilds refused; a completion whose outcome was unknown has lost its lease then.
+    private func retrying(_ body: () async throws -> Void) async throws {
+        while true {
+            do { return try await body() } catch let error as TQError {
+                guard error.code == .readOnly || error.code == .outcomeUnknown || error.code == .connectionFailed else {
+                    throw error
+                }
+                await Task.yield()
+            }
+        }
+    }
+
     private func fill(_ path: String, leaving rest: UInt64) throws {
         var status = statvfs()
         try #require(statvfs(path.prefixUpToLastSlash, &status) == 0)

@@ -45,6 +45,33 @@ import Testing
         print("\(end):", counts.keys.sorted().map { "\($0) \(counts[$0] ?? 0)" }.joined(separator: ", "))
     }
 
+    /// What docs/damage.md leaves open: a power cut took the newest notes of the mark, and the log is damaged behind it.
+    @Test func damageBehindTheMarkCostsNothingBeforeIt() throws {
+        let store = try StoreOnDisk(seed: 5, flushes: 0, restarts: 0, end: .killed, notesAll: true)
+        var image = try StoreImage(dataDirectory: store.path)
+        let marked = store.lastBatch - 10
+        // The hash counts at the store's last batch alone.
+        let mark = Mark(storeID: TestBroker.identity.id, syncedSequence: marked, runningHash: 0)
+        _ = try HighWaterMark(store.directory / "mark", initial: mark)
+        image.files["mark"] = try ScratchDirectory.read(store.directory / "mark")
+        let log = try #require(image.names(.log).max { image.files[$0]?.count ?? 0 < image.files[$1]?.count ?? 0 })
+        var random = SplitMix64(seed: 5)
+        var unnoticed = 0
+        for _ in 0..<Self.flipCount {
+            let damaged = image.damaged(image.flip(chosenBy: &random, in: log))
+            let path = store.directory / "probe"
+            try damaged.write(to: path)
+            defer { Salvage.removeTree(path) }
+            guard let opened = try? RocksDBStorage.open(path: path + "/db", options: .numbered) else { continue }
+            defer { opened.close() }
+            guard let recovered = try? Recovery.recover(from: opened, mark: mark) else { continue }
+            let batch = recovered.position.sequence
+            #expect(batch > marked && (try? StoreOnDisk.contents(of: opened)) == store.contents[batch])
+            if batch < store.lastBatch { unnoticed += 1 }
+        }
+        print("\(unnoticed) of \(Self.flipCount) flips unnoticed: \(store.lastBatch) batches, 10 behind the mark")
+    }
+
     // MARK: More than a bit
 
     private func expectNoSilence(_ probe: DamageProbe, _ damages: [Damage]) throws {

@@ -7,9 +7,7 @@ public struct StoreImage: Sendable {
 
     /// Reads the files of a broker's data directory; the broker has ended, in whatever way.
     public init(dataDirectory: String) throws(StorageError) {
-        for name in try Salvage.fileNames(in: dataDirectory) where name != "tq.lock" {
-            files[name] = try Salvage.bytes(of: "\(dataDirectory)/\(name)")
-        }
+        if Salvage.exists(dataDirectory + "/mark") { files["mark"] = try Salvage.bytes(of: dataDirectory + "/mark") }
         for name in try Salvage.fileNames(in: dataDirectory + "/db") where name != "LOCK" {
             files["db/\(name)"] = try Salvage.bytes(of: "\(dataDirectory)/db/\(name)")
         }
