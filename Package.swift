@@ -171,9 +171,10 @@ let package = Package(
             path: "Tests/DiskWorkload",
             swiftSettings: settings
         ),
+        .executableTarget(name: "disk-calls", path: "Tests/DiskCalls", swiftSettings: settings),
         tests(
             "DiskFaultsTests",
-            ["CommandLineSupport", "DiskFaults", "DiskTrials", "disk-workload", "TQModel"]
+            ["CommandLineSupport", "DiskFaults", "DiskTrials", "disk-calls", "disk-workload", "TQModel"]
         ),
         tests("HouseRulesTests", []),
     ],

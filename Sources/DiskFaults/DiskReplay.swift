@@ -52,8 +52,7 @@ public final class DiskReplay {
             let made = StoredDirectory(inode: record.file)
             directories[record.file] = made
             return give(name(record.payload), .directory(made))
-        case .write: return files[record.file]?.write(record.payload, at: record.number, index: cut) ?? false
-        case .truncate: return files[record.file]?.resize(to: record.number, index: cut) ?? false
+        case .write, .truncate: return change(record)
         case .rename: return rename(record)
         case .link:
             guard let (from, to) = twoNames(record.payload), let (directory, last) = place(from) else { return false }
@@ -71,6 +70,19 @@ public final class DiskReplay {
         let file = known ?? StoredFile(inode: record.file)
         files[record.file] = file
         return give(name(record.payload), .file(file))
+    }
+
+    private func change(_ record: DiskJournal.Record) -> Bool {
+        // The bytes of files are in the journal, but for some zeros; one that claims more is not believed.
+        guard record.number <= UInt64(journal.byteCount + (16 << 20)), let file = files[record.file] else {
+            return false
+        }
+        if record.kind == .write {
+            file.write(record.payload, at: Int(record.number), index: cut)
+        } else {
+            file.resize(to: Int(record.number), index: cut)
+        }
+        return true
     }
 
     private func rename(_ record: DiskJournal.Record) -> Bool {

@@ -2,9 +2,6 @@ import TQModel
 
 /// The content of a file: what is durable, and what happened since.
 final class StoredFile {
-    /// Beyond it a journal is not believed.
-    static let byteCountMax: UInt64 = 1 << 32
-
     private struct Change {
         enum Kind {
             /// The bytes of that part of the journal, at that offset.
@@ -52,17 +49,13 @@ final class StoredFile {
     init(inode: UInt64) { self.inode = inode }
 
     /// Notes a write; its bytes stay in the journal.
-    func write(_ payload: Range<Int>, at offset: UInt64, index: Int) -> Bool {
-        guard offset <= Self.byteCountMax else { return false }
-        changes.append(Change(kind: .write(payload, at: Int(offset)), index: index))
-        return true
+    func write(_ payload: Range<Int>, at offset: Int, index: Int) {
+        changes.append(Change(kind: .write(payload, at: offset), index: index))
     }
 
     /// Notes a new size.
-    func resize(to size: UInt64, index: Int) -> Bool {
-        guard size <= Self.byteCountMax else { return false }
-        changes.append(Change(kind: .resize(Int(size)), index: index))
-        return true
+    func resize(to size: Int, index: Int) {
+        changes.append(Change(kind: .resize(size), index: index))
     }
 
     /// Makes durable what was written before that record, but for what was dropped.

@@ -33,6 +33,7 @@ final class Scratch {
             control: control?.path
         )
         launch.environment = processEnvironment().merging(preload.environment) { $1 }
+        launch.output = .appended(to: Array((self / "output").utf8))
         launch.errors = .appended(to: Array((self / "errors").utf8))
         let status = try ChildProcess(launch).wait()
         return status & 0x7f == 0 ? status >> 8 & 0xff : -(status & 0x7f)
@@ -96,7 +97,7 @@ enum Files {
     }
 
     static func remove(_ path: String) {
-        guard unlink(path) != 0 else { return }
+        guard unlink(path) != 0, errno == EISDIR else { return }
         for name in (try? names(path)) ?? [] { remove("\(path)/\(name)") }
         rmdir(path)
     }

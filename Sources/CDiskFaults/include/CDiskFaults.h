@@ -17,7 +17,8 @@
 ///
 /// What is seen: `open` and its relatives, `write`, `pwrite`, `writev`, `pwritev`, `ftruncate`, `fallocate`,
 /// `posix_fallocate`, `fsync`, `fdatasync`, `rename`, `link`, `unlink`, `remove`, `mkdir`, `rmdir` and `close`. What is
-/// not seen: streams (`fopen`), memory maps that are written, `truncate`, `O_SYNC`, `dup`, symbolic links.
+/// not seen: streams (`fopen`), memory maps that are written, `truncate`, `O_SYNC`, `dup`, symbolic links, and that
+/// `pwrite` appends where a file was opened to be appended to.
 /// `sync_file_range` passes through, because it promises nothing. A replayed journal that equals the directory proves
 /// that nothing was missed. A name cannot move in or out: `rename` and `link` across the border fail with EXDEV.
 ///
