@@ -9,13 +9,14 @@ struct CheckedPast {
     private var checker: Checker
     private let events: [Event]
     private var next = 0
-    /// What the clock of histories is ahead of the one of journals.
+    /// What the clock of histories is ahead of the one of journals, at least; at most a millisecond more.
     private let clockOffset: UInt64
 
     init(_ checker: Checker, _ events: [Event]) {
         self.checker = checker
         self.events = events
-        clockOffset = Recorder.now().monotonicMilliseconds - DiskJournal.nanosecondsNow / 1_000_000
+        let milliseconds = DiskJournal.nanosecondsNow / 1_000_000
+        clockOffset = max(Recorder.now().monotonicMilliseconds, milliseconds + 1) - milliseconds - 1
     }
 
     /// What was found in an image.
@@ -29,8 +30,8 @@ struct CheckedPast {
     ///
     /// - Parameter nanoseconds: When the power went out, on the clock of journals; never less than the call before.
     mutating func check(storeIn directory: String, cutAt nanoseconds: UInt64) -> Finding {
-        let cut = nanoseconds == .max ? .max : nanoseconds / 1_000_000 + clockOffset
-        // What returned within the millisecond of the cut may have returned after it.
+        let cut = nanoseconds == .max ? .max - 2 : nanoseconds / 1_000_000 + clockOffset
+        // What returned within a millisecond of the cut may have returned after it, what was asked may have been asked before.
         while next < events.count, events[next].time.monotonicMilliseconds < cut {
             checker.observe(events[next])
             next += 1
@@ -39,7 +40,7 @@ struct CheckedPast {
         do throws(StorageError) {
             let dump = try StoredTasks.dump(directory)
             var present = checker
-            for event in events[next...].prefix(while: { $0.time.monotonicMilliseconds == cut }) {
+            for event in events[next...].prefix(while: { $0.time.monotonicMilliseconds <= cut + 2 }) {
                 if case .invoked = event.kind { present.observe(event) }
                 time = event.time
             }

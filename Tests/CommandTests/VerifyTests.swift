@@ -24,6 +24,33 @@ struct VerifyTests {
         #expect(report["directory"] is NSNull, "the data of a test that passed is removed")
     }
 
+    @Test("a broker keeps its promises through every kind of fault")
+    func everyFault() throws {
+        let arguments = [
+            "--rounds", "8", "--seconds", "0.1-0.3", "--images", "4", "--flips", "8", "--data-parent", directory,
+            "-o", "json",
+        ]
+        let outcome = try Commands.run("tq-verify", arguments)
+        #expect(outcome.status == 0, "\(outcome.errors)\n\(outcome.output)")
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        for fault in FaultKind.allCases {
+            #expect(try #require(report[fault.rawValue.replacing("-", with: "_")] as? Int) > 0, "\(fault)")
+        }
+        #expect(try #require(report["images_torn"] as? Int) > 0)
+        #expect(try #require(report["images_unsynced_losing"] as? Int) > 0, "the control must lose")
+        #expect(report["flips_silent"] as? Int == 0)
+    }
+
+    @Test("a disk that lies about its syncs is found out")
+    func control() throws {
+        let outcome = try Commands.run("tq-verify", ["--control", "--rounds", "1", "--data-parent", directory])
+        #expect(outcome.status == 1)
+        #expect(outcome.output.contains("A power cut at operation"), "\(outcome.errors)\n\(outcome.output)")
+        let kept = outcome.output.split(separator: "\n").first { $0.hasPrefix("The data, the logs") }
+        let path = try #require(kept?.split(separator: " ").first { $0.contains("tq-verify-") })
+        try FileManager.default.removeItem(atPath: String(path.dropLast()))
+    }
+
     @Test("a directory that is not there is a wrong command line")
     func directories() throws {
         let outcome = try Commands.run("tq-verify", ["--rounds", "1", "--data-parent", "/nowhere"])
