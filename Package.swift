@@ -13,8 +13,6 @@ let settings: [SwiftSetting] =
         .enableUpcomingFeature("InternalImportsByDefault"),
     ]
     + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
-    // A broker with bugs for `tools/crash-test --self-test`; no other build has any of that code.
-    + (Context.environment["TQ_PLANT_BUGS"] == nil ? [] : [.define("TQ_PLANT_BUGS")])
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -132,6 +130,7 @@ let package = Package(
                 argumentParser,
             ]
         ),
+        executable("tq-planted-bugs", ["CommandLineSupport", argumentParser]),
 
         tests("TQModelTests", ["TQModel"]),
         tests("ByteStoreTests", ["ByteStore"]),
@@ -156,7 +155,7 @@ let package = Package(
             ]
         ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
-        tests("SimulationTests", ["CommandLineSupport", "Simulation", "tq-simulate"]),
+        tests("SimulationTests", ["CommandLineSupport", "Simulation", "tq-planted-bugs", "tq-simulate"]),
         tests(
             "CommandTests",
             [

@@ -65,10 +65,7 @@ final class Engine: Sendable {
 
         /// Whether what the answer tells of is as safe as its client was promised.
         func mayLeave(_ answer: Answer) -> Bool {
-            #if TQ_PLANT_BUGS
-            if core.configuration.plantedBug == .replyBeforeWrite { return true }
-            #endif
-            return answer.writtenThrough <= written && answer.syncedThrough <= synced
+            answer.writtenThrough <= written && answer.syncedThrough <= synced
         }
 
         var hasWork: Bool { core.hasEffects || syncWanted > synced || isMarkDue || isIntervalDue }

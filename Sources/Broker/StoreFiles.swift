@@ -37,7 +37,7 @@ final class StoreFiles {
         cutOff = opening.cutOff
         do throws(StorageError) {
             if checksTables { try store.checkTables(of: Family.allCases) }
-            let recovered = try Recovery.recover(from: Self.recoveryReader(store, settings), mark: knownMark)
+            let recovered = try Recovery.recover(from: store, mark: knownMark)
             let wall = BrokerClock.now().wallMilliseconds
             identity = recovered?.identity ?? Self.makeIdentity(createdWallMilliseconds: wall)
             index = recovered?.index ?? DurableIndex()
@@ -60,13 +60,6 @@ final class StoreFiles {
 
     /// What was acknowledged: a store that has less has lost something.
     var acknowledged: Mark { Self.mark(identity, log.synced) }
-
-    private static func recoveryReader(_ store: RocksDBStorage, _ settings: BrokerSettings) -> any ByteStoreReader {
-        #if TQ_PLANT_BUGS
-        if settings.core.plantedBug == .recoverySkipsSegment { return SegmentSkippingReader(store) }
-        #endif
-        return store
-    }
 
     /// Notes how far the store is synced, as far as a kill goes.
     func noteMark() throws(StorageError) { try mark.note(Self.mark(identity, log.synced)) }

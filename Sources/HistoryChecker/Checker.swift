@@ -19,7 +19,8 @@ public struct Checker {
     var open: [OperationNumber: OpenOperation] = [:]
     var submits = SubmitLedger()
     var tokens = TokenLedger()
-    var gaps: [AttemptGap] = []
+    /// By the task's slot.
+    var gaps: [Int: [AttemptGap]] = [:]
     var lostClaims: [Int] = []
     var openClaims = 0
     var stops = Stops()

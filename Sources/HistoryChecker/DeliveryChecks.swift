@@ -121,7 +121,7 @@ extension Checker {
                 missing: lease.attempt - before.upperBound - 1,
                 returned: position
             )
-            gaps.append(gap)
+            gaps[slot, default: []].append(gap)
         }
         tasks[slot].lease = lease
     }
@@ -134,13 +134,11 @@ extension Checker {
             let sentence = "Delivered with token \(newest.token) while the lease with token \(lease.token) was valid"
             report(.oneLease, record.id, [newest.claimReturned, lease.claimInvoked], sentence)
         }
-        let gap = gaps.lastIndex {
-            $0.task == record.id && $0.above < lease.token && lease.token < $0.below && $0.missing > 0
-        }
+        let gap = gaps[slot]?.lastIndex { $0.above < lease.token && lease.token < $0.below && $0.missing > 0 }
         if let gap, isUncounted {
-            gaps[gap].uncertain += 1
+            gaps[slot]?[gap].uncertain += 1
         } else if let gap {
-            gaps[gap].missing -= 1
+            gaps[slot]?[gap].missing -= 1
         } else if !isUncounted, record.redrives == 0, !record.isCountUncertain {
             let sentence = "The delivery with token \(lease.token) did not count as an attempt"
             report(.attempts, record.id, [lease.claimInvoked, newest.claimReturned], sentence)
@@ -164,11 +162,13 @@ extension Checker {
 
     /// Every attempt that was counted but not delivered must be a claim that was lost.
     mutating func checkGaps() {
-        guard gaps.contains(where: { $0.missing > $0.uncertain }) else { return }
+        let unexplained = gaps.values.joined().filter { $0.missing > $0.uncertain }
+        gaps = [:]
+        guard !unexplained.isEmpty else { return }
         var lost = lostClaims
         for operation in open.values { if case .claim = operation.call { lost.append(operation.invoked) } }
         lost.sort()
-        for gap in gaps where gap.missing > gap.uncertain {
+        for gap in unexplained.sorted(by: { $0.returned < $1.returned }) {
             let missing = gap.missing - gap.uncertain
             // Only the n-th lost claim needs a look: were it invoked too late, so were those after it.
             guard lost.count < missing || lost[missing - 1] >= gap.returned else { continue }
@@ -176,7 +176,6 @@ extension Checker {
                 "\(missing) attempts were counted that no claim can have begun, before token \(gap.below)"
             report(.attempts, gap.task, [gap.returned], sentence)
         }
-        gaps = []
     }
 }
 

@@ -18,6 +18,7 @@ extension Checker {
             if let end = tasks[slot].end, end.state == .completed {
                 report(.endStays, id, [end.known, operation.invoked], "A cancel was accepted, but it was completed")
             } else {
+                checkCancelled(slot, operation)
                 tasks[slot].end = TaskEnd(state: .cancelled, token: nil, known: position)
             }
         case .refused(let code):
@@ -26,6 +27,18 @@ extension Checker {
         case .unknown: break
         case .submitted, .delivered, .observed: reportMismatch(operation)
         }
+    }
+
+    /// A task that is certainly in progress cannot be cancelled.
+    private mutating func checkCancelled(_ slot: Int, _ operation: OpenOperation) {
+        var record = tasks[slot]
+        // The cancel itself makes a lease doubtful, and so does any other.
+        record.cancels -= 1
+        guard let lease = record.lease, lease.claimReturned < operation.invoked,
+            isCertainlyValid(lease, of: record, at: now.monotonicMilliseconds)
+        else { return }
+        let sentence = "It was cancelled, but the lease with token \(lease.token) was valid"
+        report(.oneLease, record.id, [lease.claimReturned, operation.invoked], sentence)
     }
 
     mutating func returnRedrive(_ id: TaskID, _ operation: OpenOperation, _ outcome: Outcome) {

@@ -5,7 +5,9 @@ extension Checker {
         switch outcome {
         case .submitted(let id, let isDuplicate):
             acknowledge(submit, id, isDuplicate: isDuplicate, operation)
-        case .refused: submits.refuse(submit)
+        case .refused(let code):
+            if code == .conflict { checkConflict(submit, operation) }
+            submits.refuse(submit)
         case .unknown: break
         case .delivered, .done, .observed: reportMismatch(operation)
         }
@@ -98,6 +100,13 @@ extension Checker {
             if !isDuplicate { key.createdReturned = here }
         }
         return record.first
+    }
+
+    /// Checks that another submit can have had the key that this one was refused for.
+    private mutating func checkConflict(_ submit: SubmitCall, _ operation: OpenOperation) {
+        let record = SubmitLedger.KeyName(submit).flatMap { submits.keys[$0] }
+        if let record, record.id != nil || record.submits > 1 || !record.earlier.isEmpty { return }
+        report(.once, nil, [operation.invoked], "The only submit with its idempotency key was refused for a conflict")
     }
 
     /// Checks that an id which is known already belongs to this submit.

@@ -64,6 +64,17 @@ extension DurableIndex {
 
     /// Records with live entries.
     public var recordCount: Int { records.liveCount }
+
+    /// Records of earlier starts that a turn of cleaning would rewrite; for tests.
+    public func sparseRecordCount(before epoch: UInt32) -> Int {
+        records.sorted.count { $0.isSparse && $0.group.epoch < epoch }
+    }
+
+    /// Everything that is kept because of some task, dead letters aside; for tests.
+    public var taskEntryCount: Int {
+        tasks.count + records.liveCount + options.count + starts.count + leases.count + keys.count + progress.count
+            + carriedOutcomes.count + bucketCounters.count
+    }
 }
 
 // Spelled out, because the default description of a structure takes a hundred times as long.

@@ -18,10 +18,6 @@ public struct CoreConfiguration: Sendable {
     public var version: String
     /// Feeds the jitter of backoffs.
     public var seed: UInt64
-    #if TQ_PLANT_BUGS
-    /// What this broker does wrong.
-    public var plantedBug: PlantedBug?
-    #endif
 
     /// Creates a configuration; what is left out has its default.
     public init(

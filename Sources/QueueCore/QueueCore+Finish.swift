@@ -48,9 +48,6 @@ extension QueueCore {
     // MARK: Complete
 
     mutating func complete(_ item: Completion) -> TQError? {
-        #if TQ_PLANT_BUGS
-        let item = withPresentToken(item)
-        #endif
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
             guard item.result.count <= Limits.payloadBytesMax else {

@@ -25,6 +25,8 @@ struct Client {
         let number: UInt32
         /// Who takes its tasks.
         let worker: Name?
+        /// The task types that it takes; empty for all.
+        let types: [TypePattern]
         /// What its credit stands for, oldest first, one claim for each task.
         var claims: [OperationNumber] = []
         /// Whether its end is on the way.
@@ -38,6 +40,17 @@ struct Asked {
     var request: Request
     /// One for each item.
     var operations: [OperationNumber]
+    /// When it reached the broker, on the monotonic clock, and whether the broker was shutting down by then.
+    var arrival: (milliseconds: UInt64, isDraining: Bool)?
+
+    /// How long the broker may wait before it answers.
+    var waitMilliseconds: UInt64 {
+        switch request {
+        case .claim(let spec): spec.waitMilliseconds
+        case .result(_, let wait): wait
+        default: 0
+        }
+    }
 }
 
 /// Which request of which connection.

@@ -114,7 +114,20 @@ struct SimulatedBroker {
             return nil
         }
         try compare(recovered.index, with: before, "recovered from batch \(sequence)")
+        try expectRefusals(at: recovered.position)
         return recovered
+    }
+
+    /// A store that has less than was marked, or something else, must be refused.
+    private func expectRefusals(at position: LogPosition) throws(Broken) {
+        let (sequence, hash) = (position.sequence, position.runningHash)
+        for mark in [
+            Mark(storeID: identity.id, syncedSequence: sequence + 1, runningHash: hash),
+            Mark(storeID: identity.id, syncedSequence: sequence, runningHash: ~hash),
+            Mark(storeID: ~identity.id, syncedSequence: sequence, runningHash: hash),
+        ] where (try? Recovery.recover(from: disk, mark: mark)) != nil {
+            throw Broken("I11", "A store that ends with \(position) was recovered in spite of \(mark)")
+        }
     }
 
     /// Takes all planned failures back.

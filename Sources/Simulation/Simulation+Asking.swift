@@ -142,7 +142,9 @@ extension Simulation {
         guard let (parcel, isOvertaken) = network.arrival(of: session) else { return false }
         if isOvertaken { report.hits.count(.fault(.overtakenRequest)) }
         var specs: [TaskSpec] = []
-        if case .request(_, _, _, let request) = parcel.command {
+        if case .request(_, let id, _, let request) = parcel.command {
+            let isDraining = broker.process.core.isDraining
+            asked[AskedKey(session: session, request: id)]?.arrival = (now.monotonicMilliseconds, isDraining)
             if !clients.contains(where: { $0.session == session }) { report.hits.count(.fault(.lateRequest)) }
             if case .submit(let submitted) = request { specs = submitted }
             if case .closeStream(let number) = request { endStream(number, of: session) }
@@ -207,12 +209,12 @@ extension Simulation {
         spec.backoffMillisecondsMax = 4_000
         if dice.oneIn(60) { spec.type = "no name" }
         guard dice.oneIn(4) else { return spec }
-        // Some keys come again with another content.
+        // Some keys come again with another content, or in another queue, where they are other keys.
         let isReused = dice.oneIn(12)
         let key = isReused ? keyed.last?.idempotencyKey : nil
         spec.idempotencyKey = key ?? Bytes("key \(payloads)".utf8)
         spec.idempotencyWindowMilliseconds = Self.shortestKeptMilliseconds * UInt64(1 + dice.below(2))
-        if isReused, let queue = keyed.last?.queue { spec.queue = queue }
+        if isReused, dice.oneIn(2), let queue = keyed.last?.queue { spec.queue = queue }
         keyed.append(spec)
         return spec
     }
@@ -248,7 +250,7 @@ extension Simulation {
             count: UInt32(1 + dice.below(4)),
             waitMilliseconds: dice.oneIn(2) ? 0 : UInt64(dice.below(5_000)),
             worker: clients[client].worker,
-            leaseMilliseconds: dice.oneIn(4) ? UInt32(500 + dice.below(20_000)) : 0
+            leaseMilliseconds: dice.oneIn(4) ? UInt32(500 + dice.below(40_000)) : 0
         )
     }
 
@@ -283,7 +285,7 @@ extension Simulation {
     private mutating func openStream(_ client: Int, _ number: UInt32) {
         var spec = claimSpec(client)
         spec.queues = Cast.queues
-        clients[client].streams.append(Client.Stream(number: number, worker: spec.worker))
+        clients[client].streams.append(Client.Stream(number: number, worker: spec.worker, types: spec.types))
         addClaims(Int(spec.count), client, clients[client].streams.count - 1)
         ask(client, .openStream(stream: number, spec), worker: spec.worker)
     }
@@ -321,7 +323,8 @@ extension Simulation {
         let call = Call.fail(
             lease,
             isPermanent: failure.isPermanent,
-            retryAfterMilliseconds: failure.retryAfterMilliseconds
+            // The checker does not know the task's own backoff, which is at least that long.
+            retryAfterMilliseconds: failure.retryAfterMilliseconds ?? stored[lease.task]?.backoffMilliseconds
         )
         ask(client, .fail([failure]), calls: [call])
     }

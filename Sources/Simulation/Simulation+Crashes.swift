@@ -21,6 +21,7 @@ extension Simulation {
             where dice.oneIn(2) && step == broker.process.nextCommitStep {
                 if let effects = try broker.commitStep(step, isTogether: false) { count(effects) }
             }
+            if dice.oneIn(2) { try askAtTheLastMoment() }
             try deliver()
             cutPower()
         }

@@ -27,6 +27,7 @@ extension Simulation {
         guard let request = asked.removeValue(forKey: key) else { return }
         if !request.operations.isEmpty, isLost() { return lose(request, isCertain: false) }
         count(sent.reply)
+        try checkDrain(request, sent.reply)
         switch sent.reply {
         case .submitted(let results): takeSubmitted(results, request)
         case .claimed(let deliveries):
@@ -119,7 +120,9 @@ extension Simulation {
         report.hits.count(.reply(.delivery))
         let isLost = isLost()
         for delivery in deliveries {
-            guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else { continue }
+            guard let claim = clients[client].streamed.removeValue(forKey: delivery.lease.token) else {
+                throw Broken("credit", "A stream got task \(delivery.lease.task), for which it had no credit")
+            }
             finish(claim, isLost ? .unknown : .delivered([take(delivery, client)]), client)
         }
         // A lease that ended before its delivery could leave has begun an attempt that nobody saw.
@@ -195,15 +198,24 @@ extension Simulation {
         for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
             guard case .success(let submission) = result, !submission.isDuplicate else { continue }
             // A task that a power cut took may have had the same id; nobody heard of it.
-            let task = StoredSpec(queue: spec.queue, rank: spec.rank, payload: Digest(of: spec.payload))
+            let task = StoredSpec(
+                queue: spec.queue,
+                rank: spec.rank,
+                payload: Digest(of: spec.payload),
+                crashesMax: spec.crashesMax ?? Defaults.crashesMax,
+                backoffMilliseconds: UInt64(spec.backoffMillisecondsMin)
+            )
             if stored.updateValue(task, forKey: submission.id) == nil { storedIDs.append(submission.id) }
         }
     }
 
     private mutating func countNotices() throws(Broken) {
-        for notice in broker.process.takeNotices() {
+        let notices = broker.process.takeNotices()
+        for notice in notices {
             switch notice {
-            case .leaseLapsed: report.hits.count(.event(.leaseLapsed))
+            case .leaseLapsed(let task, _, let crashes):
+                report.hits.count(.event(.leaseLapsed))
+                try checkCrashes(of: task, crashes, notices)
             case .workerLost: report.hits.count(.event(.workerLost))
             case .deadLettered(let task, let reason):
                 // One that nobody was told of is no client's business.

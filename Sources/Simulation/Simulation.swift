@@ -28,6 +28,8 @@ public struct Simulation {
         public var digest: UInt64 = 0
         /// What is broken, with the events that show it; `nil` when nothing is.
         public var failure: String?
+        /// The promise that is broken, and how, in a sentence; `nil` when none is.
+        public var broken: (invariant: String, sentence: String)?
     }
 
     /// Acknowledged changes that must precede a crash for it to count as a cycle.
@@ -75,6 +77,8 @@ public struct Simulation {
         var queue: Name
         var rank: Rank
         var payload: Digest
+        var crashesMax: UInt16
+        var backoffMilliseconds: UInt64
     }
 
     /// Makes one run from a seed and plays it to its end or to the first violation.
@@ -91,7 +95,8 @@ public struct Simulation {
             return simulation.report
         } catch {
             var report = Report(seed: seed)
-            report.failure = "\(error.invariant): \(error.sentence)"
+            report.failure = "seed \(seed), at the first start\n\(error.invariant): \(error.sentence)"
+            report.broken = (error.invariant, error.sentence)
             return report
         }
     }
@@ -147,6 +152,7 @@ public struct Simulation {
             try finish()
         } catch {
             report.failure = describe(error)
+            report.broken = (error.invariant, error.sentence)
         }
         show()
         report.simulatedMilliseconds = now.monotonicMilliseconds - start
@@ -182,6 +188,7 @@ public struct Simulation {
         default: try disturb()
         }
         try deliver()
+        try checkStreams()
         try history.check()
     }
 

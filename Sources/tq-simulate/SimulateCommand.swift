@@ -50,9 +50,11 @@ struct SimulateCommand: AsyncParsableCommand {
             let report = await reports.next()
             campaign.add(report)
             if let failure = report.failure {
+                if output.format != .table { campaign.failureListing.print(report, format: output.format) }
                 throw CommandFailure(
                     .failed,
-                    "\(failure)\nplay it again: tools/simulate --seed \(report.seed) --cycles 1 --verbose"
+                    "\(failure)\nfound in run \(campaign.runs), after \(campaign.steps) steps in all"
+                        + "\nplay it again: tools/simulate --seed \(report.seed) --cycles 1 --verbose"
                 )
             }
             progress.update(UInt64(campaign.cycles))
@@ -99,9 +101,9 @@ private struct Reports {
 private struct Campaign {
     private(set) var hits = Hits()
     private(set) var cycles = 0
-    private var runs = 0
+    private(set) var runs = 0
     private var crashes = 0
-    private var steps = 0
+    private(set) var steps = 0
     private var acknowledged = 0
     private var simulatedMilliseconds: UInt64 = 0
     /// Equal for equal seeds and versions of the program.
@@ -132,6 +134,18 @@ private struct Campaign {
         ]
         return sums.map { Row(section: "all", name: $0.0, count: $0.1) }
             + Hit.allCases.map { Row(section: $0.section, name: "\($0)", count: hits[$0]) }
+    }
+
+    /// What a program that looks for bugs wants to know of the run in which one was found, the last one.
+    var failureListing: Listing<Simulation.Report> {
+        let (runs, steps) = (UInt64(runs), UInt64(steps))
+        return Listing([
+            Column("Seed", "seed", count: \.seed),
+            Column("Runs", "runs", count: { _ in runs }),
+            Column("Steps", "steps", count: { _ in steps }),
+            Column("Invariant", "invariant", { $0.broken?.invariant ?? "" }),
+            Column("Sentence", "sentence", { $0.broken?.sentence ?? "" }),
+        ])
     }
 
     var listing: Listing<Row> {

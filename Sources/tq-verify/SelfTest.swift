@@ -3,15 +3,15 @@ import HistoryChecker
 
 /// Runs the test against brokers with planted bugs: a test that does not see them proves nothing.
 ///
-/// The broker is one that was built with `TQ_PLANT_BUGS`; it takes the bug's name from the environment. Without a name it
-/// has none, and the test must find nothing.
+/// The broker is one of `tools/planted-bugs --build tq-broker`; it takes the bug's name from the environment. Without a
+/// name it has none, and the test must find nothing.
 struct SelfTest {
     let plan: VerificationPlan
 
     /// A bug that so many kills do not show would slip through.
     private static let killsMax = 15
 
-    /// A bug, as `PlantedBug` of such a broker names it, and the promises one of which it must be seen to break.
+    /// A bug, as Tests/PlantedBugs names it, and the promises one of which it must be seen to break.
     private struct Plant {
         var name: String
         var title: String
@@ -20,17 +20,17 @@ struct SelfTest {
 
     private static let plants = [
         Plant(
-            name: "replyBeforeWrite",
+            name: "reply-before-write",
             title: "replies leave before their group is written",
             breaks: [.submitStays, .endStays, .noDeliveryAfterEnd, .once, .oneLease, .fencing]
         ),
         Plant(
-            name: "completionWithoutToken",
-            title: "a completion is accepted whatever its token",
+            name: "stale-token-accepted",
+            title: "a lease is accepted whatever its token",
             breaks: [.fencing, .once]
         ),
         Plant(
-            name: "recoverySkipsSegment",
+            name: "recovery-skips-segment",
             title: "recovery skips a segment of tasks",
             breaks: [.submitStays, .endStays]
         ),

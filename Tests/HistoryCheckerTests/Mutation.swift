@@ -50,6 +50,7 @@ enum Mutation: String, CaseIterable {
     case counterOffByOneAtRestart
     case countersForgottenAtRestart
     case recoveryReleasesOneTask
+    case pendingTaskScheduledAtRestart
     case releasedTaskStuck
     case failedTaskStuckAfterRestart
     case lapseNeverNoticed

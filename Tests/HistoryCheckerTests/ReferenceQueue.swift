@@ -116,6 +116,7 @@ extension ReferenceQueue {
             case (.cancelledPendingAfterRestart, .cancelled): task.state = .pending
             case (.deadLetterPendingAfterRestart, .deadLetter): task.state = .pending
             case (.failedTaskStuckAfterRestart, .failed): task.isStuck = true
+            case (.pendingTaskScheduledAtRestart, .pending): task.state = .scheduled
             case (.rankForgottenAtRestart, _): task.spec.rank = Priority.normal.rank
             case (.queueChangedAtRestart, .pending): task.spec.queue = 1
             case (.payloadDamagedAtRestart, .pending):

@@ -25,4 +25,31 @@ struct RehearsalTests {
         }
         Issue.record("\(mutation.rawValue) was not found in 500 histories")
     }
+
+    /// For each promise a mistake that is seen to break it before any other.
+    private static let witnesses: [Invariant: Mutation] = [
+        .submitStays: .taskForgottenAtRestart,
+        .endStays: .completionAcknowledgedBeforeSync,
+        .noDeliveryAfterEnd: .cancelIgnored,
+        .once: .keyIgnored,
+        .oneLease: .leaseLapsesTooEarly,
+        .fencing: .tokensFall,
+        .attempts: .attemptCountedTwice,
+        .order: .priorityReversed,
+        .counters: .counterMissesCancels,
+        .bytes: .payloadsSwapped,
+        .recovery: .pendingTaskScheduledAtRestart,
+        .liveness: .lapseNeverNoticed,
+        .startTime: .startTimeIgnored,
+    ]
+
+    @Test(arguments: Invariant.allCases.filter { $0 != .history })
+    func everyPromiseIsSeenBroken(_ invariant: Invariant) throws {
+        let mutation = try #require(Self.witnesses[invariant])
+        let isSeen = (UInt64(0)..<500).contains { seed in
+            let rehearsal = Rehearsal(seed: seed, steps: 2_000, mutation: mutation, keepsEvents: false)
+            return rehearsal.checker.violations.first?.invariant == invariant
+        }
+        #expect(isSeen, "\(mutation.rawValue)")
+    }
 }
