@@ -66,7 +66,15 @@ struct StoreOnDisk {
         _ = try HighWaterMark(live + "/mark", initial: mark)
         if end == .closed { store.close() }
         try ScratchDirectory.makeDirectory(path)
-        try Salvage.copyFiles(from: live + "/db", to: path + "/db")
+        // A compaction that is still under way takes files away; once it has ended, nothing moves.
+        while true {
+            do throws(StorageError) {
+                try Salvage.copyFiles(from: live + "/db", to: path + "/db")
+                break
+            } catch where error.kind == .notFound || error.message.contains("No such file") {
+                Salvage.removeTree(path + "/db")
+            }
+        }
         try ScratchDirectory.write(try ScratchDirectory.read(live + "/mark"), to: path + "/mark")
         store.close()
         Salvage.removeTree(live)
