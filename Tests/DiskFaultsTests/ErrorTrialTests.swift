@@ -1,3 +1,4 @@
+import CommandLineSupport
 import DiskTrials
 import Testing
 
@@ -11,10 +12,10 @@ struct ErrorTrialTests {
             library: Programs.faults,
             scratch: scratch.path
         )
-        // Every operation is tried by `tq-verify`; here some of each kind.
-        trials.stride = 37
+        // All of them take an hour: TQ_TRIAL_STRIDE=1.
+        trials.stride = processEnvironment()["TQ_TRIAL_STRIDE"].flatMap(Int.init) ?? 150
         let report = try trials.run()
         #expect(report.violations.isEmpty, "\(report.violations.count): \(report.violations.prefix(5))")
-        #expect(report.failed > 10 && report.succeeded > 10, "\(report.succeeded) of \(report.runs) succeeded")
+        #expect(report.failed > 5 && report.succeeded > 5, "\(report.succeeded) of \(report.runs) succeeded")
     }
 }
