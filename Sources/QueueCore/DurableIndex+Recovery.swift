@@ -34,10 +34,25 @@ extension DurableIndex {
         self.nextSequence = nextSequence
     }
 
-    /// Takes a name.
-    public mutating func recover(_ row: NameRow) { apply(row) }
+    /// Takes a name; those of a kind come in order of their numbers.
+    ///
+    /// - Throws: A sentence when a name before it is missing.
+    public mutating func recover(_ row: NameRow) throws(RecoveryError) {
+        let known = row.kind == .queue ? queueNames.count : typeNames.count
+        guard Int(row.number) == known + 1 else {
+            throw RecoveryError("the \(row.kind) name with number \(row.number) follows number \(known)")
+        }
+        apply(row)
+    }
+
     /// Takes a worker.
-    public mutating func recover(_ row: WorkerRow) { apply(row) }
+    ///
+    /// - Throws: A sentence when no further worker could get a number.
+    public mutating func recover(_ row: WorkerRow) throws(RecoveryError) {
+        guard row.number < .max else { throw RecoveryError("a worker has the last number, \(row.number)") }
+        apply(row)
+    }
+
     /// Takes an idempotency key.
     public mutating func recover(_ row: KeyRow) { apply(row) }
 

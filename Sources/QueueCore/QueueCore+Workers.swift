@@ -40,7 +40,7 @@ extension QueueCore {
                     + "\(Limits.errorBytesMax). Send less."
             )
         }
-        guard index.workers.count < Limits.namesMax else {
+        guard index.workers.count < Limits.namesMax, index.nextWorker < .max else {
             throw TQError(.limitExceeded, "The broker knows \(index.workers.count) workers, its limit. Stop some.")
         }
         let row = WorkerRow(number: index.nextWorker, namespace: principal.namespace, spec: own(spec))

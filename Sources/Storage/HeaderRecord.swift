@@ -104,6 +104,21 @@ struct HeaderRecord: Hashable {
         try reader.end()
     }
 
+    /// The largest count that a store may say: a task's id has 62 bits for its sequence, and nothing else grows faster.
+    static let countMax: UInt64 = 1 << 62 - 1
+
+    /// Refuses counts that no store reaches, so that whoever counts on from them cannot overflow.
+    func checkCounts() throws(StorageError) {
+        let counts = [position.sequence, previous.sequence, nextSequence, storeMilliseconds]
+        guard counts.allSatisfy({ $0 <= Self.countMax }), position.epoch <= GroupID.epochMax else {
+            throw StorageError(
+                .corruption,
+                "The batch header counts further than any store: \(position), next task \(nextSequence), "
+                    + "store time \(storeMilliseconds). Run 'tq-inspect verify'."
+            )
+        }
+    }
+
     /// The running hash after a batch with that checksum.
     static func chain(_ hash: UInt64, sequence: UInt64, checksum: UInt32) -> UInt64 {
         // SplitMix64's finalizer over what came before, the number and the checksum: any difference spreads.

@@ -171,12 +171,16 @@ enum LocatorRecord {
         if header.form == 0 {
             let bucket = ExpiryBucket(rawValue: try reader.read())
             let base: UInt64 = try reader.read()
+            guard bucket.rawValue != 0 else { throw reader.corrupt("bucket 0") }
             for _ in 0..<header.count {
                 let distance: UInt32 = try reader.read()
-                let group = GroupID(rawValue: base &+ UInt64(distance))
-                locations.append(
-                    distance == absent ? nil : OutcomeLocation(bucket: bucket, group: group, part: 0)
-                )
+                let (group, isOverflow) = base.addingReportingOverflow(UInt64(distance))
+                guard distance != absent else {
+                    locations.append(nil)
+                    continue
+                }
+                guard !isOverflow else { throw reader.corrupt("\(distance) groups after group \(base)") }
+                locations.append(OutcomeLocation(bucket: bucket, group: GroupID(rawValue: group), part: 0))
             }
         } else {
             for _ in 0..<header.count {

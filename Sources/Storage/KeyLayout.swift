@@ -127,8 +127,8 @@ struct KeyReader {
         }
         let bucket = ExpiryBucket(rawValue: try reader.read())
         let queue: UInt32 = try reader.read()
-        guard let state = TaskState(rawValue: try reader.read()) else {
-            throw StorageError(.corruption, "A counter names an unknown state. Run 'tq-inspect verify'.")
+        guard let state = TaskState(rawValue: try reader.read()), state.isFinal else {
+            throw StorageError(.corruption, "A counter is not of a final state. Run 'tq-inspect verify'.")
         }
         try reader.end()
         return .outcomes(bucket: bucket, queue: queue, state: state)

@@ -74,7 +74,13 @@ public enum Recovery {
         let identity = try StoreIdentity.read(store)
         let header = try readHeader(store)
         let epoch = try EpochRecord.read(store)
-        if let identity, let header, let epoch { return (identity, header, epoch) }
+        if let identity, let header, let epoch {
+            try header.checkCounts()
+            guard epoch <= GroupID.epochMax else {
+                throw StorageError(.corruption, "The store has epoch \(epoch), the last one is \(GroupID.epochMax).")
+            }
+            return (identity, header, epoch)
+        }
         guard identity == nil, header == nil, epoch == nil else {
             throw StorageError(
                 .corruption,
@@ -134,16 +140,26 @@ public enum Recovery {
     ) throws(StorageError) {
         // Queues must be known before the counters that name them.
         try scan(store, "N") { key, value throws(StorageError) in
-            index.recover(try NameRecord.read(key: key, value: value))
+            let row = try NameRecord.read(key: key, value: value)
+            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
         }
         try scan(store, "W") { key, value throws(StorageError) in
-            index.recover(try WorkerRecord.read(key: key, value: value))
+            let row = try WorkerRecord.read(key: key, value: value)
+            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
         }
         try scan(store, "K") { key, value throws(StorageError) in
             for row in try IdempotencyTable.read(key: key, value: value) { index.recover(row) }
         }
+        var room = HeaderRecord.countMax
         try scan(store, "C") { key, value throws(StorageError) in
             let row = try CounterRecord.read(key: key, value: value)
+            guard row.value <= room else {
+                throw StorageError(
+                    .corruption,
+                    "The counters together count more tasks than there can be. Run 'tq-inspect verify'."
+                )
+            }
+            room -= row.value
             try asStorageError { () throws(RecoveryError) in try index.recover(row) }
         }
     }

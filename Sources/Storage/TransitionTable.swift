@@ -153,6 +153,7 @@ enum TransitionTable {
         if columns.contains(.outcome) {
             row.bucket = ExpiryBucket(rawValue: try reader.read())
             row.outcomePart = try reader.read()
+            guard row.bucket.rawValue != 0 else { throw reader.corrupt("an outcome in bucket 0") }
         }
         if columns.contains(.outcomeGroup) { row.outcomeGroup = GroupID(rawValue: try reader.read()) }
         if columns.contains(.rank) { row.rank = Rank(rawValue: try reader.read()) }

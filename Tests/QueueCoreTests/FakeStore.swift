@@ -156,8 +156,8 @@ struct FakeStore {
     func recover() throws -> (index: DurableIndex, derived: EffectBatch.Derived) {
         var index = DurableIndex()
         index.beginRecovery(storeMilliseconds: storeMilliseconds, nextSequence: nextSequence)
-        names.forEach { index.recover($0) }
-        workers.values.sorted { $0.number < $1.number }.forEach { index.recover($0) }
+        for name in names { try index.recover(name) }
+        for worker in workers.values.sorted(by: { $0.number < $1.number }) { try index.recover(worker) }
         for bucket in keys.keys.sorted() { keys[bucket]?.values.forEach { index.recover($0) } }
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }
         for key in segments.keys.sorted() { try index.recover(segment: key, rows: segments[key]?.map(\.row) ?? []) }

@@ -11,8 +11,8 @@ struct RecoveryTests {
     private func index() throws -> DurableIndex {
         var index = DurableIndex()
         index.beginRecovery(storeMilliseconds: 0, nextSequence: 2)
-        index.recover(NameRow(kind: .queue, number: 1, namespace: 0, name: "mail"))
-        index.recover(NameRow(kind: .type, number: 1, namespace: 0, name: "send"))
+        try index.recover(NameRow(kind: .queue, number: 1, namespace: 0, name: "mail"))
+        try index.recover(NameRow(kind: .type, number: 1, namespace: 0, name: "send"))
         let row = TaskRow(
             sequence: TaskSequence(1),
             createdMilliseconds: 1,
