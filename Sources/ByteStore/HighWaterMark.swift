@@ -98,7 +98,14 @@ public final class HighWaterMark {
 
     /// Writes the mark over the older slot, so that it survives the death of the process.
     public func note(_ mark: Mark) throws(StorageError) {
-        let next = generation + 1
+        let (next, isOverflow) = generation.addingReportingOverflow(1)
+        guard !isOverflow else {
+            throw StorageError(
+                .corruption,
+                "the high-water mark \(path) has the last generation there is, which no writer reaches; see `tq-inspect verify`",
+                path: path
+            )
+        }
         let slot = Self.encode(mark, generation: next)
         let offset = off_t(Int(next % 2) * Self.slotDistance)
         guard pwrite(descriptor, slot, slot.count, offset) == slot.count else { throw .system("write", path) }
