@@ -20,9 +20,9 @@ public struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
     /// - Throws: `invalidArgument`, naming the part that is wrong.
     public static func list(_ text: String) throws(TQError) -> [BrokerAddress] {
         var addresses: [BrokerAddress] = []
-        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let trimmed = part.drop { $0 == " " }
-            guard let address = BrokerAddress(trimmed) else {
+        // By scalars: a mark that joins the one before or behind it must not hide a comma, a colon or a bracket.
+        for part in text.unicodeScalars.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let address = BrokerAddress(part.drop { $0 == " " }) else {
                 throw TQError(
                     .invalidArgument,
                     "'\(part)' is no broker address; write host:port, for IPv6 [host]:port."
@@ -33,23 +33,26 @@ public struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
         return addresses
     }
 
-    private init?(_ text: some StringProtocol) {
-        guard let colon = text.lastIndex(of: ":"), !text.hasSuffix("]") else {
-            self.init(host: Self.withoutBrackets(text))
-            if host.isEmpty { return nil }
+    private init?(_ text: Substring.UnicodeScalarView) {
+        guard let colon = text.lastIndex(of: ":"), text.last != "]" else {
+            guard let host = Self.host(text) else { return nil }
+            self.init(host: host)
             return
         }
-        guard let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
-        let host = text[..<colon]
-        guard !host.contains(":") || host.hasPrefix("[") else { return nil }
-        self.init(host: Self.withoutBrackets(host), port: Int(port))
-        if self.host.isEmpty { return nil }
+        guard let port = UInt16(Substring(text[text.index(after: colon)...])), port > 0,
+            let host = Self.host(text[..<colon])
+        else { return nil }
+        self.init(host: host, port: Int(port))
     }
 
-    private static func withoutBrackets(_ host: some StringProtocol) -> String {
-        guard host.hasPrefix("["), host.hasSuffix("]") else { return String(host) }
-        return String(host.dropFirst().dropLast())
+    /// The host without its brackets; only there it has colons, and nowhere blanks or more brackets.
+    private static func host(_ text: Substring.UnicodeScalarView) -> String? {
+        let isBracketed = text.first == "[" && text.last == "]"
+        let host = isBracketed ? text.dropFirst().dropLast() : text
+        let isHost = host.allSatisfy { $0 != "[" && $0 != "]" && !$0.properties.isWhitespace }
+        guard !host.isEmpty, isHost, isBracketed || !host.contains(":") else { return nil }
+        return String(host)
     }
 
-    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    public var description: String { host.unicodeScalars.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
