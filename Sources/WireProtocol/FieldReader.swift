@@ -51,6 +51,9 @@ struct FieldReader: ~Copyable {
         return slice(try advance(count), count)
     }
 
+    /// A text for people of at most ``Limits/nameBytesMax`` bytes.
+    mutating func shortText() throws(TQError) -> String { String(repairing: try shortBytes()) }
+
     @inline(__always)
     mutating func name() throws(TQError) -> Name { Name(bytes: try shortBytes()) }
 
@@ -131,7 +134,11 @@ struct FieldReader: ~Copyable {
         guard count <= (end - position) / itemBytesMin else {
             throw malformed("a list of \(count) items does not fit into \(end - position) bytes")
         }
-        guard count <= max else { throw .tooMany(count, max: max, in: message) }
+        guard count <= max else {
+            throw message.isReply
+                ? malformed("a list of \(count) items is longer than \(max)")
+                : .tooMany(count, max: max, in: message)
+        }
         var items: [Item] = []
         items.reserveCapacity(min(count, Limits.batchCountMax))
         for _ in 0..<count { items.append(try item(&self)) }
@@ -203,6 +210,15 @@ extension Frame {
             guard reader.isAtEnd else { throw reader.malformed("bytes follow its last field") }
             return (id, value)
         }
+    }
+}
+
+extension String {
+    /// A short text of a peer: what is no UTF-8 is replaced, which makes it longer, and the end is cut so that it can be
+    /// sent on.
+    init(repairing bytes: Bytes) {
+        self.init(decoding: bytes, as: UTF8.self)
+        while utf8.count > Limits.nameBytesMax { unicodeScalars.removeLast() }
     }
 }
 

@@ -82,7 +82,7 @@ public struct Hello: Hashable, Sendable {
         self.init(version: version, capabilities: try reader.integer())
         while let field = try reader.nextField() {
             switch field.tag {
-            case Tag.clientName: clientName = String(decoding: try reader.name(of: field).bytes, as: UTF8.self)
+            case Tag.clientName: clientName = String(repairing: try reader.name(of: field).bytes)
             case Tag.endsLeasesOnClose: settings.endsLeasesOnClose = try reader.integer(of: field, as: UInt8.self) != 0
             case Tag.credentials: credentials = reader.bytes(of: field)
             case Tag.namespace: namespace = try reader.name(of: field)
@@ -126,7 +126,7 @@ public struct HelloReply: Hashable, Sendable {
                 let reply = HelloReply(
                     version: try reader.integer(),
                     capabilities: try reader.integer(),
-                    brokerVersion: String(decoding: try reader.shortBytes(), as: UTF8.self)
+                    brokerVersion: try reader.shortText()
                 )
                 try reader.noKnownFields()
                 guard reply.version == Hello.currentVersion else {

@@ -67,11 +67,15 @@ extension Reply {
         switch message {
         case .submittedReply:
             self = .submitted(
-                try reader.list(max: .max, itemBytesMin: 5) { (reader) throws(TQError) in try reader.submission() }
+                try reader.list(max: Limits.batchCountMax, itemBytesMin: 5) { (reader) throws(TQError) in
+                    try reader.submission()
+                }
             )
         case .outcomesReply:
             self = .outcomes(
-                try reader.list(max: .max, itemBytesMin: 1) { (reader) throws(TQError) in try reader.outcome() }
+                try reader.list(max: Limits.batchCountMax, itemBytesMin: 1) { (reader) throws(TQError) in
+                    try reader.outcome()
+                }
             )
         case .claimedReply: self = .claimed(try reader.deliveries())
         case .deliveryReply: self = .delivery(stream: try reader.integer(), try reader.deliveries())

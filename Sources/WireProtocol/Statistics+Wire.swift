@@ -146,7 +146,7 @@ extension Health {
     init(from reader: inout FieldReader) throws(TQError) {
         let number: UInt8 = try reader.integer()
         guard let status = Status(rawValue: number) else { throw reader.malformed("health \(number) is not known") }
-        self.init(status: status, version: String(decoding: try reader.shortBytes(), as: UTF8.self))
+        self.init(status: status, version: try reader.shortText())
         while let field = try reader.nextField() {
             switch field.tag {
             case Tag.reason: reason = String(decoding: reader.bytes(of: field), as: UTF8.self)

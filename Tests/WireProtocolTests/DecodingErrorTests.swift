@@ -50,6 +50,14 @@ struct DecodingErrorTests {
         #expect(error { _ = try Request.decode(frame) }?.code == .malformedFrame)
     }
 
+    @Test("A reply with more entries than a request can have is malformed: an entry of one byte takes many in memory")
+    func replyWithTooManyEntries() throws {
+        let frame = try forged(.outcomesReply) {
+            $0.append(list: Array(repeating: 0 as UInt8, count: 10_001)) { $0.append($1) }
+        }
+        #expect(error { _ = try Reply.decode(frame) }?.code == .malformedFrame)
+    }
+
     @Test("More items than the limit are refused for that request alone")
     func tooManyItems() throws {
         let frame = try forged(.cancel) { bytes in
