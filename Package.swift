@@ -2,6 +2,12 @@
 
 import PackageDescription
 
+/// Whether tools/fuzz builds: then our own code, and no other, says which of its branches ran.
+let isFuzzing = Context.environment["TQ_FUZZ"] != nil
+let fuzzingFlags = [
+    "-enable-testing", "-sanitize-coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters,pc-table",
+]
+
 /// Every Swift target is compiled with the same rules; see docs/architecture.md for what each target may import.
 ///
 /// Warnings are errors for those who work on the code (tools/check, tools/test), not for those who only build it: their
@@ -13,6 +19,7 @@ let settings: [SwiftSetting] =
         .enableUpcomingFeature("InternalImportsByDefault"),
     ]
     + (Context.environment["TQ_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)])
+    + (isFuzzing ? [.unsafeFlags(fuzzingFlags)] : [])
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -24,6 +31,24 @@ func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+/// The files of Tests/FuzzTests are tests that replay inputs; tools/fuzz makes a program of them that looks for new ones.
+func fuzzTargets(_ dependencies: [Target.Dependency]) -> Target {
+    isFuzzing
+        ? .executableTarget(
+            name: "tq-fuzz",
+            dependencies: dependencies,
+            path: "Tests/FuzzTests",
+            exclude: ["ReplayTests.swift", "Corpus", "Regressions"],
+            swiftSettings: settings
+        )
+        : .testTarget(
+            name: "FuzzTests",
+            dependencies: dependencies,
+            exclude: ["main.swift", "Corpus", "Regressions"],
+            swiftSettings: settings
+        )
 }
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -175,6 +200,10 @@ let package = Package(
             "DiskFaultsTests",
             ["CommandLineSupport", "DiskFaults", "DiskTrials", "disk-calls", "disk-workload", "TQModel"]
         ),
+        fuzzTargets([
+            "TQModel", "ByteStore", "QueueCore", "Storage", "Simulation", "WireProtocol", "TQClient", "BrokerConfig",
+            "Telemetry", "CommandLineSupport", "HistoryChecker",
+        ]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx2b

@@ -1,0 +1,137 @@
+import TQModel
+import WireProtocol
+
+/// A message of every kind, with every optional field in one of them.
+enum MessageSamples {
+    private static let id = TaskID(high: 0, low: 0)
+    private static let lease = LeaseHandle(task: id, token: LeaseToken(rawValue: 0))
+    private static let claim = ClaimSpec(
+        queues: ["q"],
+        types: ["t", "t*"],
+        count: 4,
+        waitMilliseconds: 10,
+        worker: "w",
+        leaseMilliseconds: 500
+    )
+    private static let worker = WorkerSpec(
+        name: "w",
+        metadata: [1],
+        concurrency: 2,
+        running: 1,
+        cpuPermille: 3,
+        memoryBytes: 4
+    )
+
+    /// In an order that gives a broker something to do.
+    static let requests: [Request] = [
+        .submit([TaskSpec(queue: "q", type: "t", payload: [1, 2, 3]), fullTask]),
+        .registerWorker(worker),
+        .claim(claim),
+        .renew([Renewal(lease: lease, leaseMilliseconds: 900, progress: TaskProgress(percent: 50, message: [104]))]),
+        .status(id),
+        .complete([Completion(lease: lease, result: [9])]),
+        .openStream(stream: 1, claim),
+        .addCredit(stream: 1, count: 2),
+        .fail([
+            Failure(lease: lease, error: [101], isPermanent: true),
+            Failure(lease: lease, error: [], retryAfterMilliseconds: 5),
+        ]),
+        .release([Release(lease: lease, delayMilliseconds: 5)]),
+        .closeStream(stream: 1),
+        .result(id, waitMilliseconds: 10),
+        .cancel([id]),
+        .redrive([id]),
+        .deadLetters(DeadLetterQuery(queue: "q", after: id, count: 10)),
+        .heartbeat(worker), .deregisterWorker("w"), .statistics, .queues, .workers, .health, .ping,
+    ]
+
+    private static let fullTask = TaskSpec(
+        queue: "q",
+        type: "t",
+        payload: [4],
+        rank: Rank(rawValue: 7),
+        start: .after(milliseconds: 20),
+        leaseMilliseconds: 1000,
+        timeoutMilliseconds: 2000,
+        retriesMax: 1,
+        crashesMax: 1,
+        backoffMillisecondsMin: 10,
+        backoffMillisecondsMax: 20,
+        retentionMilliseconds: 60_000,
+        idempotencyKey: [107],
+        idempotencyWindowMilliseconds: 60_000
+    )
+
+    static let replies: [Reply] = [
+        .submitted([.success(Submission(id: id)), .success(Submission(id: id, isDuplicate: true)), .failure(error)]),
+        .claimed([delivery]), .delivery(stream: 1, [delivery]), .outcomes([nil, error]),
+        .status(status), .result(TaskResult(id: id, state: .completed, result: [1], error: [2])),
+        .statistics(BrokerStatistics(syncIntervalMilliseconds: 1)),
+        .queues([QueueStatistics(name: "q", counts: TaskCounts())]),
+        .workers([WorkerStatus(spec: worker, leases: 1, silentMilliseconds: 2)]),
+        .deadLetters(
+            DeadLetterPage(
+                letters: [DeadLetter(status: status, reason: .retriesExhausted, payload: [1])],
+                hasMore: true
+            )
+        ),
+        .health(Health(status: .readOnly, reason: "r", syncIntervalMilliseconds: 1, version: "1")), .done,
+        .error(error),
+    ]
+
+    private static let error = TQError(.malformedFrame, "m", retryAfterMilliseconds: 1)
+    private static let delivery = Delivery(
+        lease: lease,
+        queue: "q",
+        type: "t",
+        payload: [1],
+        priority: .high,
+        attempt: 1,
+        retriesMax: 2,
+        leaseMilliseconds: 3,
+        timeoutMilliseconds: 4
+    )
+    private static let status = TaskStatus(
+        id: id,
+        queue: "q",
+        type: "t",
+        state: .inProgress,
+        priority: .normal,
+        startWallMilliseconds: 1,
+        endWallMilliseconds: 2,
+        worker: "w",
+        error: [1],
+        resultBytes: 1,
+        progress: TaskProgress(percent: 1, message: [1])
+    )
+
+    static func hello() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try Hello(
+            capabilities: 1,
+            clientName: "c",
+            settings: SessionSettings(endsLeasesOnClose: true),
+            credentials: [1],
+            namespace: "n"
+        ).encode(id: 1, into: &bytes)
+        return bytes
+    }
+
+    static func helloReply() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try HelloReply(brokerVersion: "1").encode(id: 1, into: &bytes)
+        return bytes
+    }
+}
+
+func frame(_ request: Request) throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    try request.encode(id: 1, into: &bytes)
+    return bytes
+}
+
+func frame(_ reply: Reply) throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    try reply.encode(id: 1, into: &bytes)
+    return bytes
+}
