@@ -8,7 +8,7 @@ struct Campaign {
     let progress: Progress?
 
     /// Rounds on one store.
-    private static let roundsPerStore = 24
+    private static let roundsPerStore = 8
 
     /// The sum of all; it ends with the first that has found something.
     func run() async throws -> VerificationReport {

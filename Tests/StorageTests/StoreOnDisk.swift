@@ -67,14 +67,7 @@ struct StoreOnDisk {
         if end == .closed { store.close() }
         try ScratchDirectory.makeDirectory(path)
         // A compaction that is still under way takes files away; once it has ended, nothing moves.
-        while true {
-            do throws(StorageError) {
-                try Salvage.copyFiles(from: live + "/db", to: path + "/db")
-                break
-            } catch where error.kind == .notFound || error.message.contains("No such file") {
-                Salvage.removeTree(path + "/db")
-            }
-        }
+        while (try? Salvage.copyFiles(from: live + "/db", to: path + "/db")) == nil { Salvage.removeTree(path + "/db") }
         try ScratchDirectory.write(try ScratchDirectory.read(live + "/mark"), to: path + "/mark")
         store.close()
         Salvage.removeTree(live)
