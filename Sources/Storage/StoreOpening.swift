@@ -13,7 +13,12 @@ public struct StoreOpening {
 
     /// Opens the store of a directory.
     ///
-    /// - Parameter mark: The mark beside the store; without one nothing is cut off.
+    /// - Parameters:
+    ///   - path: The directory.
+    ///   - options: The settings of the engine.
+    ///   - mark: The mark beside the store; without one nothing is cut off.
+    ///   - createIfMissing: Whether a store is made where there is none.
+    ///   - readOnly: To change nothing; a torn list of table files is then refused.
     /// - Throws: What is wrong with the store, which is left as it is.
     public init(
         _ path: String,
@@ -22,23 +27,36 @@ public struct StoreOpening {
         createIfMissing: Bool = true,
         readOnly: Bool = false
     ) throws(StorageError) {
-        func open(_ options: RocksDBOptions, readOnly: Bool) throws(StorageError) -> RocksDBStorage {
-            try RocksDBStorage.open(path: path, options: options, createIfMissing: createIfMissing, readOnly: readOnly)
-        }
         do throws(StorageError) {
-            store = try open(options, readOnly: readOnly)
+            store = try RocksDBStorage.open(
+                path: path,
+                options: options,
+                createIfMissing: createIfMissing,
+                readOnly: readOnly
+            )
             cutOff = nil
         } catch {
+            guard error.kind == .corruption, let mark else { throw error }
             var cutting = options
             cutting.recovery = .cutAtDamage
-            guard error.kind == .corruption, let mark, let rest = try? open(cutting, readOnly: true) else {
-                throw error
-            }
-            defer { rest.close() }
             // Nothing is changed before it is known that nothing is lost.
-            guard try Recovery.reaches(mark, rest) else { throw error }
-            store = try open(cutting, readOnly: readOnly)
+            if !readOnly, let manifest = TornManifest(store: path) {
+                let isHarmless = try? manifest.withShortenedCopy { Self.reaches(mark, $0, cutting) }
+                guard isHarmless == true else { throw error }
+                try manifest.cut()
+            } else {
+                guard Self.reaches(mark, path, cutting) else { throw error }
+            }
+            store = try RocksDBStorage.open(path: path, options: cutting, createIfMissing: false, readOnly: readOnly)
             cutOff = error
         }
+    }
+
+    /// Whether a store without what is torn has all that is known to have been synced.
+    private static func reaches(_ mark: Mark, _ path: String, _ options: RocksDBOptions) -> Bool {
+        guard let rest = try? RocksDBStorage.open(path: path, options: options, createIfMissing: false, readOnly: true)
+        else { return false }
+        defer { rest.close() }
+        return (try? Recovery.reaches(mark, rest)) == true
     }
 }

@@ -50,6 +50,44 @@ struct StoreOpeningTests {
         again.store.close()
     }
 
+    @Test("a list of table files whose last entries are torn is cut, unless synced work is only in them")
+    func tornManifest() throws {
+        let scratch = try ScratchDirectory()
+        let store = try RocksDBStorage.open(path: scratch / "db", options: .numbered)
+        let broker = try TestBroker(store)
+        _ = try broker.submit(TaskSpec(queue: "mail", type: "send"))
+        let mark = Mark(
+            storeID: TestBroker.identity.id,
+            syncedSequence: broker.log.synced.sequence,
+            runningHash: broker.log.synced.runningHash
+        )
+        let names = try ScratchDirectory.names(in: scratch / "db")
+        let logs = try names.filter { $0.hasSuffix(".log") }.map {
+            ($0, try ScratchDirectory.read(scratch / "db/\($0)"))
+        }
+        let manifest = scratch / "db/\(try #require(names.last { $0.hasPrefix("MANIFEST") }))"
+        let before = try ScratchDirectory.read(manifest)
+        try store.flush()
+        store.close()
+        // What the flush has added is there, but for a byte of its first entry.
+        var torn = try ScratchDirectory.read(manifest)
+        try #require(torn.count > before.count + 100)
+        torn[before.count + 20] ^= 1
+        try ScratchDirectory.write(torn, to: manifest)
+        for (name, _) in logs { unlink(scratch / "db/\(name)") }
+        #expect(throws: StorageError.self) { try StoreOpening(scratch / "db", options: .numbered, mark: mark) }
+        #expect(try ScratchDirectory.read(manifest) == torn)
+        #expect(try ScratchDirectory.names(in: scratch.path) == ["db"])
+        // The power cut came before the log of what was flushed was removed.
+        for (name, content) in logs { try ScratchDirectory.write(content, to: scratch / "db/\(name)") }
+        let opening = try StoreOpening(scratch / "db", options: .numbered, mark: mark)
+        #expect(opening.cutOff?.kind == .corruption)
+        let recovered = try Recovery.recover(from: opening.store, mark: mark)
+        #expect(recovered?.position.sequence == mark.syncedSequence)
+        opening.store.close()
+        #expect(try ScratchDirectory.names(in: scratch.path) == ["db"])
+    }
+
     @Test("what was acknowledged is not cut off, and the store is left as it is")
     func lost() throws {
         let scratch = try ScratchDirectory()
