@@ -39,10 +39,11 @@ final class BrokerProcess {
     func spawn(_ variables: [String: String] = [:]) throws {
         logStart = Self.size(of: logPath)
         searchStart = logStart
-        // Small memtables, so that the store has table files and compactions too.
+        // Small memtables, so that the store has table files and compactions too; a small reserve, because every image of the
+        // disk has it.
         var launch = ProcessLaunch([
             program, "--data-dir", directory + "/data", "--port", "\(port)", "--rest-port", "0", "--grpc-port", "0",
-            "--prometheus-port", "0", "--set", "persistence.memtable_mb=1",
+            "--prometheus-port", "0", "--set", "persistence.memtable_mb=1", "--set", "persistence.disk_reserve_mb=2",
         ])
         launch.environment = processEnvironment().merging(environment) { $1 }.merging(variables) { $1 }
         launch.errors = .appended(to: Array(logPath.utf8))
