@@ -14,16 +14,16 @@ struct Campaign {
     func run() async throws -> VerificationReport {
         let began = ContinuousClock.now
         var sum = VerificationReport(seed: plan.seed)
-        var turn = 0
+        var stores: UInt64 = 0
         repeat {
             var part = plan
-            part.seed = plan.seed &+ UInt64(turn)
+            part.seed = plan.seed &+ stores
             part.roundsMax = min(Self.roundsPerStore, roundsLeft(after: sum) ?? .max)
-            part.firstFault = sum.rounds
+            part.firstFault = sum.turns
             if case .minutes(let minutes) = plan.length { part.end = began + .seconds(minutes * 60) }
             let before = sum.rounds
             sum.add(try await Verification(part) { progress?.update(UInt64(before + $0)) }.run())
-            turn += 1
+            stores += 1
         } while sum.isClean && !isLongEnough(sum, since: began)
         progress?.finish(UInt64(sum.rounds))
         sum.judgeControl()

@@ -78,11 +78,9 @@ final class Verification {
     }
 
     private func runRounds() async throws {
-        var turn = plan.firstFault
         while report.rounds < plan.roundsMax, plan.end.map({ ContinuousClock.now < $0 }) ?? true {
-            try await runRound(plan.faults[turn % plan.faults.count])
+            try await runRound(plan.faults[(plan.firstFault + report.turns) % plan.faults.count])
             guard !report.hasFound(follower) else { return }
-            turn += 1
             onRound(report.rounds)
         }
         try await finish()
@@ -109,6 +107,8 @@ final class Verification {
         case .bitFlips: try await flipBits()
         case .clockSteps: try await stepClock()
         }
+        report.turns += 1
+        if follower.atLastStop.isReal { report.rounds += 1 }
     }
 
     /// Lets the broker work for a while.
@@ -172,7 +172,7 @@ final class Verification {
         report.count(fault, met)
         guard plan.isVerbose else { return }
         writeToStandardError(
-            "round \(report.rounds), \(fault.rawValue): \(met.acknowledged) tasks acknowledged, \(met.inFlight) requests in "
+            "round \(report.turns + 1), \(fault.rawValue): \(met.acknowledged) tasks acknowledged, \(met.inFlight) requests in "
                 + "flight, \(met.leased) tasks leased\n"
         )
     }

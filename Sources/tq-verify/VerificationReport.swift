@@ -6,6 +6,9 @@ struct VerificationReport {
     let seed: UInt64
     /// Faults that met work, by kind.
     private(set) var faults: [FaultKind: Int] = [:]
+    /// Rounds that were begun, and those of them that met work.
+    var turns = 0
+    var rounds = 0
     /// Kills that came before the broker was ready.
     var killsDuringRecovery = 0
     /// Faults that met none, and do not count.
@@ -82,8 +85,8 @@ struct VerificationReport {
 
     init(seed: UInt64) { self.seed = seed }
 
-    /// Faults that met work.
-    var rounds: Int { faults.values.reduce(0, +) }
+    /// Faults that met work; a round may have several kills.
+    var faultCount: Int { faults.values.reduce(0, +) }
     var kills: Int { faults[.kill] ?? 0 }
 
     var isClean: Bool {
@@ -105,6 +108,8 @@ struct VerificationReport {
     /// Adds what the next verification did and found.
     mutating func add(_ other: VerificationReport) {
         faults.merge(other.faults, uniquingKeysWith: +)
+        turns += other.turns
+        rounds += other.rounds
         killsDuringRecovery += other.killsDuringRecovery
         idleRounds += other.idleRounds
         checks += other.checks
@@ -154,7 +159,7 @@ struct VerificationReport {
 
     private var lines: [Line] {
         [
-            ("faults that met work", "faults", rounds)
+            ("faults that met work", "faults", faultCount)
         ]
             + FaultKind.allCases.map { ("  \($0.rawValue)", $0.rawValue.replacing("-", with: "_"), faults[$0] ?? 0) }
             + [
