@@ -12,7 +12,7 @@ final class FaultyDisk {
     /// - Parameter directory: Of the test, which has the broker's data in `data`.
     init(_ directory: String) throws {
         self.directory = directory
-        library = try siblingPath("libtq-disk-faults.so")
+        library = try libraryPath("libtq-disk-faults.so")
         control = try DiskControl(directory + "/control")
     }
 
