@@ -123,7 +123,7 @@ extension Verification {
         try kill(.clockSteps)
     }
 
-    private func setWallClock(ahead seconds: Int64) {
+    func setWallClock(ahead seconds: Int64) {
         recorder.record([.clock])
         disk.control.setWallClock(aheadBySeconds: seconds)
         recorder.wallClockSeconds = seconds
