@@ -63,13 +63,19 @@ extension Checker {
         guard let record = submits.keys[name] else { return own }
         // The reply took longer than the next task with this key.
         if let earlier = record.earlier[id], operation.invoked < earlier.replaced { return earlier.first }
-        let mayBeForgotten = rules.idempotencyWindowMilliseconds.map {
-            now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= record.first.milliseconds.later(by: $0)
+        func mayBeForgotten(since use: SubmitLedger.FirstUse) -> Bool {
+            guard let window = rules.idempotencyWindowMilliseconds else { return false }
+            return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= use.milliseconds.later(by: window)
         }
         let here = position
         if let first = record.id, first != id {
+            // It took longer than the next task, and nobody had heard of this one.
+            if operation.invoked < record.first.position, mayBeForgotten(since: own) {
+                submits.updateKey(name) { $0.earlier[id] = (own, here) }
+                return own
+            }
             // A duplicate of a task that nobody heard of: a lost submit made it once the key was forgotten.
-            if mayBeForgotten == true, !isDuplicate || record.submits > 2 {
+            if mayBeForgotten(since: record.first), !isDuplicate || record.submits > 2 {
                 let use = isDuplicate ? record.first : own
                 submits.updateKey(name) { key in
                     // Submits under way or lost may be of either task.

@@ -239,6 +239,26 @@ struct DurabilityTests {
         #expect(broken(after: 400) == [.once])
     }
 
+    @Test func aReplyMayTakeLongerThanItsKeyIsRemembered() {
+        let spec = SubmitCall(queue: 1, key: 5, payload: Digest(rawValue: 1))
+        var rules = Rules()
+        rules.idempotencyWindowMilliseconds = 500
+        func broken(after milliseconds: UInt64) -> [Invariant] {
+            Script.broken(rules: rules) { script in
+                script.call(.submit(spec), .submitted(task(1), isDuplicate: false))
+                script.wait(600)
+                let late = script.invoke(.submit(spec), client: 2)
+                let later = script.invoke(.submit(spec), client: 3)
+                script.wait(milliseconds)
+                script.call(.submit(spec), .submitted(task(3), isDuplicate: false))
+                script.end(late, .submitted(task(2), isDuplicate: false), client: 2)
+                script.end(later, .submitted(task(2), isDuplicate: true), client: 3)
+            }
+        }
+        #expect(broken(after: 600).isEmpty)
+        #expect(broken(after: 300) == [.once])
+    }
+
     @Test func aTaskThatNobodySubmittedIsFound() {
         let spec = SubmitCall(queue: 1, payload: Digest(rawValue: 1))
         #expect(Script.broken { $0.claim(1, token: 1) } == [.once])
