@@ -23,6 +23,8 @@ struct Client {
     /// A stream that the client has asked for.
     struct Stream {
         let number: UInt32
+        /// The request that opened it.
+        let request: UInt32
         /// Who takes its tasks.
         let worker: Name?
         /// The task types that it takes; empty for all.

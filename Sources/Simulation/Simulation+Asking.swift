@@ -76,15 +76,16 @@ extension Simulation {
     private mutating func disconnect(_ client: Int) {
         guard let session = clients[client].session else { return }
         let isCut = dice.oneIn(2)
+        var lost: Set<UInt32> = []
         if isCut {
             report.hits.count(.fault(.cutConnection))
-            let lost = network.cut(session, keeping: dice.below(4))
+            lost = network.cut(session, keeping: dice.below(4))
             if !lost.isEmpty { report.hits.count(.fault(.lostRequest)) }
-            abandon(client) { lost.contains($0) }
         } else {
             arrive(allOf: session)
-            abandon(client)
         }
+        // While the broker reads what it needs to end the session it may still decide what the session has asked for.
+        abandon(client) { lost.contains($0) }
         if clients[client].endsLeases {
             report.hits.count(.event(.leaseEndedWithSession))
             history.record(.sessionEnded, client: clients[client].number, at: now)
@@ -285,7 +286,9 @@ extension Simulation {
     private mutating func openStream(_ client: Int, _ number: UInt32) {
         var spec = claimSpec(client)
         spec.queues = Cast.queues
-        clients[client].streams.append(Client.Stream(number: number, worker: spec.worker, types: spec.types))
+        clients[client].streams.append(
+            Client.Stream(number: number, request: nextRequest, worker: spec.worker, types: spec.types)
+        )
         addClaims(Int(spec.count), client, clients[client].streams.count - 1)
         ask(client, .openStream(stream: number, spec), worker: spec.worker)
     }

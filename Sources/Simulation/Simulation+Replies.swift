@@ -6,7 +6,9 @@ extension Simulation {
     /// Hands over the replies that have left the broker; some take longer, some are lost on the way.
     mutating func deliver() throws(Broken) {
         assignClaims()
-        network.send(broker.process.takeReplies())
+        let leaving = broker.process.takeReplies()
+        for sent in leaving { try noteSkipped(sent) }
+        network.send(leaving)
         while !network.replies.isEmpty {
             guard isCalm || !dice.oneIn(6) else {
                 report.hits.count(.fault(.delayedReply))
@@ -32,14 +34,13 @@ extension Simulation {
         case .submitted(let results): takeSubmitted(results, request)
         case .claimed(let deliveries):
             finish(request, .delivered(deliveries.map { take($0, request.client) }))
-            try noteSkipped(sent, deliveries, request.client)
         case .outcomes(let outcomes): takeOutcomes(outcomes, request)
         case .status(let status):
             finish(request, .observed(Observation(state: status.state, attempts: status.attempts)))
         case .result(let result):
             let digest = result.state == .completed ? Digest(of: result.result) : nil
             finish(request, .observed(Observation(state: result.state, result: digest)))
-        case .error(let error): takeError(error, request)
+        case .error(let error): takeError(error, request, key)
         case .statistics, .queues, .workers, .deadLetters, .health, .done, .delivery: break
         }
     }
@@ -85,17 +86,18 @@ extension Simulation {
         acknowledgedSinceCrash += 1
     }
 
-    private mutating func takeError(_ error: TQError, _ request: Asked) {
+    private mutating func takeError(_ error: TQError, _ request: Asked, _ key: AskedKey) {
         report.hits.count(.error(error.code))
-        if case .openStream(let stream, _) = request.request { dropStream(stream, request.client) }
+        if case .openStream = request.request { dropStream(openedBy: key.request, request.client) }
         // A claim that was decided and whose payloads could not be read has begun an attempt.
         let isUnknown = error.code == .outcomeUnknown || error.code == .storageCorrupt
         if isUnknown { return lose(request, isCertain: false) }
         finish(request, .refused(error.code))
     }
 
-    private mutating func dropStream(_ stream: UInt32, _ client: Int) {
-        guard let place = clients[client].streams.firstIndex(where: { $0.number == stream }) else { return }
+    /// The stream that was asked for does not exist; another one may have its number by now.
+    private mutating func dropStream(openedBy request: UInt32, _ client: Int) {
+        guard let place = clients[client].streams.firstIndex(where: { $0.request == request }) else { return }
         refuse(clients[client].streams.remove(at: place).claims, client)
     }
 
@@ -165,12 +167,13 @@ extension Simulation {
     }
 
     /// A lease that ended before its delivery could leave has begun an attempt that nobody saw.
-    private mutating func noteSkipped(
-        _ sent: BrokerProcess.SentReply,
-        _ delivered: [Delivery],
-        _ client: Int
-    ) throws(Broken) {
-        guard case .claimed(let decided) = sent.answer.reply else { return }
+    ///
+    /// It is noted when the reply leaves: the next attempt may be seen before the reply arrives.
+    private mutating func noteSkipped(_ sent: BrokerProcess.SentReply) throws(Broken) {
+        let key = AskedKey(session: sent.answer.session, request: sent.answer.request)
+        guard case .claimed(let decided) = sent.answer.reply, case .claimed(let delivered) = sent.reply,
+            let client = asked[key]?.client
+        else { return }
         let seen = Set(delivered.map(\.lease))
         for delivery in decided where !seen.contains(delivery.lease) {
             try checkEnded(delivery.lease)
