@@ -17,9 +17,10 @@ public struct TornManifest {
 
     /// Looks at the list of a store; `nil` where it cannot be read, or nothing but its end is missing.
     public init?(store: String) {
-        guard let current = Self.read(store + "/CURRENT") else { return nil }
+        guard let current = try? Salvage.bytes(of: store + "/CURRENT") else { return nil }
         name = String(decoding: current.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
-        guard name.hasPrefix("MANIFEST-"), let content = Self.read("\(store)/\(name)") else { return nil }
+        guard name.hasPrefix("MANIFEST-"), let content = try? Salvage.bytes(of: "\(store)/\(name)")
+        else { return nil }
         end = Self.end(of: content)
         // Without its first entry the list says nothing.
         guard end > 0, end < content.count else { return nil }
@@ -32,18 +33,13 @@ public struct TornManifest {
         _ body: (String) throws(StorageError) -> Result
     ) throws(StorageError) -> Result {
         let copy = store + ".shortened"
-        Self.remove(copy)
-        defer { Self.remove(copy) }
-        guard mkdir(copy, 0o700) == 0 else { throw .system("make", copy) }
-        for file in Self.names(store) where file != name && file != "LOCK" && !file.hasPrefix("LOG") {
+        Salvage.removeTree(copy)
+        defer { Salvage.removeTree(copy) }
+        try Salvage.makeDirectory(copy)
+        for file in try Salvage.fileNames(in: store) where file != name && file != "LOCK" && !file.hasPrefix("LOG") {
             guard link("\(store)/\(file)", "\(copy)/\(file)") == 0 else { throw .system("link", "\(copy)/\(file)") }
         }
-        let path = "\(copy)/\(name)"
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .system("create", path) }
-        let written = write(descriptor, content, end)
-        close(descriptor)
-        guard written == end else { throw .system("write", path) }
+        try Salvage.write(Array(content[..<end]), to: "\(copy)/\(name)")
         return try body(copy)
     }
 
@@ -79,32 +75,5 @@ public struct TornManifest {
     private static func checksum(_ bytes: ArraySlice<UInt8>) -> UInt32 {
         let crc = CRC32C.checksum(of: bytes)
         return (crc >> 15 | crc << 17) &+ 0xa282_ead8
-    }
-
-    private static func read(_ path: String) -> [UInt8]? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: max(0, Int(lseek(descriptor, 0, SEEK_END))))
-        return pread(descriptor, &bytes, bytes.count, 0) == bytes.count ? bytes : nil
-    }
-
-    private static func names(_ path: String) -> [String] {
-        guard let directory = opendir(path) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
-    }
-
-    /// Removes a directory of links; what is linked stays.
-    private static func remove(_ path: String) {
-        for name in names(path) { unlink("\(path)/\(name)") }
-        rmdir(path)
     }
 }

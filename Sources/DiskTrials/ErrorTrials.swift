@@ -1,3 +1,4 @@
+import ByteStore
 import CommandLineSupport
 public import DiskFaults
 import Glibc
@@ -136,14 +137,14 @@ private struct Trial {
     init(_ settings: ErrorTrials) throws {
         self.settings = settings
         place = settings.scratch + "/trial"
-        PowerCuts.remove(place)
+        Salvage.removeTree(place)
         for path in [place, place + "/disk", place + "/images"] {
             guard mkdir(path, 0o700) == 0 else { throw TrialFailure.system("make", path) }
         }
         control = try DiskControl(place + "/control")
     }
 
-    func remove() { PowerCuts.remove(place) }
+    func remove() { Salvage.removeTree(place) }
 
     /// Runs the workload: its exit code, or minus the signal that ended it.
     func run() throws -> Int32 {

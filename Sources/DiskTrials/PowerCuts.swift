@@ -1,5 +1,5 @@
+import ByteStore
 public import DiskFaults
-import Glibc
 
 /// Cuts the power again and again in what a journal tells, and shows what the next start finds.
 public struct PowerCuts {
@@ -31,20 +31,7 @@ public struct PowerCuts {
         try replay.advance(to: cut)
         try replay.write(image, to: path)
         let result = try body(dataDirectory.isEmpty ? path : "\(path)/\(dataDirectory)")
-        Self.remove(path)
+        Salvage.removeTree(path)
         return result
-    }
-
-    /// Removes a file or a directory with all that is in it.
-    static func remove(_ path: String) {
-        guard unlink(path) != 0, let directory = opendir(path) else { return }
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != ".", name != ".." { remove("\(path)/\(name)") }
-        }
-        closedir(directory)
-        rmdir(path)
     }
 }

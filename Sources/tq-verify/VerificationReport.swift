@@ -73,13 +73,11 @@ struct VerificationReport {
     struct DiskCounts {
         /// Failed once; each ended with the broker serving again by itself.
         var failedWrites = 0, failedSyncs = 0, fills = 0
-        var slowSyncs = 0
 
         mutating func add(_ other: Self) {
             failedWrites += other.failedWrites
             failedSyncs += other.failedSyncs
             fills += other.fills
-            slowSyncs += other.slowSyncs
         }
     }
 
