@@ -47,7 +47,7 @@ public struct WorkRecord: Sendable {
 
     /// The digest of all that is durable in an index.
     static func digest(_ index: DurableIndex) -> UInt32 {
-        CRC32C.checksum(of: Array(index.canonicalDump.joined(separator: "\n").utf8))
+        CRC32C.checksum(of: index.canonicalText)
     }
 
     /// Writes a record, each line by one call, so that a process may be killed at any time.

@@ -5,37 +5,69 @@ extension DurableIndex {
     ///
     /// For tests and the simulator; it is as long as the queue.
     public var canonicalDump: [String] {
-        var lines = ["next \(nextSequence)"]
-        tasks.forEach { sequence, slot in lines.append(line(sequence, slot)) }
-        lines += (1..<max(1, queues.count)).map {
-            "queue \($0) \(queueNames.namespace(UInt32($0))) \(queueNames.name(UInt32($0))) \(queues[$0].counts.dumpText)"
-        }
-        lines += (1..<max(1, typeNames.count + 1)).map { "type \($0) \(typeNames.name(UInt32($0)))" }
-        lines += workers.keys.sorted().map { "worker \($0) \(workers[$0].map { "\($0.spec.name)" } ?? "")" }
-        lines += keys.sorted.map { "key \($0.dumpText)" }
-        lines += counters.keys.sorted().map { "counter \($0.dumpText) \(counters[$0] ?? 0)" }
-        lines += records.sorted.map {
-            "record \($0.isSegment ? "segment" : "transitions") \($0.key) \($0.live)"
-        }
-        return lines
+        canonicalText.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    private func line(_ sequence: TaskSequence, _ slot: TaskSlot) -> String {
-        var line =
-            "task \(sequence) \(slot.state.name) created \(slot.createdMilliseconds) queue \(slot.queue) "
-            + "type \(slot.type) rank \(slot.rank.rawValue) attempts \(slot.attempts) crashes \(slot.crashes) "
-            + "segment \(records[slot.segment].key)"
-        if slot.transition != 0 { line += " transition \(records[slot.transition].group)" }
+    /// The lines of `canonicalDump` as UTF-8, each with a line feed at its end: what is compared all the time.
+    public var canonicalText: [UInt8] {
+        var text = DumpText()
+        text.line("next", nextSequence)
+        tasks.forEach { sequence, slot in add(sequence, slot, to: &text) }
+        for number in queues.indices.dropFirst() {
+            text.add("queue", number)
+            text.add("", queueNames.namespace(UInt32(number)))
+            text.add("", queueNames.name(UInt32(number)).bytes)
+            for state in TaskState.allCases { text.add("", queues[number].counts[state]) }
+            text.endLine()
+        }
+        for number in (0..<typeNames.count).map({ $0 + 1 }) {
+            text.add("type", number)
+            text.line("", typeNames.name(UInt32(number)).bytes)
+        }
+        for number in workers.keys.sorted() {
+            text.add("worker", number)
+            text.line("", workers[number]?.spec.name.bytes ?? [])
+        }
+        for row in keys.sorted { text.add(row) }
+        for key in counters.keys.sorted() {
+            text.add(key)
+            text.line("", counters[key] ?? 0)
+        }
+        for record in records.sorted {
+            text.add(record.isSegment ? "record segment" : "record transitions", record.key)
+            text.line("", record.live)
+        }
+        return text.bytes
+    }
+
+    private func add(_ sequence: TaskSequence, _ slot: TaskSlot, to text: inout DumpText) {
+        text.add("task", sequence.rawValue)
+        text.add("", word: slot.state.name)
+        text.add("created", slot.createdMilliseconds)
+        text.add("queue", slot.queue)
+        text.add("type", slot.type)
+        text.add("rank", slot.rank.rawValue)
+        text.add("attempts", slot.attempts)
+        text.add("crashes", slot.crashes)
+        text.add("segment", records[slot.segment].key)
+        if slot.transition != 0 { text.add("transition", records[slot.transition].group) }
         if slot.state == .inProgress {
             let lease = leases[slot.link]
-            line += " token \(lease.token) worker \(lease.worker) lease \(lease.durationMilliseconds)"
-            if let progress = progress[sequence] { line += " progress \(progress.percent) \(progress.message)" }
+            text.add("token", lease.token.rawValue)
+            text.add("worker", lease.worker)
+            text.add("lease", lease.durationMilliseconds)
+            if let progress = progress[sequence] {
+                text.add("progress", progress.percent)
+                text.add("", progress.message)
+            }
         }
         if let location = outcomeLocation(slot, sequence) {
-            line += " outcome \(location.bucket.rawValue) \(location.group) \(location.part)"
+            text.add("outcome", location.bucket.rawValue)
+            text.add("", location.group)
+            text.add("", location.part)
         }
-        if let options = options[sequence] { line += " options \(options.dumpText)" }
-        return line
+        if let options = options[sequence] { text.add(options) }
+        text.endLine()
     }
 
     /// Pending tasks in the order in which a claim would take them, queue by queue; for tests.
@@ -77,34 +109,107 @@ extension DurableIndex {
     }
 }
 
+/// Lines of labels and values: written by hand, because interpolated strings take ten times as long.
+private struct DumpText {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func add(_ label: StaticString, _ number: some FixedWidthInteger) {
+        begin(label)
+        var digits: InlineArray<20, UInt8> = .init(repeating: 0)
+        var count = 0
+        var rest = number.magnitude
+        repeat {
+            digits[count] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+            count += 1
+        } while rest > 0
+        if number < 0 { bytes.append(UInt8(ascii: "-")) }
+        while count > 0 {
+            count -= 1
+            bytes.append(digits[count])
+        }
+    }
+
+    mutating func add(_ label: StaticString, _ group: GroupID) {
+        add(label, group.epoch)
+        add("", group.counter)
+    }
+
+    mutating func add(_ label: StaticString, _ segment: SegmentKey) {
+        add(label, segment.group)
+        add("", segment.part)
+    }
+
+    mutating func add(_ label: StaticString, _ text: Bytes) {
+        begin(label)
+        bytes.append(contentsOf: text)
+    }
+
+    mutating func add(_ label: StaticString, word: String) {
+        begin(label)
+        bytes.append(contentsOf: word.utf8)
+    }
+
+    mutating func endLine() { bytes.append(UInt8(ascii: "\n")) }
+
+    mutating func line(_ label: StaticString, _ number: some FixedWidthInteger) {
+        add(label, number)
+        endLine()
+    }
+
+    mutating func line(_ label: StaticString, _ text: Bytes) {
+        add(label, text)
+        endLine()
+    }
+
+    private mutating func begin(_ label: StaticString) {
+        if let last = bytes.last, last != UInt8(ascii: "\n") { bytes.append(UInt8(ascii: " ")) }
+        guard label.utf8CodeUnitCount > 0 else { return }
+        bytes.append(contentsOf: UnsafeBufferPointer(start: label.utf8Start, count: label.utf8CodeUnitCount))
+        bytes.append(UInt8(ascii: " "))
+    }
+}
+
 // Spelled out, because the default description of a structure takes a hundred times as long.
 
-extension TaskCounts {
-    fileprivate var dumpText: String { TaskState.allCases.map { "\(self[$0])" }.joined(separator: " ") }
-}
-
-extension TaskOptions {
-    fileprivate var dumpText: String {
-        "start \(start.rawValue) lease \(leaseMilliseconds) timeout \(timeoutMilliseconds) "
-            + "retries \(retriesMax.map(Int.init) ?? -1) crashes \(crashesMax.map(Int.init) ?? -1) "
-            + "backoff \(backoffMillisecondsMin) \(backoffMillisecondsMax) retention \(retentionMilliseconds) "
-            + "expires \(expiresWallMilliseconds) keys \(limitKey) \(serialKey) \(uniqueKey) "
-            + "fair \(fairGroup) \(fairWeight) dependencies \(dependencyCount) batch \(batch) schedule \(schedule) "
-            + "client \(clientID?.description ?? "-")"
+extension DumpText {
+    fileprivate mutating func add(_ options: TaskOptions) {
+        add("options start", options.start.rawValue)
+        add("lease", options.leaseMilliseconds)
+        add("timeout", options.timeoutMilliseconds)
+        add("retries", options.retriesMax.map(Int.init) ?? -1)
+        add("crashes", options.crashesMax.map(Int.init) ?? -1)
+        add("backoff", options.backoffMillisecondsMin)
+        add("", options.backoffMillisecondsMax)
+        add("retention", options.retentionMilliseconds)
+        add("expires", options.expiresWallMilliseconds)
+        add("keys", options.limitKey)
+        add("", options.serialKey)
+        add("", options.uniqueKey)
+        add("fair", options.fairGroup)
+        add("", options.fairWeight)
+        add("dependencies", options.dependencyCount)
+        add("batch", options.batch)
+        add("schedule", options.schedule)
+        add("client", word: options.clientID?.description ?? "-")
     }
-}
 
-extension KeyRow {
-    fileprivate var dumpText: String {
-        "\(key.high) \(key.low) task \(sequence) \(createdMilliseconds) content \(contentHash) bucket \(bucket.rawValue)"
+    fileprivate mutating func add(_ row: KeyRow) {
+        add("key", row.key.high)
+        add("", row.key.low)
+        add("task", row.sequence.rawValue)
+        add("", row.createdMilliseconds)
+        add("content", row.contentHash)
+        line("bucket", row.bucket.rawValue)
     }
-}
 
-extension CounterKey {
-    fileprivate var dumpText: String {
-        switch self {
-        case .outcomes(let bucket, let queue, let state): "outcomes \(bucket.rawValue) \(queue) \(state.name)"
-        case .deadLetters(let queue): "deadLetters \(queue)"
+    fileprivate mutating func add(_ key: CounterKey) {
+        switch key {
+        case .outcomes(let bucket, let queue, let state):
+            add("counter outcomes", bucket.rawValue)
+            add("", queue)
+            add("", word: state.name)
+        case .deadLetters(let queue): add("counter deadLetters", queue)
         }
     }
 }

@@ -69,7 +69,7 @@ extension Simulation {
             report.hits.count(.event(.damageRefused))
             return nil
         }
-        var testimony = Testimony(index: witness.core.index.canonicalDump)
+        var testimony = Testimony(index: witness.core.index.canonicalText)
         witness.perform(.openSession(1, SessionSettings()), at: now)
         for id in storedIDs {
             testimony.replies.append(try witness.reply(to: .status(id), at: now))
@@ -86,7 +86,7 @@ extension Simulation {
 
     /// What a broker says of all that it has.
     private struct Testimony {
-        var index: [String]
+        var index: [UInt8]
         /// The status and the result of each task.
         var replies: [Reply] = []
         /// What it delivers of the tasks that are ready.

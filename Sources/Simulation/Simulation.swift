@@ -156,9 +156,7 @@ public struct Simulation {
         }
         show()
         report.simulatedMilliseconds = now.monotonicMilliseconds - start
-        report.digest = broker.process.core.index.canonicalDump.reduce(history.digest) { hash, line in
-            Digest(of: line.utf8).rawValue ^ hash &* 31
-        }
+        report.digest = Digest(of: broker.process.core.index.canonicalText).rawValue ^ history.digest &* 31
     }
 
     private func describe(_ broken: Broken) -> String {

@@ -38,19 +38,22 @@ public struct TaskID: Hashable, Sendable, CustomStringConvertible {
     public var createdMilliseconds: UInt64 { high >> 16 }
 
     public var description: String {
-        var text = ""
-        text.reserveCapacity(36)
-        for position in 0..<32 {
-            if position == 8 || position == 12 || position == 16 || position == 20 { text.append("-") }
-            let word = position < 16 ? high : low
-            let digit = UInt8(truncatingIfNeeded: word >> UInt64((15 - position % 16) * 4)) & 0xf
-            text.unicodeScalars.append(Unicode.Scalar(hexDigits[Int(digit)]))
+        String(unsafeUninitializedCapacity: 36) { text in
+            var end = 0
+            for position in 0..<32 {
+                if position == 8 || position == 12 || position == 16 || position == 20 {
+                    text[end] = UInt8(ascii: "-")
+                    end += 1
+                }
+                let word = position < 16 ? high : low
+                let digit = UInt8(truncatingIfNeeded: word >> UInt64((15 - position % 16) * 4)) & 0xf
+                text[end] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+                end += 1
+            }
+            return end
         }
-        return text
     }
 }
-
-private let hexDigits: [UInt8] = Array("0123456789abcdef".utf8)
 
 func hexDigitValue(_ byte: UInt8) -> UInt8? {
     switch byte {

@@ -22,7 +22,7 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(
         help: """
             submit, claim, lifecycle; restart: memory with all tasks pending, and the first claim after a kill -9; \
-            promises: the floor below which nothing is released.
+            promises: the floor below which nothing is released; neighbours: what hostile connections cost the others.
             """
     )
     var scenario: Scenario = .lifecycle
@@ -65,7 +65,12 @@ struct BenchCommand: AsyncParsableCommand {
             Promises.print(verdicts, output.format)
             guard verdicts.allSatisfy(\.isKept) else { throw CommandFailure(.failed, "A promise is broken.") }
         } else {
-            let figures = try await scenario == .restart ? measureRestart(broker, group) : measure(broker, group)
+            let figures =
+                switch scenario {
+                case .restart: try await measureRestart(broker, group)
+                case .neighbours: try await measureNeighbours(broker, group)
+                default: try await measure(broker, group)
+                }
             Figure.print(
                 [Figure("scenario", scenario.rawValue), Figure("configuration", configurationText(broker))]
                     + [Figure("tasks", tasks)] + figures,
@@ -133,6 +138,16 @@ struct BenchCommand: AsyncParsableCommand {
         ]
     }
 
+    private func measureNeighbours(
+        _ broker: MeasuredBroker,
+        _ group: MultiThreadedEventLoopGroup
+    ) async throws -> [Figure] {
+        guard rate > 0 else {
+            throw CommandFailure(.usage, "--scenario neighbours compares latencies at a rate: add --rate 5000.")
+        }
+        return try await Neighbours(broker: broker, group: group, rate: rate, tasks: tasks).measure()
+    }
+
     private func fill(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws {
         let run = makeRun(.submitted, on: group)
         try await run.execute(
@@ -170,11 +185,11 @@ struct BenchCommand: AsyncParsableCommand {
 
 /// What is measured.
 enum Scenario: String, ExpressibleByArgument, CaseIterable {
-    case submit, claim, lifecycle, restart, promises
+    case submit, claim, lifecycle, restart, promises, neighbours
 
     var goal: LoadRun.Goal {
         switch self {
-        case .submit, .restart: .submitted
+        case .submit, .restart, .neighbours: .submitted
         case .claim: .claimed
         case .lifecycle, .promises: .completed
         }

@@ -18,18 +18,9 @@ final class LoadRun: @unchecked Sendable {
     private var left: Int
     private(set) var isOver = false
 
-    private(set) var submitLatency = Histogram<UInt32>(
-        highestTrackableValue: 60_000_000,
-        numberOfSignificantValueDigits: .three
-    )
-    private(set) var claimLatency = Histogram<UInt32>(
-        highestTrackableValue: 60_000_000,
-        numberOfSignificantValueDigits: .three
-    )
-    private(set) var completeLatency = Histogram<UInt32>(
-        highestTrackableValue: 60_000_000,
-        numberOfSignificantValueDigits: .three
-    )
+    private(set) var submitLatency = Histogram<UInt32>.latency
+    private(set) var claimLatency = Histogram<UInt32>.latency
+    private(set) var completeLatency = Histogram<UInt32>.latency
     private(set) var submittedCount = 0
     private(set) var claimedCount = 0
     private(set) var completedCount = 0
@@ -141,4 +132,9 @@ final class LoadRun: @unchecked Sendable {
         try await finish.futureResult.get()
         for connection in connections { loop.execute { connection.close() } }
     }
+}
+
+extension Histogram<UInt32> {
+    /// Of latencies in microseconds, up to a minute.
+    static var latency: Self { Self(highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: .three) }
 }

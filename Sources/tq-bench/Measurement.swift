@@ -64,7 +64,7 @@ extension LoadRun {
             + Self.figures("complete", completeLatency)
     }
 
-    private static func figures(_ what: String, _ histogram: Histogram<UInt32>) -> [Figure] {
+    static func figures(_ what: String, _ histogram: Histogram<UInt32>) -> [Figure] {
         guard histogram.totalCount > 0 else { return [] }
         return [50.0, 90, 99, 99.9, 100].map { percentile in
             let name = percentile == 100 ? "max" : "p\(percentile == 99.9 ? "99.9" : "\(Int(percentile))")"

@@ -173,7 +173,7 @@ private struct Crew {
 private final class Tally: Sendable {
     private struct State {
         var left: Int
-        var latency = Histogram<UInt32>(highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: .three)
+        var latency = Histogram<UInt32>.latency
     }
 
     private let state: Mutex<State>

@@ -31,7 +31,7 @@ public struct DamageProbe: Sendable {
 
     /// What a sound store holds: the index that recovery builds, and every task in full.
     private struct Content: Sendable {
-        var index: [String]
+        var index: [UInt8]
         var tasks: [TaskSequence: StoreInspection.InspectedTask] = [:]
     }
 
@@ -46,7 +46,7 @@ public struct DamageProbe: Sendable {
         defer { Salvage.removeTree(scratch) }
         expected = try Self.withStore(scratch) { store, mark throws(StorageError) in
             let inspection = try StoreInspection(store, mark: mark)
-            var content = Content(index: inspection.recovered.index.canonicalDump)
+            var content = Content(index: inspection.recovered.index.canonicalText)
             try inspection.forEachTask(withPayloads: true) { content.tasks[$0.sequence] = $0 }
             return content
         }
@@ -85,7 +85,7 @@ public struct DamageProbe: Sendable {
         guard let recovered = try Recovery.recover(from: store, mark: mark) else {
             return expected.tasks.isEmpty ? .harmless : .silent("the store is empty")
         }
-        guard recovered.index.canonicalDump == expected.index else {
+        guard recovered.index.canonicalText == expected.index else {
             return .silent("the index that was recovered is another")
         }
         let inspection = try StoreInspection(store, mark: mark)

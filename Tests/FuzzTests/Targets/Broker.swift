@@ -168,10 +168,12 @@ private final class FuzzedBroker {
     private func checkRecovery() {
         do {
             guard let recovered = try Recovery.recover(from: store) else { fatalError("The store is empty.") }
-            let live = process.core.index.canonicalDump
-            let found = recovered.index.canonicalDump
-            let differences = live.filter { !found.contains($0) } + found.filter { !live.contains($0) }
-            expect(live == found, "Recovery finds something else: \(differences)")
+            if recovered.index.canonicalText != process.core.index.canonicalText {
+                let live = process.core.index.canonicalDump
+                let found = recovered.index.canonicalDump
+                let differences = live.filter { !found.contains($0) } + found.filter { !live.contains($0) }
+                fatalError("Recovery finds something else: \(differences)")
+            }
         } catch {
             fatalError("What a broker stored is refused: \(error)")
         }
