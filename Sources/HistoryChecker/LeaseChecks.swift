@@ -181,8 +181,9 @@ extension Checker {
         _ operation: OpenOperation,
         _ milliseconds: UInt64
     ) {
-        // Store time may run a tenth faster than the monotonic clock, to catch up with the wall clock.
-        let shortest = milliseconds - milliseconds / 11
+        // Store time may run a tenth faster than the monotonic clock, to catch up with the wall clock; milliseconds below
+        // ten count with the next ones, so that e of them are at most e + (e + 9) / 10.
+        let shortest = milliseconds - milliseconds / 11 - (milliseconds % 11 >= 2 ? 1 : 0)
         tasks[slot].pause = Pause(
             token: handle.token,
             invoked: operation.invoked,
