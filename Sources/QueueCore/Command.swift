@@ -126,7 +126,9 @@ public enum Ended: Hashable, Sendable {
     /// It was buried by that group, or its burial was carried along by it.
     case deadLetter(GroupID)
     /// It may be a dead letter, have an outcome that a locator leads to, or have expired.
-    case anywhere
+    ///
+    /// It was asked for when that many dead letters had been put back since the start.
+    case anywhere(redrives: UInt64)
 }
 
 /// Where a delivery's payload is stored.

@@ -59,6 +59,7 @@ extension DurableIndex {
         switch kind {
         case .queue: queueNames.name(number)
         case .type: typeNames.name(number)
+        case .retryPolicy: retryPolicies.policy(number).map { Name($0.description) } ?? Name(bytes: [])
         }
     }
 

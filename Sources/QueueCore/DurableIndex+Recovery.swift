@@ -38,9 +38,17 @@ extension DurableIndex {
     ///
     /// - Throws: A sentence when a name before it is missing.
     public mutating func recover(_ row: NameRow) throws(RecoveryError) {
-        let known = row.kind == .queue ? queueNames.count : typeNames.count
+        let known =
+            switch row.kind {
+            case .queue: queueNames.count
+            case .type: typeNames.count
+            case .retryPolicy: retryPolicies.count
+            }
         guard Int(row.number) == known + 1 else {
             throw RecoveryError("the \(row.kind) name with number \(row.number) follows number \(known)")
+        }
+        if row.kind == .retryPolicy {
+            do throws(TQError) { _ = try RetryPolicy(row.name.bytes) } catch { throw RecoveryError("\(error.message)") }
         }
         apply(row)
     }
@@ -88,6 +96,11 @@ extension DurableIndex {
         for (place, row) in rows.enumerated() {
             guard row.queue > 0, Int(row.queue) < queues.count else {
                 throw RecoveryError("task \(row.sequence) of segment \(key) names queue \(row.queue), which is unknown")
+            }
+            if let policy = row.options?.retryPolicy, policy > retryPolicies.count {
+                throw RecoveryError(
+                    "task \(row.sequence) of segment \(key) names retry policy \(policy), which is unknown"
+                )
             }
             let isInOrder = key.isMoved || row.sequence.rawValue == first.rawValue &+ UInt64(place)
             guard row.sequence.rawValue > 0, row.sequence.rawValue < nextSequence, isInOrder else {

@@ -17,6 +17,7 @@ public struct DurableIndex: Sendable {
     var leases = LeaseTable()
     var queueNames = NameTable()
     var typeNames = NameTable()
+    var retryPolicies = RetryPolicyTable()
     var workers: [UInt32: WorkerRow] = [:]
     var workerNumbers: [WorkerName: UInt32] = [:]
     var nextWorker: UInt32 = 1
@@ -380,6 +381,9 @@ public struct DurableIndex: Sendable {
             while queues.count <= Int(row.number) { queues.append(QueueState()) }
         case .type:
             typeNames.insert(row.name, namespace: row.namespace, number: row.number)
+        case .retryPolicy:
+            // Checked where it comes from: a submit, or a store.
+            if let policy = try? RetryPolicy(row.name.bytes) { retryPolicies.insert(policy, number: row.number) }
         }
     }
 

@@ -132,6 +132,8 @@ public enum NameKind: UInt8, Sendable, CaseIterable {
     case queue = 1
     /// A task type.
     case type = 2
+    /// A retry policy; its name is its text.
+    case retryPolicy = 3
 }
 
 /// A worker that is known.

@@ -153,14 +153,11 @@ extension QueueCore {
         totals.retried += 1
     }
 
-    /// The wait before the next attempt: doubled each time, plus up to a quarter so that retries do not come in herds.
+    /// The wait before the next attempt.
     private mutating func backoff(_ sequence: TaskSequence, _ slot: TaskSlot) -> UInt64 {
-        let options = slot.hasOptions ? index.options[sequence] : nil
-        let shortest = UInt64(nonZero(options?.backoffMillisecondsMin) ?? Defaults.backoffMillisecondsMin)
-        let longest = max(shortest, UInt64(nonZero(options?.backoffMillisecondsMax) ?? Defaults.backoffMillisecondsMax))
-        let doublings = min(UInt64(max(slot.attempts, 1)) - 1, 31)
-        let wait = min(shortest << doublings, longest)
-        return min(wait + jitter.next() % (wait / 4 + 1), longest)
+        let number = slot.hasOptions ? index.options[sequence]?.retryPolicy ?? 0 : 0
+        let policy = index.retryPolicies.policy(number) ?? .standard
+        return policy.wait(before: Int(slot.attempts), using: &jitter)
     }
 
     private func burialReason(_ item: Failure, _ slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
@@ -245,7 +242,8 @@ extension QueueCore {
             case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
             row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
             redriven[sequence].map({ $0.token < row.token }) ?? true,
-            row.task.queue > 0, row.task.queue < index.queues.count
+            row.task.queue > 0, row.task.queue < index.queues.count,
+            row.task.options?.retryPolicy ?? 0 <= index.retryPolicies.count
         else { return TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be put back.") }
         if row.reason == .payloadDamaged {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
@@ -263,7 +261,8 @@ extension QueueCore {
                 token: row.token
             )
         )
-        redriven[sequence] = (token: row.token, monotonicMilliseconds: now.monotonicMilliseconds)
+        redrives += 1
+        redriven[sequence] = (token: row.token, number: redrives, monotonicMilliseconds: now.monotonicMilliseconds)
         index.apply(redriven: sequence)
         batch.redrivenDeadLetters.append(sequence)
         return nil

@@ -19,7 +19,7 @@ extension QueueCore {
     private mutating func status(_ id: TaskID, _ asker: Asker) {
         switch find(id) {
         case .nowhere: reply(notFound(id), to: asker)
-        case .ended(let sequence): replyEnded(id, sequence, .anywhere, asResult: false, to: asker)
+        case .ended(let sequence): replyEnded(id, sequence, .anywhere(redrives: redrives), asResult: false, to: asker)
         case .slot(let sequence, let slot):
             guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: false, to: asker) }
             let failure = slot.state == .failed ? index.records[slot.transition].group : nil
@@ -54,7 +54,7 @@ extension QueueCore {
     private mutating func result(_ id: TaskID, _ wait: UInt64, _ asker: Asker) {
         switch find(id) {
         case .nowhere: reply(notFound(id), to: asker)
-        case .ended(let sequence): replyEnded(id, sequence, .anywhere, asResult: true, to: asker)
+        case .ended(let sequence): replyEnded(id, sequence, .anywhere(redrives: redrives), asResult: true, to: asker)
         case .slot(let sequence, let slot):
             guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: true, to: asker) }
             guard wait > 0 else { return reply(notEnded(id), to: asker) }
@@ -72,7 +72,13 @@ extension QueueCore {
     public func isElsewhere(_ id: TaskID, than ended: Ended) -> Bool {
         switch find(id) {
         case .nowhere: false
-        case .ended: ended != .anywhere
+        case .ended(let sequence):
+            // One that was put back after it was looked for may have ended anew, which may still have to be written.
+            if case .anywhere(let redrives) = ended {
+                redriven[sequence].map { $0.number > redrives } ?? false
+            } else {
+                true
+            }
         case .slot(_, let slot) where slot.isLive: true
         case .slot(_, let slot) where slot.state == .deadLetter: ended != index.burial(slot)
         case .slot(let sequence, let slot): index.outcomeLocation(slot, sequence).map { ended != .outcome($0) } ?? false

@@ -33,7 +33,7 @@ extension QueueCore {
             type: type,
             rank: spec.rank,
             bodyByteCount: UInt32(spec.payload.count),
-            options: options(of: spec)
+            options: try options(of: spec)
         )
         store(row, payload: spec.payload)
         if let key {
@@ -109,8 +109,6 @@ extension QueueCore {
         }
         try checkDuration(UInt64(spec.leaseMilliseconds), "lease")
         try checkDuration(UInt64(spec.timeoutMilliseconds), "timeout")
-        try checkDuration(UInt64(spec.backoffMillisecondsMax), "longest backoff")
-        try checkDuration(UInt64(spec.backoffMillisecondsMin), "backoff")
         try checkDuration(spec.idempotencyWindowMilliseconds, "idempotency window")
         if let retries = spec.retriesMax, retries > Limits.retriesMax {
             throw TQError(
@@ -184,7 +182,7 @@ extension QueueCore {
     }
 
     /// The options that a task does not share with every other, or `nil`.
-    private func options(of spec: TaskSpec) -> TaskOptions? {
+    private mutating func options(of spec: TaskSpec) throws(TQError) -> TaskOptions? {
         var options = TaskOptions()
         switch spec.start {
         case .now: break
@@ -195,10 +193,30 @@ extension QueueCore {
         options.timeoutMilliseconds = spec.timeoutMilliseconds
         options.retriesMax = spec.retriesMax
         options.crashesMax = spec.crashesMax
-        options.backoffMillisecondsMin = spec.backoffMillisecondsMin
-        options.backoffMillisecondsMax = spec.backoffMillisecondsMax
+        if let policy = spec.retryPolicy {
+            options.retryPolicy = try number(of: policy)
+            if case .list(let waits) = policy.growth { options.retriesMax = spec.retriesMax ?? UInt16(waits.count) }
+        }
         options.retentionMilliseconds = spec.retentionMilliseconds
         return options.isEmpty ? nil : options
+    }
+
+    /// The number of a retry policy, given to it now if it is new.
+    private mutating func number(of policy: RetryPolicy) throws(TQError) -> UInt32 {
+        if let known = index.retryPolicies.number(of: policy) { return known }
+        let text = Bytes(policy.description.utf8)
+        // A policy that was not read from a text may say what none can say.
+        guard try RetryPolicy(text) == policy else {
+            throw TQError(.invalidArgument, "The retry policy '\(policy)' has a factor or a wait out of range.")
+        }
+        let count = index.retryPolicies.count
+        guard count < Limits.retryPoliciesMax else {
+            throw TQError(.limitExceeded, "The broker knows \(count) retry policies, its limit. Use fewer of them.")
+        }
+        let row = NameRow(kind: .retryPolicy, number: UInt32(count + 1), namespace: 0, name: Name(bytes: text))
+        index.apply(row)
+        batch.names.append(row)
+        return row.number
     }
 
     // MARK: Idempotency

@@ -26,7 +26,9 @@ public struct QueueCore: Sendable {
     /// Bytes of results per bucket in the record that is being filled.
     var openOutcomes: [ExpiryBucket: (part: UInt16, byteCount: Int)] = [:]
     /// Dead letters put back lately, with the token of the burial: a stale read must not put one back twice.
-    var redriven: [TaskSequence: (token: LeaseToken, monotonicMilliseconds: UInt64)] = [:]
+    var redriven: [TaskSequence: (token: LeaseToken, number: UInt64, monotonicMilliseconds: UInt64)] = [:]
+    /// Dead letters put back since the start.
+    var redrives: UInt64 = 0
     /// Sparse records that are being rewritten.
     var cleaning: [(handle: UInt32, group: GroupID)] = []
     let startMonotonicMilliseconds: UInt64
@@ -258,6 +260,7 @@ public struct QueueCore: Sendable {
             switch kind {
             case .queue: index.queueNames.number(of: name, namespace: namespace)
             case .type: index.typeNames.number(of: name, namespace: namespace)
+            case .retryPolicy: nil as UInt32?
             }
         if let known { return known }
         let word = kind == .queue ? "queue" : "task type"

@@ -15,10 +15,8 @@ public struct TaskOptions: Hashable, Sendable {
     public var retriesMax: UInt16?
     /// Crashes that quarantine the task; 0 for never.
     public var crashesMax: UInt16?
-    /// The wait before the first retry, in milliseconds.
-    public var backoffMillisecondsMin: UInt32 = 0
-    /// The longest wait before a retry, in milliseconds.
-    public var backoffMillisecondsMax: UInt32 = 0
+    /// The number of the retry policy.
+    public var retryPolicy: UInt32 = 0
     /// How long the outcome is kept, in milliseconds.
     public var retentionMilliseconds: UInt64 = 0
     /// Milliseconds since 1970 after which the task must not start.

@@ -70,6 +70,14 @@ enum Cast {
     static let queues: [Name] = ["a", "b", "c"]
     static let types: [Name] = ["email.send", "email.read", "image", "sum"]
     static let patterns: [[TypePattern]] = [[], [], [], ["email.*"], ["sum"], ["image", "email.read"], ["*"]]
+    static let retryPolicies: [RetryPolicy?] = [
+        nil,
+        RetryPolicy(.exponential(first: 300, factorPercent: 170, longest: 4_000)),
+        RetryPolicy(.exponential(first: 50, factorPercent: 300, longest: 4_000), isJittered: false),
+        RetryPolicy(.linear(first: 200, step: 300, longest: 4_000), isJittered: false),
+        RetryPolicy(.fixed(700)),
+        RetryPolicy(.list([900, 30, 2_000])),
+    ]
     static let workers: [Name?] = ["w1", "w2", "w1", nil, nil]
 
     static func number(_ queue: Name) -> QueueNumber {

@@ -206,8 +206,7 @@ extension Simulation {
         if dice.oneIn(2) { spec.crashesMax = UInt16(dice.below(3)) }
         if dice.oneIn(2) { spec.leaseMilliseconds = UInt32(500 + dice.below(8_000)) }
         if dice.oneIn(2) { spec.retentionMilliseconds = Self.shortestKeptMilliseconds }
-        spec.backoffMillisecondsMin = UInt32(1 + dice.below(1_000))
-        spec.backoffMillisecondsMax = 4_000
+        spec.retryPolicy = dice.pick(Cast.retryPolicies) ?? nil
         if dice.oneIn(60) { spec.type = "no name" }
         guard dice.oneIn(4) else { return spec }
         // Some keys come again with another content, or in another queue, where they are other keys.
@@ -326,8 +325,8 @@ extension Simulation {
         let call = Call.fail(
             lease,
             isPermanent: failure.isPermanent,
-            // The checker does not know the task's own backoff, which is at least that long.
-            retryAfterMilliseconds: failure.retryAfterMilliseconds ?? stored[lease.task]?.backoffMilliseconds
+            // The checker does not know the task's own policy, whose waits are at least that long.
+            retryAfterMilliseconds: failure.retryAfterMilliseconds ?? stored[lease.task]?.shortestWait
         )
         ask(client, .fail([failure]), calls: [call])
     }

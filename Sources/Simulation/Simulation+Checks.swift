@@ -165,8 +165,8 @@ extension Simulation {
                 // Header, identity, epoch.
                 case .default: 3
                 case .deadLetter: deadLetters
-                // Names and counters, of which there is a fixed number.
-                case .index: 16
+                // Names, retry policies and counters, of which there is a fixed number.
+                case .index: UInt64(16 + Cast.retryPolicies.count - 1)
                 case .pending, .payload, .inProgress, .completed: 0
                 }
             guard rows <= rowsMax else {

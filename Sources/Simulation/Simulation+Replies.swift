@@ -206,7 +206,7 @@ extension Simulation {
                 rank: spec.rank,
                 payload: Digest(of: spec.payload),
                 crashesMax: spec.crashesMax ?? Defaults.crashesMax,
-                backoffMilliseconds: UInt64(spec.backoffMillisecondsMin)
+                shortestWait: (spec.retryPolicy ?? .standard).shortestWait
             )
             if stored.updateValue(task, forKey: submission.id) == nil { storedIDs.append(submission.id) }
         }

@@ -78,7 +78,7 @@ public struct Simulation {
         var rank: Rank
         var payload: Digest
         var crashesMax: UInt16
-        var backoffMilliseconds: UInt64
+        var shortestWait: UInt64
     }
 
     /// Makes one run from a seed and plays it to its end or to the first violation.

@@ -17,7 +17,7 @@ enum PendingTable {
         static let timeout = Columns(rawValue: 1 << 2)
         static let retries = Columns(rawValue: 1 << 3)
         static let crashes = Columns(rawValue: 1 << 4)
-        static let backoff = Columns(rawValue: 1 << 5)
+        static let retryPolicy = Columns(rawValue: 1 << 5)
         static let retention = Columns(rawValue: 1 << 6)
         static let expires = Columns(rawValue: 1 << 7)
         static let limitKey = Columns(rawValue: 1 << 8)
@@ -30,7 +30,7 @@ enum PendingTable {
         static let clientID = Columns(rawValue: 1 << 15)
 
         /// The bytes of each column, by bit.
-        static let byteCounts = [8, 4, 4, 2, 2, 8, 8, 8, 4, 4, 4, 6, 4, 4, 4, 16]
+        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 4, 6, 4, 4, 4, 16]
         static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
 
         var byteCount: Int {
@@ -46,7 +46,7 @@ enum PendingTable {
             if options.timeoutMilliseconds != 0 { columns.insert(.timeout) }
             if options.retriesMax != nil { columns.insert(.retries) }
             if options.crashesMax != nil { columns.insert(.crashes) }
-            if options.backoffMillisecondsMin != 0 || options.backoffMillisecondsMax != 0 { columns.insert(.backoff) }
+            if options.retryPolicy != 0 { columns.insert(.retryPolicy) }
             if options.retentionMilliseconds != 0 { columns.insert(.retention) }
             if options.expiresWallMilliseconds != 0 { columns.insert(.expires) }
             if options.limitKey != 0 { columns.insert(.limitKey) }
@@ -101,10 +101,7 @@ enum PendingTable {
         if columns.contains(.timeout) { writer.write(options.timeoutMilliseconds) }
         if columns.contains(.retries) { writer.write(options.retriesMax ?? absent) }
         if columns.contains(.crashes) { writer.write(options.crashesMax ?? absent) }
-        if columns.contains(.backoff) {
-            writer.write(options.backoffMillisecondsMin)
-            writer.write(options.backoffMillisecondsMax)
-        }
+        if columns.contains(.retryPolicy) { writer.write(options.retryPolicy) }
         if columns.contains(.retention) { writer.write(options.retentionMilliseconds) }
         if columns.contains(.expires) { writer.write(options.expiresWallMilliseconds) }
         if columns.contains(.limitKey) { writer.write(options.limitKey) }
@@ -167,10 +164,7 @@ enum PendingTable {
         if columns.contains(.timeout) { options.timeoutMilliseconds = try reader.read() }
         if columns.contains(.retries) { options.retriesMax = present(try reader.read()) }
         if columns.contains(.crashes) { options.crashesMax = present(try reader.read()) }
-        if columns.contains(.backoff) {
-            options.backoffMillisecondsMin = try reader.read()
-            options.backoffMillisecondsMax = try reader.read()
-        }
+        if columns.contains(.retryPolicy) { options.retryPolicy = try reader.read() }
         if columns.contains(.retention) { options.retentionMilliseconds = try reader.read() }
         if columns.contains(.expires) { options.expiresWallMilliseconds = try reader.read() }
         if columns.contains(.limitKey) { options.limitKey = try reader.read() }

@@ -26,6 +26,8 @@ public enum Limits {
     public static let waitsMax = 10_000
     /// Names of queues, task types and workers kept by one broker.
     public static let namesMax = 1_000_000
+    /// Different retry policies kept by one broker.
+    public static let retryPoliciesMax = 10_000
     /// How long one claim or wait may park: one hour, in milliseconds.
     public static let waitMillisecondsMax: UInt64 = 3_600_000
     /// The longest lease, timeout, delay in a renewal or backoff: one year, in milliseconds.

@@ -14,14 +14,12 @@ public struct TaskSpec: Hashable, Sendable {
     public var leaseMilliseconds: UInt32
     /// How long one attempt may last in all; 0 takes ``Defaults/timeoutMilliseconds``.
     public var timeoutMilliseconds: UInt32
-    /// Attempts after the first; `nil` takes ``Defaults/retriesMax``.
+    /// Attempts after the first; `nil` takes the number of waits that a list of waits has, or ``Defaults/retriesMax``.
     public var retriesMax: UInt16?
     /// Crashes that quarantine the task, 0 for never; `nil` takes ``Defaults/crashesMax``.
     public var crashesMax: UInt16?
-    /// The wait before the first retry, doubled for each further one; 0 takes ``Defaults/backoffMillisecondsMin``.
-    public var backoffMillisecondsMin: UInt32
-    /// The longest wait before a retry; 0 takes ``Defaults/backoffMillisecondsMax``.
-    public var backoffMillisecondsMax: UInt32
+    /// How long a failed task waits before it is tried again; `nil` takes ``RetryPolicy/standard``.
+    public var retryPolicy: RetryPolicy?
     /// How long the result is kept; 0 takes the broker's setting.
     public var retentionMilliseconds: UInt64
     /// Makes the submit repeatable, empty for none: a second one with the same key and content gets the first one's id.
@@ -39,8 +37,7 @@ public struct TaskSpec: Hashable, Sendable {
         timeoutMilliseconds: UInt32 = 0,
         retriesMax: UInt16? = nil,
         crashesMax: UInt16? = nil,
-        backoffMillisecondsMin: UInt32 = 0,
-        backoffMillisecondsMax: UInt32 = 0,
+        retryPolicy: RetryPolicy? = nil,
         retentionMilliseconds: UInt64 = 0,
         idempotencyKey: Bytes = [],
         idempotencyWindowMilliseconds: UInt64 = 0
@@ -54,8 +51,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
         self.retriesMax = retriesMax
         self.crashesMax = crashesMax
-        self.backoffMillisecondsMin = backoffMillisecondsMin
-        self.backoffMillisecondsMax = backoffMillisecondsMax
+        self.retryPolicy = retryPolicy
         self.retentionMilliseconds = retentionMilliseconds
         self.idempotencyKey = idempotencyKey
         self.idempotencyWindowMilliseconds = idempotencyWindowMilliseconds

@@ -8,11 +8,10 @@ extension TaskSpec {
         static let timeoutMilliseconds: UInt8 = 4
         static let retriesMax: UInt8 = 5
         static let crashesMax: UInt8 = 6
-        static let backoffMillisecondsMin: UInt8 = 7
-        static let backoffMillisecondsMax: UInt8 = 8
-        static let retentionMilliseconds: UInt8 = 9
-        static let idempotencyKey: UInt8 = 10
-        static let idempotencyWindowMilliseconds: UInt8 = 11
+        static let retryPolicy: UInt8 = 7
+        static let retentionMilliseconds: UInt8 = 8
+        static let idempotencyKey: UInt8 = 9
+        static let idempotencyWindowMilliseconds: UInt8 = 10
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -36,8 +35,7 @@ extension TaskSpec {
         case Tag.timeoutMilliseconds: timeoutMilliseconds = try reader.integer(of: field)
         case Tag.retriesMax: retriesMax = try reader.integer(of: field)
         case Tag.crashesMax: crashesMax = try reader.integer(of: field)
-        case Tag.backoffMillisecondsMin: backoffMillisecondsMin = try reader.integer(of: field)
-        case Tag.backoffMillisecondsMax: backoffMillisecondsMax = try reader.integer(of: field)
+        case Tag.retryPolicy: retryPolicy = try RetryPolicy(reader.bytes(of: field))
         case Tag.retentionMilliseconds: retentionMilliseconds = try reader.integer(of: field)
         case Tag.idempotencyKey: idempotencyKey = try Self.checkedKey(reader.bytes(of: field))
         case Tag.idempotencyWindowMilliseconds: idempotencyWindowMilliseconds = try reader.integer(of: field)
@@ -59,8 +57,7 @@ extension TaskSpec {
         bytes.append(field: Tag.timeoutMilliseconds, nonZero: timeoutMilliseconds)
         bytes.append(field: Tag.retriesMax, integer: retriesMax)
         bytes.append(field: Tag.crashesMax, integer: crashesMax)
-        bytes.append(field: Tag.backoffMillisecondsMin, nonZero: backoffMillisecondsMin)
-        bytes.append(field: Tag.backoffMillisecondsMax, nonZero: backoffMillisecondsMax)
+        bytes.append(field: Tag.retryPolicy, nonEmpty: Bytes((retryPolicy?.description ?? "").utf8))
         bytes.append(field: Tag.retentionMilliseconds, nonZero: retentionMilliseconds)
         bytes.append(field: Tag.idempotencyKey, nonEmpty: idempotencyKey)
         bytes.append(field: Tag.idempotencyWindowMilliseconds, nonZero: idempotencyWindowMilliseconds)

@@ -44,6 +44,17 @@ struct Submit: AsyncParsableCommand {
     var lease: DurationArgument?
     @Option(help: "Attempts after the first.")
     var maxRetries: UInt16?
+    @Option(
+        help: ArgumentHelp(
+            """
+            How long it waits before it is tried again: exponential,first=5s,factor=2,longest=1h (the default), \
+            linear,first=5s,step=10s,longest=1h, fixed,30s or list,1s,10s,5m; with jitter=full or jitter=none.
+            """,
+            valueName: "policy"
+        ),
+        transform: { try RetryPolicy($0.utf8) }
+    )
+    var retry: RetryPolicy?
     @Option(help: "Crashes that quarantine the task; 0 for never.")
     var maxCrashes: UInt16?
     @Option(help: "How long to wait before the task may start.")
@@ -107,6 +118,7 @@ struct Submit: AsyncParsableCommand {
         if let lease { task.leaseMilliseconds = UInt32(clamping: lease.milliseconds) }
         if let retention { task.retentionMilliseconds = retention.milliseconds }
         if let key { task.idempotencyKey = Bytes(key.utf8) }
+        task.retryPolicy = retry
         task.retriesMax = maxRetries
         task.crashesMax = maxCrashes
         return task

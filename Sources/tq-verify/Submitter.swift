@@ -41,7 +41,7 @@ struct Submitter {
             UInt16.random(in: 0...6, using: &random), UInt16.random(in: 0...4, using: &random)
         )
         (spec.retriesMax, spec.crashesMax) = (retriesMax, crashesMax)
-        (spec.backoffMillisecondsMin, spec.backoffMillisecondsMax) = (20, 400)
+        spec.retryPolicy = RetryPolicy(.exponential(first: 20, factorPercent: 200, longest: 400))
         spec.idempotencyKey = Bytes("key-\(number)".utf8)
         let call = SubmitCall(
             queue: queue,

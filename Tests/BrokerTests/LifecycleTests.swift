@@ -116,8 +116,7 @@ struct LifecycleTests {
                 type: "t",
                 payload: bytes("keep me"),
                 retriesMax: 1,
-                backoffMillisecondsMin: 1,
-                backoffMillisecondsMax: 1
+                retryPolicy: RetryPolicy(.fixed(1))
             )
             let id = try await client.submit(task)
             try await client.fail(try await client.claimOne(), error: "first")

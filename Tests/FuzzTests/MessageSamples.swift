@@ -55,8 +55,7 @@ enum MessageSamples {
         timeoutMilliseconds: 2000,
         retriesMax: 1,
         crashesMax: 1,
-        backoffMillisecondsMin: 10,
-        backoffMillisecondsMax: 20,
+        retryPolicy: RetryPolicy(.list([10, 20])),
         retentionMilliseconds: 60_000,
         idempotencyKey: [107],
         idempotencyWindowMilliseconds: 60_000

@@ -5,48 +5,78 @@ import Testing
 
 @Suite("Failures, retries and dead letters")
 struct FailureTests {
-    @Test("The wait before a retry doubles from 5 seconds to an hour, with up to a quarter more")
-    func backoff() throws {
-        var core = CoreHarness(CoreConfiguration(seed: 42))
-        let id = core.id(of: core.submit(TaskSpec(queue: "q", type: "t", retriesMax: 20)))
-        var expected: UInt64 = 5_000
-        for attempt in 1...14 {
-            #expect(core.fail(try core.lease()) == nil)
+    /// Fails a task that often, and says how long it waited each time.
+    private func waits(_ policy: RetryPolicy?, failures: Int, seed: UInt64 = 42) throws -> [UInt64] {
+        var core = CoreHarness(CoreConfiguration(seed: seed))
+        let spec = TaskSpec(queue: "q", type: "t", retriesMax: 100, retryPolicy: policy)
+        let id = core.id(of: core.submit(spec))
+        var waits: [UInt64] = []
+        for attempt in 1...failures {
+            #expect(core.fail(try core.lease(leaseMilliseconds: 100)) == nil)
             let status = try core.known(id)
-            #expect(status.state == .failed)
             #expect(status.attempts == attempt)
+            let wait = status.state == .pending ? 0 : status.startWallMilliseconds - core.now.wallMilliseconds
+            waits.append(wait)
+            guard wait > 0 else { continue }
+            #expect(status.state == .failed)
             #expect(status.error.elementsEqual("broken".utf8))
-            let wait = status.startWallMilliseconds - core.now.wallMilliseconds
-            #expect(wait >= expected)
-            #expect(wait <= min(expected + expected / 4, 3_600_000))
             core.advance(milliseconds: wait - 1)
             #expect(core.state(id) == .failed)
             core.advance(milliseconds: 1)
             #expect(core.state(id) == .pending)
-            expected = min(expected * 2, 3_600_000)
         }
         try core.checkIndex()
+        return waits
     }
 
-    @Test("A shortest wait above the longest is kept, and no wait traps")
-    func oddBackoffs() throws {
-        for (shortest, longest, expected) in [(10_000, 1_000, 10_000), (.max, .max, .max), (1, 1, 1)]
-            as [(UInt32, UInt32, UInt32)]
-        {
-            var core = CoreHarness()
-            let spec = TaskSpec(
-                queue: "q",
-                type: "t",
-                retriesMax: 100,
-                backoffMillisecondsMin: shortest,
-                backoffMillisecondsMax: longest
-            )
-            let id = core.id(of: core.submit(spec))
-            for _ in 0..<40 {
-                #expect(core.fail(try core.lease(leaseMilliseconds: 100)) == nil)
-                let wait = try core.known(id).startWallMilliseconds - core.now.wallMilliseconds
-                #expect(wait == UInt64(expected))
-                core.advance(milliseconds: wait)
+    @Test("The wait before a retry is anything up to 5 seconds, doubled each time up to an hour")
+    func backoff() throws {
+        var longest: UInt64 = 5_000
+        let waits = try waits(nil, failures: 14)
+        for wait in waits {
+            #expect((1...longest).contains(wait))
+            longest = min(longest * 2, 3_600_000)
+        }
+        // Tasks that failed together do not come back together.
+        #expect(try self.waits(nil, failures: 14, seed: 43) != waits)
+    }
+
+    @Test("A task has the retry policy that it asks for")
+    func policies() throws {
+        for (text, expected) in [
+            ("exponential,first=1s,factor=1.5,longest=3s,jitter=none", [1_000, 1_500, 2_250, 3_000, 3_000]),
+            ("linear,first=1s,step=2s,longest=6s,jitter=none", [1_000, 3_000, 5_000, 6_000, 6_000]),
+            ("fixed,7s", [7_000, 7_000, 7_000, 7_000, 7_000]),
+            ("list,1s,0s,1m", [1_000, 0, 60_000, 60_000, 60_000]),
+        ] as [(String, [UInt64])] {
+            #expect(try waits(RetryPolicy(text.utf8), failures: 5) == expected)
+        }
+    }
+
+    @Test("A list of waits brings its number of retries, unless the task says another")
+    func retriesOfList() throws {
+        var core = CoreHarness()
+        let id = core.id(
+            of: core.submit(TaskSpec(queue: "q", type: "t", retryPolicy: RetryPolicy(.list([0, 0, 0, 0, 0]))))
+        )
+        #expect(core.status(id)?.retriesMax == 5)
+        let spec = TaskSpec(queue: "q", type: "t", retriesMax: 1, retryPolicy: RetryPolicy(.list([0, 0, 0])))
+        #expect(core.status(core.id(of: core.submit(spec)))?.retriesMax == 1)
+    }
+
+    @Test("No policy traps, whatever its numbers are")
+    func oddPolicies() throws {
+        let most = Limits.durationMillisecondsMax
+        for growth in [
+            .exponential(first: 0, factorPercent: 101, longest: most),
+            .exponential(first: most, factorPercent: 10_000, longest: most),
+            .exponential(first: 10_000, factorPercent: 200, longest: 1_000),
+            .linear(first: most, step: most, longest: most),
+            .fixed(0), .fixed(most),
+        ] as [RetryPolicy.Growth] {
+            for isJittered in [true, false] {
+                let policy = RetryPolicy(growth, isJittered: isJittered)
+                #expect(try waits(policy, failures: 40).allSatisfy { $0 <= most && $0 >= policy.shortestWait })
             }
         }
     }

@@ -241,11 +241,28 @@ struct SubmitTests {
         #expect(code { $0.leaseMilliseconds = .max } == nil)
         #expect(code { $0.timeoutMilliseconds = .max } == nil)
         #expect(code { $0.crashesMax = .max } == nil)
-        #expect(code { $0.backoffMillisecondsMin = .max } == nil)
+        #expect(code { $0.retryPolicy = RetryPolicy(.fixed(.max)) } == .invalidArgument)
+        #expect(code { $0.retryPolicy = RetryPolicy(.list([])) } == .invalidArgument)
+        #expect(code { $0.retryPolicy = RetryPolicy(.fixed(Limits.durationMillisecondsMax)) } == nil)
         #expect(code { $0.rank = Rank(rawValue: .max) } == nil)
         #expect(code { $0.start = .at(wallMilliseconds: 0) } == nil)
         #expect(code { $0.retentionMilliseconds = 100 * 366 * 86_400_000 } == nil)
         core.advance(milliseconds: 1_000_000)
+    }
+
+    @Test("A broker keeps only so many different retry policies")
+    func policyLimit() throws {
+        var core = CoreHarness()
+        for wait in 0..<Limits.retryPoliciesMax {
+            #expect(
+                code(core.submit(TaskSpec(queue: "q", type: "t", retryPolicy: RetryPolicy(.fixed(UInt64(wait))))))
+                    == nil
+            )
+        }
+        let one = TaskSpec(queue: "q", type: "t", retryPolicy: RetryPolicy(.fixed(UInt64(Limits.retryPoliciesMax))))
+        #expect(code(core.submit(one)) == .limitExceeded)
+        #expect(code(core.submit(TaskSpec(queue: "q", type: "t", retryPolicy: RetryPolicy(.fixed(7))))) == nil)
+        try core.checkIndex()
     }
 
     @Test("One bad task of a batch does not keep the others out")

@@ -154,7 +154,28 @@ struct TaskEndTests {
             return
         }
         // Its segment went with it, so nothing in memory says where it is.
-        #expect(ended(wait(dead)) == .anywhere)
+        #expect(ended(wait(dead)) == .anywhere(redrives: 0))
+    }
+
+    @Test("A dead letter that came back and ended before anybody found it is asked for again")
+    func endedAnew() throws {
+        var core = CoreHarness()
+        let id = core.submit()
+        func whereabouts() throws -> Ended {
+            guard case .ended(_, _, let ended, _)? = core.answer(.status(id))?.missing else { throw Unanswered() }
+            return ended
+        }
+        #expect(core.fail(try core.lease(), isPermanent: true) == nil)
+        core.settle()
+        let first = try whereabouts()
+        #expect(core.redrive(id) == nil)
+        #expect(core.cancel(id) == nil)
+        core.settle()
+        // Nothing in memory says where it is, before and after.
+        #expect(core.core.isElsewhere(id, than: first))
+        let second = try whereabouts()
+        #expect(!core.core.isElsewhere(id, than: second))
+        #expect(first == .anywhere(redrives: 0) && second == .anywhere(redrives: 1))
     }
 
     @Test("A dead letter that came back and was buried anew is elsewhere than it was")

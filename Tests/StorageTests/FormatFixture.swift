@@ -24,8 +24,7 @@ enum FormatFixture {
         key.leaseMilliseconds = 10_000
         key.timeoutMilliseconds = 20_000
         key.crashesMax = 2
-        key.backoffMillisecondsMin = 1_000
-        key.backoffMillisecondsMax = 60_000
+        key.retryPolicy = RetryPolicy(.exponential(first: 1_000, factorPercent: 150, longest: 60_000))
         key.retentionMilliseconds = 3_600_000
         let ids = try broker.submit([key, key, TaskSpec(queue: "reports", type: "nightly", payload: Bytes("x".utf8))])
         try broker.ask(.registerWorker(WorkerSpec(name: "worker-1", metadata: Bytes("host a".utf8), concurrency: 4)))

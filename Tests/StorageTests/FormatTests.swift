@@ -6,7 +6,9 @@ import Testing
 @testable import QueueCore
 
 /// The bytes of format version 1: released stores must be readable for ever, and the document must be true.
-@Suite struct FormatTests {
+///
+/// One after the other, because each may write the fixture that all read.
+@Suite(.serialized) struct FormatTests {
     private static let fixture = "Tests/Fixtures/storage-format-1.txt"
     private static let document = "docs/storage-format.md"
 

@@ -38,8 +38,7 @@ struct RandomRows {
         // 65,535 stands for "not asked for"; the bound on retries is far below.
         options.retriesMax = maybe { UInt16($0.below(65_535)) }
         options.crashesMax = maybe { UInt16($0.below(65_535)) }
-        options.backoffMillisecondsMin = maybe { $0.number() } ?? 0
-        options.backoffMillisecondsMax = maybe { $0.number() } ?? 0
+        options.retryPolicy = maybe { $0.number() } ?? 0
         options.retentionMilliseconds = maybe { $0.number() } ?? 0
         options.expiresWallMilliseconds = maybe { $0.number() } ?? 0
         options.limitKey = maybe { $0.number() } ?? 0

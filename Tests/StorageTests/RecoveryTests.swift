@@ -15,6 +15,7 @@ import Testing
         effects.names = [
             NameRow(kind: .queue, number: 1, namespace: 0, name: "mail"),
             NameRow(kind: .type, number: 1, namespace: 0, name: "send"),
+            NameRow(kind: .retryPolicy, number: 1, namespace: 0, name: "fixed,1s,jitter=none"),
         ]
         effects.segments = [
             SegmentSpan(
@@ -40,6 +41,7 @@ import Testing
             row.createdMilliseconds &= 0xffff_ffff_ffff
             (row.queue, row.type) = (1, 1)
             row.options = random.options()
+            row.options?.retryPolicy %= 2
             return row
         }
         #expect(PendingTable.columns(tasks[...]) == .known, "every column is in use")
@@ -52,6 +54,17 @@ import Testing
             #expect(slot.createdMilliseconds == row.createdMilliseconds && slot.rank == row.rank)
             #expect(recovered.index.options[row.sequence] == row.options)
         }
+    }
+
+    @Test func aTaskWithARetryPolicyThatIsNotStoredRefusesTheStart() throws {
+        var random = RandomRows(seed: 6)
+        var row = random.task(bodyByteCount: 5)
+        (row.sequence, row.queue, row.type) = (TaskSequence(1), 1, 1)
+        row.options = TaskOptions()
+        row.options?.retryPolicy = 2
+        let store = try storeWithEveryColumn([row])
+        let error = #expect(throws: StorageError.self) { try Recovery.recover(from: store) }
+        #expect(error?.description.contains("names retry policy 2, which is unknown") == true)
     }
 
     @Test func aBusyStoreIsRecoveredWithoutReadingOnePayload() throws {

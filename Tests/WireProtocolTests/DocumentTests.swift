@@ -42,11 +42,12 @@ struct DocumentTests {
         for number in [
             Limits.frameBytesMax, Limits.payloadBytesMax, Limits.batchCountMax, Limits.claimQueuesMax,
             Limits.claimCountMax, Limits.errorBytesMax, Int(Limits.waitMillisecondsMax),
-            Int(Defaults.leaseMilliseconds), Int(Defaults.timeoutMilliseconds), Int(Defaults.backoffMillisecondsMin),
-            Int(Defaults.backoffMillisecondsMax), Int(Defaults.idempotencyWindowMilliseconds),
+            Int(Defaults.leaseMilliseconds), Int(Defaults.timeoutMilliseconds),
+            Int(Defaults.idempotencyWindowMilliseconds), RetryPolicy.listCountMax, Limits.retryPoliciesMax,
         ] {
             #expect(document.contains("\(number)"), "\(number)")
         }
+        #expect(document.contains("`\(RetryPolicy.standard)`"))
     }
 
     /// Blocks that begin with "```hex name", by name.

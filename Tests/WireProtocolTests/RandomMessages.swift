@@ -98,13 +98,25 @@ struct RandomMessages {
             timeoutMilliseconds: number(),
             retriesMax: maybe { $0.number() },
             crashesMax: maybe { $0.number() },
-            backoffMillisecondsMin: number(),
-            backoffMillisecondsMax: number(),
+            retryPolicy: maybe { $0.retryPolicy() },
             retentionMilliseconds: number(),
             idempotencyKey: bytes(max: Limits.idempotencyKeyBytesMax),
             idempotencyWindowMilliseconds: number()
         )
     }
+
+    private mutating func retryPolicy() -> RetryPolicy {
+        let growth: RetryPolicy.Growth =
+            switch below(4) {
+            case 0: .exponential(first: wait(), factorPercent: UInt32(100 + below(9_901)), longest: wait())
+            case 1: .linear(first: wait(), step: wait(), longest: wait())
+            case 2: .fixed(wait())
+            default: .list((0...below(7)).map { _ in wait() })
+            }
+        return RetryPolicy(growth, isJittered: below(2) == 0)
+    }
+
+    private mutating func wait() -> UInt64 { UInt64(below(Int(Limits.durationMillisecondsMax))) }
 
     private mutating func claim() -> ClaimSpec {
         ClaimSpec(

@@ -134,7 +134,9 @@ extension StoreInspection {
     fileprivate func ended(like expected: InspectedTask) throws(StorageError) -> InspectedTask? {
         guard let sequence = reader.sequence(of: expected.id) else { return nil }
         let place = recovered.index.outcome(of: sequence).map { Ended.outcome($0) }
-        guard let ended = try reader.endedTask(expected.id, sequence, place ?? .anywhere) else { return nil }
+        guard let ended = try reader.endedTask(expected.id, sequence, place ?? .anywhere(redrives: 0)) else {
+            return nil
+        }
         let status = ended.status
         var task = expected
         (task.sequence, task.queue, task.type) = (sequence, status.queue, status.type)

@@ -157,7 +157,7 @@ public struct StoreRepair {
             var texts: [UInt8] = []
             let row = try DeadLetterRecord.read(value, texts: &texts)
             guard repair.accounted.insert(row.task.sequence.rawValue).inserted else { return }
-            repair.use(row.task.queue, row.task.type)
+            repair.use(row.task.queue, row.task.type, row.task.options?.retryPolicy ?? 0)
             repair.report.deadLetters += 1
             try repair.target.add(row, error: texts[row.error.range], payload: texts[row.payload.range])
         }
@@ -212,7 +212,7 @@ public struct StoreRepair {
         let stored = salvaged.transitions[row.sequence.rawValue]
         guard !hasEnded(row.sequence, stored?.transition) else { return }
         guard accounted.insert(row.sequence.rawValue).inserted else { return }
-        use(row.queue, row.type)
+        use(row.queue, row.type, row.options?.retryPolicy ?? 0)
         if let queue = stored?.transition.queue { use(queue, row.type) }
         guard let payload else {
             return try bury(row, stored, .payloadDamaged, payload: [], "its payload is gone")
@@ -341,7 +341,8 @@ public struct StoreRepair {
 
     // MARK: Names
 
-    private mutating func use(_ queue: UInt32, _ type: UInt32) {
+    private mutating func use(_ queue: UInt32, _ type: UInt32, _ retryPolicy: UInt32 = 0) {
+        highestName[.retryPolicy] = max(highestName[.retryPolicy, default: 0], retryPolicy)
         highestName[.queue] = max(highestName[.queue, default: 0], queue)
         highestName[.type] = max(highestName[.type, default: 0], type)
     }
@@ -359,7 +360,12 @@ public struct StoreRepair {
     }
 
     private mutating func invented(_ kind: NameKind, _ number: UInt32) -> NameRow {
-        let name = kind == .queue ? "lost-queue-\(number)" : "lost-type-\(number)"
+        let name =
+            switch kind {
+            case .queue: "lost-queue-\(number)"
+            case .type: "lost-type-\(number)"
+            case .retryPolicy: "\(RetryPolicy.standard)"
+            }
         report.inventedNames.append(name)
         return NameRow(kind: kind, number: number, namespace: 0, name: Name(name))
     }
