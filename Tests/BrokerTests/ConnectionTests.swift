@@ -6,7 +6,7 @@ import TQModel
 import Testing
 import WireProtocol
 
-@Suite("Connections", .timeLimit(.minutes(1)))
+@Suite("Connections", .timeLimit(.minutes(5)))
 struct ConnectionTests {
     @Test("The connection over the limit is told so, and there is room again when another one ends")
     func limit() async throws {

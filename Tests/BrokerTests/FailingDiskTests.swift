@@ -8,7 +8,7 @@ import TQClient
 import TQModel
 import Testing
 
-@Suite("Failing disks", .timeLimit(.minutes(1)))
+@Suite("Failing disks", .timeLimit(.minutes(5)))
 struct FailingDiskTests {
     @Test(
         "After a failed write nothing is guessed: the outcome is unknown, the store is rebuilt, and work goes on",
@@ -246,7 +246,7 @@ struct FailingDiskTests {
         try #require(leases.count == 500)
         let waiting = try await client.submit(TaskSpec(type: "t"))
         let reserve = "\(mountPoint.path)/data/reserve"
-        while access(reserve, F_OK) != 0 { await Task.yield() }
+        while access(reserve, F_OK) != 0 { try await yieldUnlessCancelled() }
         let ballast = "\(mountPoint.path)/ballast"
         try fill(ballast, leaving: 0)
         switch filling {
@@ -274,7 +274,7 @@ struct FailingDiskTests {
         #expect(await errorCode { try await client.submit(TaskSpec(type: "t")) } == .diskFull)
         unlink(ballast)
         await broker.log.wait(for: "the disk has room again")
-        while access(reserve, F_OK) != 0 { await Task.yield() }
+        while access(reserve, F_OK) != 0 { try await yieldUnlessCancelled() }
         _ = try await client.submit(TaskSpec(type: "t"))
         let counts = try await client.statistics().counts
         #expect(counts.completed >= 250 && counts.deadLetter == 249 && counts.cancelled == 1)
@@ -296,7 +296,7 @@ struct FailingDiskTests {
             }
         }
         let first = try await start()
-        while access("\(mountPoint.path)/data/reserve", F_OK) != 0 { await Task.yield() }
+        while access("\(mountPoint.path)/data/reserve", F_OK) != 0 { try await yieldUnlessCancelled() }
         await first.broker.stop()
         try fill("\(mountPoint.path)/ballast", leaving: 0)
         let second = try await start()
@@ -307,6 +307,12 @@ struct FailingDiskTests {
         await second.broker.stop()
     }
 
+    /// Lets others run; a test whose time is over is cancelled, and must not go on waiting.
+    private func yieldUnlessCancelled() async throws {
+        try Task.checkCancellation()
+        await Task.yield()
+    }
+
     /// Repeats what a broker that rebuilds refused; a completion whose outcome was unknown has lost its lease then.
     private func retrying(_ body: () async throws -> Void) async throws {
         while true {
@@ -314,7 +320,7 @@ struct FailingDiskTests {
                 guard error.code == .readOnly || error.code == .outcomeUnknown || error.code == .connectionFailed else {
                     throw error
                 }
-                await Task.yield()
+                try await yieldUnlessCancelled()
             }
         }
     }

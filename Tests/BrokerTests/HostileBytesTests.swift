@@ -4,7 +4,7 @@ import TQModel
 import Testing
 import WireProtocol
 
-@Suite("Hostile and foreign bytes", .timeLimit(.minutes(1)))
+@Suite("Hostile and foreign bytes", .timeLimit(.minutes(5)))
 struct HostileBytesTests {
     /// Bytes behind a hello, and what the broker says about them before it closes.
     enum Attack: String, CaseIterable, CustomTestStringConvertible {

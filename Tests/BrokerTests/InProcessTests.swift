@@ -4,7 +4,7 @@ import TQClient
 import TQModel
 import Testing
 
-@Suite("A broker inside the process", .timeLimit(.minutes(1)))
+@Suite("A broker inside the process", .timeLimit(.minutes(5)))
 struct InProcessTests {
     @Test("A session submits, claims and completes without a socket")
     func lifecycle() async throws {

@@ -6,7 +6,7 @@ import TQModel
 import TQWorker
 import Testing
 
-@Suite("Tasks over TCP", .timeLimit(.minutes(1)))
+@Suite("Tasks over TCP", .timeLimit(.minutes(5)))
 struct LifecycleTests {
     enum Double: TaskDefinition {
         static let taskType = "double"

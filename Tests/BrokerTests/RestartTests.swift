@@ -5,7 +5,7 @@ import TQModel
 import TQWorker
 import Testing
 
-@Suite("Restarts", .timeLimit(.minutes(1)))
+@Suite("Restarts", .timeLimit(.minutes(5)))
 struct RestartTests {
     @Test("A restart keeps tasks, leases, results, dead letters and counters; ids stay and tokens grow")
     func everything() async throws {

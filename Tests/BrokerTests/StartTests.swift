@@ -5,7 +5,7 @@ import TQClient
 import TQModel
 import Testing
 
-@Suite("What keeps a broker from starting", .timeLimit(.minutes(1)))
+@Suite("What keeps a broker from starting", .timeLimit(.minutes(5)))
 struct StartTests {
     /// A store with a task in it, cleanly stopped.
     private func stopped() async throws -> ScratchDirectory {

@@ -5,7 +5,7 @@ import TQModel
 import TQWorker
 import Testing
 
-@Suite("The broker's process", .timeLimit(.minutes(2)))
+@Suite("The broker's process", .timeLimit(.minutes(5)))
 struct BrokerCommandTests {
     private func client(_ broker: BrokerProcess) async throws -> TQClient {
         var options = ClientOptions()

@@ -6,7 +6,7 @@ import Testing
 
 @testable import TQWorker
 
-@Suite("Worker", .timeLimit(.minutes(1)))
+@Suite("Worker", .timeLimit(.minutes(5)))
 struct WorkerTests {
     @Test("A task is decoded, handled by its type's handler, and completed with the encoded result")
     func completes() async throws {
