@@ -6,6 +6,7 @@ extension Simulation {
     /// Hands over the replies that have left the broker; some take longer, some are lost on the way.
     mutating func deliver() throws(Broken) {
         assignClaims()
+        for answer in broker.process.undelivered { noteEndedLeases(of: answer) }
         let leaving = broker.process.takeReplies()
         for sent in leaving { try noteSkipped(sent) }
         network.send(leaving)
@@ -166,23 +167,31 @@ extension Simulation {
         )
     }
 
-    /// A lease that ended before its delivery could leave has begun an attempt that nobody saw.
-    ///
-    /// It is noted when the reply leaves: the next attempt may be seen before the reply arrives.
+    /// Notes attempts whose leases ended before their claim's reply could leave: most likely nobody will see them, and the
+    /// next attempt may be seen before that reply.
+    private mutating func noteEndedLeases(of answer: Answer) {
+        guard case .claimed(let decided) = answer.reply else { return }
+        for delivery in decided where broker.process.core.payloadPlace(of: delivery.lease) == nil {
+            noteUnseen(delivery, of: answer)
+        }
+    }
+
+    private mutating func noteUnseen(_ delivery: Delivery, of answer: Answer) {
+        let key = AskedKey(session: answer.session, request: answer.request)
+        guard let client = asked[key]?.client, unseen.insert(delivery.lease).inserted else { return }
+        let call = Call.claim(queues: [Cast.number(delivery.queue)])
+        finish(history.invoke(call, client: clients[client].number, at: now), .unknown, client)
+    }
+
     private mutating func noteSkipped(_ sent: BrokerProcess.SentReply) throws(Broken) {
-        let key = AskedKey(session: sent.answer.session, request: sent.answer.request)
-        guard case .claimed(let decided) = sent.answer.reply, case .claimed(let delivered) = sent.reply,
-            let client = asked[key]?.client
-        else { return }
+        guard case .claimed(let decided) = sent.answer.reply, case .claimed(let delivered) = sent.reply else { return }
         let seen = Set(delivered.map(\.lease))
-        for delivery in decided where !seen.contains(delivery.lease) {
-            try checkEnded(delivery.lease)
-            let claim = history.invoke(
-                .claim(queues: [Cast.number(delivery.queue)]),
-                client: clients[client].number,
-                at: now
-            )
-            finish(claim, .unknown, client)
+        for delivery in decided {
+            if !seen.contains(delivery.lease) {
+                try checkEnded(delivery.lease)
+                noteUnseen(delivery, of: sent.answer)
+            }
+            unseen.remove(delivery.lease)
         }
     }
 

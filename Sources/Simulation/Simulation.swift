@@ -49,6 +49,8 @@ public struct Simulation {
     var acknowledgedSinceCrash = 0
     /// What clients know and may use again.
     var leases: [(lease: LeaseHandle, client: Int)] = []
+    /// Leases that ended before the reply of their claim left, as the history knows by now.
+    var unseen: Set<LeaseHandle> = []
     var ids: [TaskID] = []
     var known: Set<TaskID> = []
     /// Tasks among them that became dead letters.
