@@ -7,17 +7,18 @@ extension Broker {
     ///
     /// - Parameters:
     ///   - settings: How the session treats its leases when it is let go.
-    ///   - onDelivery: Takes what the session's streams deliver, by stream; called on the broker's threads, be quick.
+    ///   - onUnasked: Takes what the broker says unasked: deliveries of streams, requests to end attempts. Called on the
+    ///     broker's threads, be quick.
     /// - Returns: `nil` unless the broker runs.
     public func session(
         _ settings: SessionSettings = .init(),
-        onDelivery: @escaping @Sendable (_ stream: UInt32, [Delivery]) -> Void = { _, _ in }
+        onUnasked: @escaping @Sendable (Reply) -> Void = { _ in }
     ) -> BrokerSession? {
-        engine.map { BrokerSession($0, settings, onDelivery) }
+        engine.map { BrokerSession($0, settings, onUnasked) }
     }
 }
 
-/// A user of a broker in the same process; see ``Broker/session(_:onDelivery:)``.
+/// A user of a broker in the same process; see ``Broker/session(_:onUnasked:)``.
 ///
 /// Letting it go ends its waits and streams, as the end of a connection does.
 public final class BrokerSession: Sendable {
@@ -26,9 +27,9 @@ public final class BrokerSession: Sendable {
     init(
         _ engine: Engine,
         _ settings: SessionSettings,
-        _ onDelivery: @escaping @Sendable (UInt32, [Delivery]) -> Void
+        _ onUnasked: @escaping @Sendable (Reply) -> Void
     ) {
-        inbox = Inbox(engine, settings, onDelivery)
+        inbox = Inbox(engine, settings, onUnasked)
     }
 
     deinit { inbox.close() }
@@ -59,14 +60,13 @@ private final class Inbox: SessionSink {
 
     private let engine: Engine
     private let settings: SessionSettings
-    private let onDelivery: @Sendable (UInt32, [Delivery]) -> Void
+    private let onUnasked: @Sendable (Reply) -> Void
     private let state = Mutex(State())
 
-    init(_ engine: Engine, _ settings: SessionSettings, _ onDelivery: @escaping @Sendable (UInt32, [Delivery]) -> Void)
-    {
+    init(_ engine: Engine, _ settings: SessionSettings, _ onUnasked: @escaping @Sendable (Reply) -> Void) {
         self.engine = engine
         self.settings = settings
-        self.onDelivery = onDelivery
+        self.onUnasked = onUnasked
     }
 
     func perform(_ request: Request) async throws(TQError) -> Reply {
@@ -133,8 +133,8 @@ private final class Inbox: SessionSink {
 
     func deliver(_ replies: [(request: UInt32, reply: Reply)]) {
         for (id, reply) in replies {
-            if case .delivery(let stream, let deliveries) = reply {
-                onDelivery(stream, deliveries)
+            if reply.isUnasked {
+                onUnasked(reply)
                 continue
             }
             let (waiter, isAbandoned) = state.withLock { state in

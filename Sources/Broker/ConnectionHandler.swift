@@ -147,7 +147,7 @@ final class ConnectionHandler: ChannelInboundHandler, SessionSink, @unchecked Se
 
     private func send(_ replies: [(request: UInt32, reply: Reply)]) {
         for (id, reply) in replies {
-            if case .delivery = reply {
+            if reply.isUnasked {
                 write(reply, id: 0)
             } else {
                 // An error for `addCredit` answers what does not count as a request.

@@ -300,6 +300,13 @@ final class Engine: Sendable {
                     "task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "crashes": "\(crashes)",
                 ]
             )
+        case .attemptTimedOut(let task, let worker, let attempt):
+            logger.warning(
+                "an attempt took longer than its timeout",
+                metadata: [
+                    "task_id": "\(task)", "worker": "\(worker.map(\.description) ?? "none")", "attempt": "\(attempt)",
+                ]
+            )
         case .workerLost(let name, let leases):
             logger.warning("a silent worker was given up", metadata: ["worker": "\(name)", "leases": "\(leases)"])
         case .deadLettered(let task, let reason):
@@ -522,8 +529,8 @@ final class Engine: Sendable {
     }
 
     private func answerUnknown(_ answer: Answer, _ error: StorageError) {
-        // Nobody asked for a delivery: its stream ends with the connection.
-        if case .delivery = answer.reply { return }
+        // A stream ends with the connection, and a lease has its full duration after it.
+        if answer.reply.isUnasked { return }
         let unknown = TQError(
             .outcomeUnknown,
             "The broker could not store this (\(error.description)): it may have happened or not. "

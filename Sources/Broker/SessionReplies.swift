@@ -7,8 +7,8 @@ struct SessionReplies {
     private var order: [SessionID] = []
 
     mutating func append(_ reply: Reply, to answer: Answer) {
-        // Request 0 is the broker's own.
-        guard answer.request != 0 else { return }
+        // Request 0 is the broker's own: nobody waits for its answer.
+        guard answer.request != 0 || reply.isUnasked else { return }
         if replies[answer.session]?.append((answer.request, reply)) == nil {
             replies[answer.session] = [(answer.request, reply)]
             order.append(answer.session)

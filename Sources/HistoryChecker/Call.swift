@@ -14,7 +14,7 @@ public enum Call: Hashable, Sendable {
     case release(LeaseHandle, delayMilliseconds: UInt64)
     /// A duration of 0 takes the one that the lease has.
     case renew(LeaseHandle, leaseMilliseconds: UInt32)
-    /// Stops a task that waits.
+    /// Stops a task, through its worker when it runs.
     case cancel(TaskID)
     /// Puts a dead letter back as pending.
     case redrive(TaskID)
@@ -40,6 +40,8 @@ public struct SubmitCall: Hashable, Sendable {
     public var retriesMax: UInt16
     /// Crashes that quarantine the task; 0 for never.
     public var crashesMax: UInt16
+    /// How long an attempt may last in all.
+    public var timeoutMilliseconds: UInt32
 
     public init(
         queue: QueueNumber,
@@ -48,7 +50,8 @@ public struct SubmitCall: Hashable, Sendable {
         payload: Digest,
         notBeforeWallMilliseconds: UInt64 = 0,
         retriesMax: UInt16 = Defaults.retriesMax,
-        crashesMax: UInt16 = Defaults.crashesMax
+        crashesMax: UInt16 = Defaults.crashesMax,
+        timeoutMilliseconds: UInt32 = Defaults.timeoutMilliseconds
     ) {
         self.queue = queue
         self.key = key
@@ -57,5 +60,6 @@ public struct SubmitCall: Hashable, Sendable {
         self.notBeforeWallMilliseconds = notBeforeWallMilliseconds
         self.retriesMax = retriesMax
         self.crashesMax = crashesMax
+        self.timeoutMilliseconds = timeoutMilliseconds
     }
 }

@@ -17,6 +17,8 @@ public struct Checker {
 
     var tasks = TaskTable()
     var open: [OperationNumber: OpenOperation] = [:]
+    /// Calls about tasks that no reply has told of: the reply is on its way, or the history is cut off before it.
+    var early: [TaskID: [OpenOperation]] = [:]
     var submits = SubmitLedger()
     var tokens = TokenLedger()
     /// By the task's slot.
@@ -58,7 +60,8 @@ public struct Checker {
         case .invoked(let number, let call): invoked(number, call, by: event.client)
         case .returned(let number, let outcome): returned(number, outcome)
         case .stopped(let stop): stops.record(stop, at: position, now)
-        case .serving, .clock: break
+        case .serving: stops.recordServing(now)
+        case .clock: break
         case .sessionEnded: sessionEnds[event.client] = position
         case .orderBegan: order = OrderCheck(began: position)
         case .orderEnded: order = nil
@@ -113,8 +116,8 @@ extension Checker {
             operation.tokenFloor = tokens.highest
             openClaims += 1
         case .complete, .fail, .release, .renew: invokeWithLease(&operation)
-        case .cancel(let id): touch(id) { $0.cancels += 1 }
-        case .redrive(let id): touch(id) { $0.redrives += 1 }
+        case .cancel(let id): touch(id, operation) { $0.cancels += 1 }
+        case .redrive(let id): touch(id, operation) { $0.redrives += 1 }
         case .status, .result: break
         }
         if open.updateValue(operation, forKey: number) != nil {
@@ -125,6 +128,9 @@ extension Checker {
     private mutating func returned(_ number: OperationNumber, _ outcome: Outcome) {
         guard let operation = open.removeValue(forKey: number) else {
             return report(.history, nil, [], "Operation \(number) returned, but is not under way")
+        }
+        if case .refused = outcome, let task = operation.call.task {
+            early[task]?.removeAll { $0.number == number }
         }
         switch operation.call {
         case .submit(let submit): returnSubmit(submit, operation, outcome)
@@ -137,8 +143,23 @@ extension Checker {
         }
     }
 
-    private mutating func touch(_ id: TaskID, _ change: (inout TaskRecord) -> Void) {
-        guard let slot = tasks.slot(of: id) else { return }
+    /// Begins to follow a task; calls that were made before anybody told of it may have touched it.
+    mutating func add(_ record: TaskRecord) -> Int {
+        let slot = tasks.add(record)
+        for var operation in early.removeValue(forKey: record.id) ?? [] {
+            let touched = operation.time.monotonicMilliseconds
+            tasks[slot].firstTouched = min(tasks[slot].firstTouched ?? touched, touched)
+            switch operation.call {
+            case .cancel: tasks[slot].cancels += 1
+            case .redrive: tasks[slot].redrives += 1
+            default: invokeWithLease(&operation)
+            }
+        }
+        return slot
+    }
+
+    private mutating func touch(_ id: TaskID, _ operation: OpenOperation, _ change: (inout TaskRecord) -> Void) {
+        guard let slot = tasks.slot(of: id) else { return early[id, default: []].append(operation) }
         if tasks[slot].firstTouched == nil { tasks[slot].firstTouched = now.monotonicMilliseconds }
         change(&tasks[slot])
     }

@@ -9,7 +9,7 @@ extension Checker {
             for delivery in deliveries { tokens.raise(to: delivery.lease.token) }
         case .unknown: lostClaims.append(operation.invoked)
         case .refused: break
-        case .submitted, .done, .observed: reportMismatch(operation)
+        case .submitted, .done, .cancelRequested, .observed: reportMismatch(operation)
         }
     }
 
@@ -26,6 +26,7 @@ extension Checker {
             )
         }
         let isRedriven = checkAfterEnd(slot, delivery, operation)
+        checkAfterCancelRequest(slot, operation)
         checkStartTime(slot, delivery)
         let lease = LeaseRecord(delivery, operation, returned: position, now)
         if let newest = tasks[slot].lease, newest.token > lease.token {
@@ -71,6 +72,14 @@ extension Checker {
         let sentence = "Delivered with token \(delivery.lease.token), but it is \(end.state.name)"
         report(.noDeliveryAfterEnd, tasks[slot].id, [end.known, operation.invoked], sentence)
         return false
+    }
+
+    /// Checks that no attempt began after the reply that the running one is to end.
+    private mutating func checkAfterCancelRequest(_ slot: Int, _ operation: OpenOperation) {
+        // What was asked for before may have been decided before.
+        guard let request = tasks[slot].cancelRequested, operation.invoked > request else { return }
+        let sentence = "Delivered after its cancel was requested"
+        report(.noDeliveryAfterEnd, tasks[slot].id, [request, operation.invoked], sentence)
     }
 
     private mutating func checkStartTime(_ slot: Int, _ delivery: Delivered) {
@@ -149,7 +158,8 @@ extension Checker {
     func attemptsBegun(_ record: TaskRecord, since position: Int = .max) -> ClosedRange<Int> {
         guard let lease = record.lease else { return 0...0 }
         let isReleased = lease.ended.map { $0.by == .release && $0.returned < position } ?? false
-        let highest = isReleased ? lease.attempt - 1 : lease.attempt
+        // The attempt in which a task was cancelled counts, also when its worker gave it back.
+        let highest = isReleased && record.cancels == 0 ? lease.attempt - 1 : lease.attempt
         let isMaybeLower = isReleased || lease.releases > 0 || isUndoable(lease) || mayBeGivenBack(lease)
         let lowest = isMaybeLower ? lease.attempt - 1 : lease.attempt
         return max(0, lowest)...max(0, highest)
@@ -157,7 +167,7 @@ extension Checker {
 
     /// Whether the attempt may not count: its worker said good-bye, or it lapsed after a restart and was nobody's crash.
     private func mayBeGivenBack(_ lease: LeaseRecord) -> Bool {
-        sessionEnds[lease.client, default: -1] > lease.claimInvoked || stops.isStopped(since: lease.claimInvoked)
+        maySessionHaveEnded(lease) || stops.isStopped(since: lease.claimInvoked)
     }
 
     /// Every attempt that was counted but not delivered must be a claim that was lost.
@@ -183,13 +193,15 @@ extension LeaseRecord {
     init(_ delivery: Delivered, _ operation: OpenOperation, returned: Int, _ now: Now) {
         self.token = delivery.lease.token
         self.attempt = Int(delivery.attempt)
-        self.client = operation.client
+        self.clients = [operation.client]
         self.claimInvoked = operation.invoked
+        self.invokedMilliseconds = operation.time.monotonicMilliseconds
         self.claimReturned = returned
         self.clockSet = returned
         self.returnedMilliseconds = now.monotonicMilliseconds
         self.durationMilliseconds = UInt64(delivery.leaseMilliseconds)
         self.restartMilliseconds = durationMilliseconds
+        self.longestMilliseconds = durationMilliseconds
         self.earliestLapse = operation.time.monotonicMilliseconds.later(by: durationMilliseconds)
     }
 }

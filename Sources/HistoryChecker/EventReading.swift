@@ -85,7 +85,8 @@ extension SubmitCall {
             payload: try line.digest(),
             notBeforeWallMilliseconds: try line.number(),
             retriesMax: try line.number(),
-            crashesMax: try line.number()
+            crashesMax: try line.number(),
+            timeoutMilliseconds: try line.number()
         )
     }
 }
@@ -97,6 +98,7 @@ extension Outcome {
         case "delivered":
             self = .delivered(try line.remaining { line throws(LineError) in try Delivered(&line) })
         case "done": self = .done
+        case "cancelRequested": self = .cancelRequested
         case "observed":
             let state = try line.state()
             let attempts: UInt16? = try line.optional()

@@ -109,6 +109,7 @@ extension SubmitCall {
         line.number(notBeforeWallMilliseconds)
         line.number(retriesMax)
         line.number(crashesMax)
+        line.number(timeoutMilliseconds)
     }
 }
 
@@ -127,6 +128,7 @@ extension Outcome {
                 line.number(delivery.payload.rawValue)
             }
         case .done: line.word("done")
+        case .cancelRequested: line.word("cancelRequested")
         case .observed(let observation):
             line.word("observed")
             line.word(observation.state.name)

@@ -4,11 +4,36 @@ extension Checker {
     /// Whether no order of decisions lets this lease have ended before that time.
     func isCertainlyValid(_ lease: LeaseRecord, of record: TaskRecord, at monotonicMilliseconds: UInt64) -> Bool {
         guard lease.endings == 0, record.cancels == 0, record.end == nil, !isUndoable(lease) else { return false }
-        guard sessionEnds[lease.client, default: -1] < lease.claimInvoked else { return false }
+        guard !maySessionHaveEnded(lease) else { return false }
         guard rules.leasesSurviveRestart || !stops.isStopped(since: lease.clockSet) else { return false }
         let restart = lease.restartMilliseconds
         let lapse = stops.lapse(lease.earliestLapse, setAt: lease.clockSet, restarting: restart)
-        return monotonicMilliseconds.later(by: rules.slackMilliseconds) < lapse
+        return monotonicMilliseconds.later(by: rules.slackMilliseconds) < min(lapse, earliestTimeout(lease, of: record))
+    }
+
+    /// When the attempt may be taken back at the earliest, however often its lease is renewed.
+    private func earliestTimeout(_ lease: LeaseRecord, of record: TaskRecord) -> UInt64 {
+        let timeout = UInt64(record.spec?.timeoutMilliseconds ?? 0)
+        guard stops.isStopped(since: lease.claimInvoked) else { return lease.invokedMilliseconds.later(by: timeout) }
+        // After a restart the rest is counted in store time, and a lease has its duration at least.
+        return stops.timeout(
+            lease.invokedMilliseconds.later(by: Checker.shortest(timeout)),
+            begunAt: lease.claimInvoked,
+            restarting: lease.restartMilliseconds
+        )
+    }
+
+    /// Whether a session ended that may have held the lease.
+    func maySessionHaveEnded(_ lease: LeaseRecord) -> Bool {
+        lease.clients.contains { sessionEnds[$0, default: -1] > lease.claimInvoked }
+    }
+
+    /// How long a time of the store lasts at least on the monotonic clock.
+    ///
+    /// Store time may run a tenth faster, to catch up with the wall clock; milliseconds below ten count with the next
+    /// ones, so that e of them are at most e + (e + 9) / 10.
+    static func shortest(_ milliseconds: UInt64) -> UInt64 {
+        milliseconds - milliseconds / 11 - (milliseconds % 11 >= 2 ? 1 : 0)
     }
 
     /// Whether a power cut can have undone the claim.
@@ -17,7 +42,10 @@ extension Checker {
     }
 
     mutating func invokeWithLease(_ operation: inout OpenOperation) {
-        guard let handle = operation.call.lease, let slot = tasks.slot(of: handle.task) else { return }
+        guard let handle = operation.call.lease else { return }
+        guard let slot = tasks.slot(of: handle.task) else {
+            return early[handle.task, default: []].append(operation)
+        }
         operation.isStale = (tasks[slot].lease?.token ?? handle.token) > handle.token
         if tasks[slot].firstTouched == nil { tasks[slot].firstTouched = now.monotonicMilliseconds }
         let isNewest = tasks[slot].lease?.token == handle.token
@@ -26,7 +54,7 @@ extension Checker {
             tasks[slot].completions.append(PossibleCompletion(operation: operation.number, result: result))
         case .fail(_, true, _): tasks[slot].permanentFailures += 1
         case .renew(_, let milliseconds):
-            if isNewest { tasks[slot].lease?.beginRenewal(now, for: milliseconds) }
+            if isNewest { tasks[slot].lease?.beginRenewal(operation, for: milliseconds) }
             return
         default: break
         }
@@ -51,7 +79,7 @@ extension Checker {
             refuse(slot, handle, operation)
             checkRefusal(slot, handle, operation, code)
         case .unknown: break
-        case .submitted, .delivered, .observed: reportMismatch(operation)
+        case .submitted, .delivered, .cancelRequested, .observed: reportMismatch(operation)
         }
     }
 
@@ -76,6 +104,9 @@ extension Checker {
     ) {
         let record = tasks[slot]
         if code == .taskNotFound { checkMissing(slot, since: operation.invoked) }
+        if code == .cancelRequested, record.cancels == 0 {
+            report(.oneLease, record.id, [operation.invoked], "Its lease is not renewed, but nobody cancelled it")
+        }
         guard code == .leaseLost, let lease = record.lease, lease.token == handle.token,
             isCertainlyValid(lease, of: record, at: now.monotonicMilliseconds)
         else { return }
@@ -94,17 +125,21 @@ extension Checker {
         case .complete(_, let result): acceptCompletion(slot, handle, result, operation)
         case .fail(_, let isPermanent, let pause):
             end(slot, handle, by: .failure, operation)
-            if isNewest, isPermanent || isLastAttempt(slot) {
+            if tasks[slot].cancels > 0 {
+                endCancelled(slot, handle, operation)
+            } else if isNewest, isPermanent || isLastAttempt(slot) {
                 tasks[slot].end = TaskEnd(state: .deadLetter, token: handle.token, known: position)
             } else if let pause {
                 setPause(slot, handle, operation, pause)
             }
         case .release(_, let delay):
             end(slot, handle, by: .release, operation)
+            endCancelled(slot, handle, operation)
             if delay > 0 { setPause(slot, handle, operation, delay) }
         case .renew(_, let milliseconds):
             if isNewest {
                 checkNotEnded(slot, handle, operation)
+                checkRenewable(slot, operation)
                 tasks[slot].lease?.endRenewal(operation, for: milliseconds, at: position)
             }
         default: break
@@ -167,6 +202,31 @@ extension Checker {
         report(.fencing, handle.task, [ended.returned, operation.invoked], sentence)
     }
 
+    /// A task whose cancel was requested is over with its attempt, unless that completed it.
+    private mutating func endCancelled(_ slot: Int, _ handle: LeaseHandle, _ operation: OpenOperation) {
+        guard let request = tasks[slot].cancelRequested, request < operation.invoked else { return }
+        tasks[slot].end = TaskEnd(state: .cancelled, token: handle.token, known: position)
+    }
+
+    /// Checks that the attempt may go on.
+    private mutating func checkRenewable(_ slot: Int, _ operation: OpenOperation) {
+        let record = tasks[slot]
+        guard let lease = record.lease else { return }
+        if let request = record.cancelRequested, request < operation.invoked {
+            let sentence = "A renewal was accepted after its cancel was requested"
+            return report(.noDeliveryAfterEnd, record.id, [request, operation.invoked], sentence)
+        }
+        guard let timeout = record.spec?.timeoutMilliseconds else { return }
+        let isRestarted = stops.isStopped(since: lease.claimInvoked)
+        let begin = isRestarted ? stops.servingMilliseconds : lease.returnedMilliseconds
+        let longest = UInt64(timeout) + Defaults.timeoutGraceMilliseconds
+        let end = begin.later(by: isRestarted ? max(longest, lease.longestMilliseconds) : longest)
+        guard operation.time.monotonicMilliseconds > end.later(by: rules.slackMilliseconds) else { return }
+        let late = operation.time.monotonicMilliseconds - end
+        let sentence = "A renewal was accepted \(late) ms after the attempt's time was over"
+        report(.attempts, record.id, [lease.claimReturned, operation.invoked], sentence)
+    }
+
     /// Whether a failure of the newest delivery certainly used up the task's attempts.
     private func isLastAttempt(_ slot: Int) -> Bool {
         guard let spec = tasks[slot].spec, let lease = tasks[slot].lease, tasks[slot].redrives == 0 else {
@@ -181,13 +241,10 @@ extension Checker {
         _ operation: OpenOperation,
         _ milliseconds: UInt64
     ) {
-        // Store time may run a tenth faster than the monotonic clock, to catch up with the wall clock; milliseconds below
-        // ten count with the next ones, so that e of them are at most e + (e + 9) / 10.
-        let shortest = milliseconds - milliseconds / 11 - (milliseconds % 11 >= 2 ? 1 : 0)
         tasks[slot].pause = Pause(
             token: handle.token,
             invoked: operation.invoked,
-            untilMonotonicMilliseconds: operation.time.monotonicMilliseconds.later(by: shortest)
+            untilMonotonicMilliseconds: operation.time.monotonicMilliseconds.later(by: Checker.shortest(milliseconds))
         )
     }
 }
@@ -198,6 +255,14 @@ extension Call {
         switch self {
         case .complete(let lease, _), .fail(let lease, _, _), .release(let lease, _), .renew(let lease, _): lease
         case .submit, .claim, .cancel, .redrive, .status, .result: nil
+        }
+    }
+
+    /// The task that the call would change.
+    var task: TaskID? {
+        switch self {
+        case .cancel(let id), .redrive(let id): id
+        default: lease?.task
         }
     }
 
@@ -215,11 +280,13 @@ extension LeaseRecord {
     /// A renewal that may be decided from now on may make the lease end earlier.
     ///
     /// Without a duration it takes the one of the renewal before, of which the shortest is assumed.
-    mutating func beginRenewal(_ now: Now, for milliseconds: UInt32) {
+    mutating func beginRenewal(_ operation: OpenOperation, for milliseconds: UInt32) {
         renewals += 1
+        if !clients.contains(operation.client) { clients.append(operation.client) }
+        longestMilliseconds = max(longestMilliseconds, UInt64(milliseconds))
         let duration = milliseconds == 0 ? restartMilliseconds : UInt64(milliseconds)
         restartMilliseconds = min(restartMilliseconds, duration)
-        earliestLapse = min(earliestLapse, now.monotonicMilliseconds.later(by: duration))
+        earliestLapse = min(earliestLapse, operation.time.monotonicMilliseconds.later(by: duration))
     }
 
     /// The last of several renewals decides, and nobody knows which that was when they overlapped.

@@ -7,7 +7,7 @@ extension Checker {
         case .observed(let observation): check(observation, slot, since: operation.invoked)
         case .refused(.taskNotFound): checkMissing(slot, since: operation.invoked)
         case .refused, .unknown: break
-        case .submitted, .delivered, .done: reportMismatch(operation)
+        case .submitted, .delivered, .done, .cancelRequested: reportMismatch(operation)
         }
     }
 
@@ -21,6 +21,12 @@ extension Checker {
                 checkCancelled(slot, operation)
                 tasks[slot].end = TaskEnd(state: .cancelled, token: nil, known: position)
             }
+        case .cancelRequested:
+            if let end = tasks[slot].end, end.state.isFinal, end.known < operation.invoked {
+                let sentence = "A cancel found it running, but it was \(end.state.name)"
+                report(.endStays, id, [end.known, operation.invoked], sentence)
+            }
+            tasks[slot].cancelRequested = tasks[slot].cancelRequested ?? position
         case .refused(let code):
             tasks[slot].cancels -= 1
             if code == .taskNotFound { checkMissing(slot, since: operation.invoked) }
@@ -29,7 +35,7 @@ extension Checker {
         }
     }
 
-    /// A task that is certainly in progress cannot be cancelled.
+    /// A task that is certainly in progress is not over with its cancel.
     private mutating func checkCancelled(_ slot: Int, _ operation: OpenOperation) {
         var record = tasks[slot]
         // The cancel itself makes a lease doubtful, and so does any other.
@@ -60,7 +66,7 @@ extension Checker {
             let isDead = wasDead && tasks[slot].redrives == tasks[slot].redrivesUsed
             if code == .taskNotFound, isDead { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
-        case .submitted, .delivered, .observed: reportMismatch(operation)
+        case .submitted, .delivered, .cancelRequested, .observed: reportMismatch(operation)
         }
     }
 
@@ -113,6 +119,7 @@ extension Checker {
             }
             return
         }
+        checkCancelRequested(observation, slot, since: invoked)
         switch observation.state {
         case .completed: checkResult(observation, slot, since: invoked)
         case .cancelled where tasks[slot].cancels == 0:
@@ -128,6 +135,15 @@ extension Checker {
         if tasks[slot].end == nil, observation.state.isFinal || isStillDead {
             tasks[slot].end = TaskEnd(state: observation.state, token: nil, known: position)
         }
+    }
+
+    /// A task whose cancel was requested runs, or is over.
+    private mutating func checkCancelRequested(_ observation: Observation, _ slot: Int, since invoked: Int) {
+        guard let request = tasks[slot].cancelRequested, request < invoked,
+            observation.state != .inProgress, !observation.state.isFinal
+        else { return }
+        let sentence = "Its cancel was requested, and it is \(observation.state.name)"
+        report(.noDeliveryAfterEnd, tasks[slot].id, [request, invoked], sentence)
     }
 
     private mutating func checkAttempts(_ observation: Observation, _ slot: Int, since invoked: Int) {

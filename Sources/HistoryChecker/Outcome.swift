@@ -8,6 +8,8 @@ public enum Outcome: Hashable, Sendable {
     case delivered([Delivered])
     /// The call took effect.
     case done
+    /// A cancel found the task running: its worker is told, and no further attempt follows.
+    case cancelRequested
     /// What a status or result call saw.
     case observed(Observation)
     /// The call changed nothing.

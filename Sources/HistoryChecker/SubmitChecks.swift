@@ -9,7 +9,7 @@ extension Checker {
             if code == .conflict { checkConflict(submit, operation) }
             submits.refuse(submit)
         case .unknown: break
-        case .delivered, .done, .observed: reportMismatch(operation)
+        case .delivered, .done, .cancelRequested, .observed: reportMismatch(operation)
         }
     }
 
@@ -39,7 +39,7 @@ extension Checker {
             record.spec = submit
             record.payload = submit.payload
             record.isSubmitAcknowledged = true
-            _ = tasks.add(record)
+            _ = add(record)
             return
         }
         checkSameTask(slot, submit, operation)
@@ -149,7 +149,7 @@ extension Checker {
             report(.once, id, [], "No submit can have made this task")
             return nil
         }
-        return tasks.add(record)
+        return add(record)
     }
 
     mutating func checkPayload(_ slot: Int, _ payload: Digest) {

@@ -30,6 +30,8 @@ struct TaskRecord {
     /// Cancels, permanent failures and redrives that were not refused.
     var cancels = 0
     var permanentFailures = 0
+    /// Where the first reply was that a running attempt is to end.
+    var cancelRequested: Int?
     var redrives = 0
     var redrivesUsed = 0
     var end: TaskEnd?
@@ -74,8 +76,11 @@ struct TaskRecord {
 struct LeaseRecord {
     let token: LeaseToken
     let attempt: Int
-    let client: UInt32
+    /// Whoever claimed or renewed it.
+    var clients: [UInt32]
     let claimInvoked: Int
+    /// When the claim was invoked, on the monotonic clock.
+    let invokedMilliseconds: UInt64
     let claimReturned: Int
     /// When the claim returned, on the monotonic clock.
     let returnedMilliseconds: UInt64
@@ -83,6 +88,8 @@ struct LeaseRecord {
     let durationMilliseconds: UInt64
     /// What a restart may start again: the duration of the shortest renewal, if that is shorter.
     var restartMilliseconds: UInt64
+    /// The longest duration that it may have had.
+    var longestMilliseconds: UInt64
     /// Where the claim or the last renewal returned.
     var clockSet: Int
     /// The lease cannot lapse before, on the monotonic clock, unless a restart makes it longer.

@@ -56,6 +56,8 @@ extension DurableIndex {
             text.add("token", lease.token.rawValue)
             text.add("worker", lease.worker)
             text.add("lease", lease.durationMilliseconds)
+            text.add("since", lease.claimedStoreMilliseconds)
+            if lease.isCancelRequested { text.add("", word: "cancelRequested") }
             if let progress = progress[sequence] {
                 text.add("progress", progress.percent)
                 text.add("", progress.message)

@@ -149,6 +149,8 @@ public struct PayloadPlace: Hashable, Sendable {
 public enum Notice: Hashable, Sendable {
     /// A lease lapsed or its worker was lost (`nil`: the client was no worker); `crashes` is the task's count now.
     case leaseLapsed(TaskID, worker: Name?, crashes: UInt16)
+    /// An attempt was taken back because it took longer than its timeout (worker `nil`: the client was no worker).
+    case attemptTimedOut(TaskID, worker: Name?, attempt: UInt16)
     /// A worker was silent for too long and is given up, with that many leases.
     case workerLost(Name, leases: UInt32)
     /// A task became a dead letter.

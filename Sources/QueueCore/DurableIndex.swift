@@ -225,8 +225,10 @@ public struct DurableIndex: Sendable {
                 sequence: sequence,
                 token: transition.token,
                 worker: transition.worker,
-                durationMilliseconds: transition.leaseMilliseconds
+                durationMilliseconds: transition.leaseMilliseconds,
+                claimedStoreMilliseconds: transition.claimedStoreMilliseconds
             )
+            lease.isCancelRequested = transition.isCancelRequested
             lease.deadlineMilliseconds = UInt64.max
             slot.link = leases.insert(lease)
             queues[Int(slot.queue)].counts.inProgress += 1

@@ -10,6 +10,8 @@ public struct EffectBatch: Sendable {
     public var storeMilliseconds: UInt64 = 0
     /// The sequence that the next task gets.
     public var nextSequence: UInt64 = 0
+    /// Store time of the first transition: what counts as the beginning of each attempt that the group begins.
+    public var transitionsStoreMilliseconds: UInt64 = 0
 
     /// Names met for the first time.
     public var names: [NameRow] = []
@@ -247,8 +249,10 @@ public struct Transition: Hashable, Sendable {
     public var error = EffectBatch.Span()
     /// How far the attempt is, when its worker said so.
     public var progress: Progress?
-    /// Reserved: whether somebody asked for the end of the running attempt.
+    /// Whether somebody asked for the end of the running attempt.
     public var isCancelRequested = false
+    /// When the running attempt began, in store time; 0 when there is none.
+    public var claimedStoreMilliseconds: UInt64 = 0
     /// Reserved: what a blocked task waits for.
     public var blocker: UInt64 = 0
 
@@ -307,6 +311,10 @@ public struct Transition: Hashable, Sendable {
         case bury = 10
         /// Written again, unchanged, because its record or its segment was cleaned up.
         case carry = 11
+        /// Somebody asked for the end of the running attempt.
+        case requestCancel = 12
+        /// The attempt took longer than its timeout.
+        case timeOut = 13
     }
 }
 

@@ -8,11 +8,17 @@ struct Lease: Sendable {
     var worker: UInt32
     /// How long the lease lasts after a claim or renewal; this is what is stored, never a deadline.
     var durationMilliseconds: UInt32
+    /// When the attempt began, in store time.
+    var claimedStoreMilliseconds: UInt64
+    /// Whether somebody asked for the end of the attempt: the lease is not renewed any more.
+    var isCancelRequested = false
 
     // What follows is session state: after a restart each lease has its full duration again, and no session.
 
-    /// When the lease lapses on the monotonic clock.
+    /// When the lease lapses on the monotonic clock, at the end of the attempt at the latest.
     var deadlineMilliseconds: UInt64 = 0
+    /// When the attempt is taken back, on the monotonic clock, however often the lease is renewed.
+    var attemptDeadlineMilliseconds: UInt64 = 0
     /// The session that holds it; 0 after a restart.
     var session: UInt64 = 0
     /// Whether it was recovered and not renewed since: its lapse is nobody's crash.
@@ -21,11 +27,26 @@ struct Lease: Sendable {
     fileprivate var next: UInt32 = 0
     fileprivate var previous: UInt32 = 0
 
-    init(sequence: TaskSequence, token: LeaseToken, worker: UInt32, durationMilliseconds: UInt32) {
+    init(
+        sequence: TaskSequence,
+        token: LeaseToken,
+        worker: UInt32,
+        durationMilliseconds: UInt32,
+        claimedStoreMilliseconds: UInt64
+    ) {
         self.sequence = sequence
         self.token = token
         self.worker = worker
         self.durationMilliseconds = durationMilliseconds
+        self.claimedStoreMilliseconds = claimedStoreMilliseconds
+    }
+
+    /// Lets the lease last its duration from that moment, but not beyond the end of the attempt.
+    mutating func extend(from monotonicMilliseconds: UInt64) {
+        deadlineMilliseconds = min(
+            monotonicMilliseconds + UInt64(durationMilliseconds),
+            attemptDeadlineMilliseconds
+        )
     }
 }
 
@@ -39,7 +60,13 @@ struct LeaseTable: Sendable {
     private static let slotCount: UInt64 = 1024
 
     private var leases: ContiguousArray<Lease> = [
-        Lease(sequence: TaskSequence(0), token: LeaseToken(rawValue: 0), worker: 0, durationMilliseconds: 0)
+        Lease(
+            sequence: TaskSequence(0),
+            token: LeaseToken(rawValue: 0),
+            worker: 0,
+            durationMilliseconds: 0,
+            claimedStoreMilliseconds: 0
+        )
     ]
     private var free: [UInt32] = []
     private var heads = ContiguousArray<UInt32>(repeating: 0, count: Int(slotCount))

@@ -223,8 +223,11 @@ extension QueueCore {
         record(transition)
         totals.claimed += 1
         let place = index.tasks[sequence].link
+        let timeout = timeout(options)
         index.leases.update(place) {
-            $0.deadlineMilliseconds = now.monotonicMilliseconds + UInt64(duration)
+            $0.attemptDeadlineMilliseconds =
+                now.monotonicMilliseconds + UInt64(timeout) + Defaults.timeoutGraceMilliseconds
+            $0.extend(from: now.monotonicMilliseconds)
             $0.session = claim.session
         }
         let delivery = Delivery(
@@ -236,7 +239,7 @@ extension QueueCore {
             attempt: transition.attempts,
             retriesMax: options?.retriesMax ?? Defaults.retriesMax,
             leaseMilliseconds: duration,
-            timeoutMilliseconds: nonZero(options?.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds
+            timeoutMilliseconds: timeout
         )
         return Taken(
             delivery: delivery,
@@ -253,6 +256,11 @@ extension QueueCore {
             index.leases[slot.link].token == lease.token
         else { return nil }
         return PayloadPlace(segment: index.records[slot.segment].key, place: slot.place)
+    }
+
+    /// How long an attempt of a task may last in all.
+    func timeout(_ options: TaskOptions?) -> UInt32 {
+        nonZero(options?.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds
     }
 
     private func leaseDuration(_ asked: UInt32, _ options: TaskOptions?) -> UInt32 {

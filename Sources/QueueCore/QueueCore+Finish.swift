@@ -27,8 +27,8 @@ extension QueueCore {
         )
     }
 
-    /// A transition of a task in progress, with its present counts.
-    private func transition(
+    /// A transition of a task with its present counts.
+    func transition(
         _ operation: Transition.Operation,
         to state: TaskState,
         _ sequence: TaskSequence,
@@ -43,6 +43,21 @@ extension QueueCore {
             crashes: slot.crashes,
             token: token
         )
+    }
+
+    /// A transition that leaves a task in progress, with everything that is stored of its lease.
+    func transition(
+        _ operation: Transition.Operation,
+        _ lease: Lease,
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot
+    ) -> Transition {
+        var transition = transition(operation, to: .inProgress, sequence, slot, lease.token)
+        transition.worker = lease.worker
+        transition.leaseMilliseconds = lease.durationMilliseconds
+        transition.claimedStoreMilliseconds = lease.claimedStoreMilliseconds
+        transition.isCancelRequested = lease.isCancelRequested
+        return transition
     }
 
     // MARK: Complete
@@ -123,15 +138,17 @@ extension QueueCore {
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
             if let after = item.retryAfterMilliseconds { try checkDuration(after, "wait before the retry") }
-            let error = Self.cut(item.error)
-            let reason = burialReason(item, slot, sequence)
+            let reason = lease.isCancelRequested ? nil : burialReason(item, slot, sequence)
             if reason != nil, fetched[payloadFetch(slot)]?.isPostponed == true { throw Self.tooMuchAtOnce }
             totals.failed += 1
-            guard let reason else {
-                retry(sequence, slot, lease.token, error: error, after: item.retryAfterMilliseconds)
-                return nil
+            if lease.isCancelRequested {
+                endCancelled(sequence, slot, lease.token)
+            } else if let reason {
+                bury(sequence, slot, lease.token, reason, error: Self.cut(item.error), fetched)
+            } else {
+                let wait = item.retryAfterMilliseconds ?? backoff(sequence, slot)
+                retry(sequence, slot, lease.token, .fail, error: Self.cut(item.error), after: wait)
             }
-            bury(sequence, slot, lease.token, reason, error: error, fetched)
             return nil
         } catch {
             return error
@@ -142,11 +159,11 @@ extension QueueCore {
         _ sequence: TaskSequence,
         _ slot: TaskSlot,
         _ token: LeaseToken,
+        _ operation: Transition.Operation,
         error: Bytes,
-        after asked: UInt64?
+        after wait: UInt64
     ) {
-        let wait = asked ?? backoff(sequence, slot)
-        var failed = transition(.fail, to: wait == 0 ? .pending : .failed, sequence, slot, token)
+        var failed = transition(operation, to: wait == 0 ? .pending : .failed, sequence, slot, token)
         failed.start = start(after: wait)
         failed.error = batch.text(error)
         record(failed)
@@ -173,7 +190,7 @@ extension QueueCore {
     /// The bytes that a failure needs because it makes a dead letter.
     func burialRead(of item: Failure) -> Fetch? {
         guard case .slot(let sequence, let slot) = find(item.lease.task), slot.state == .inProgress,
-            index.leases[slot.link].token == item.lease.token,
+            index.leases[slot.link].token == item.lease.token, !index.leases[slot.link].isCancelRequested,
             burialReason(item, slot, sequence) != nil
         else { return nil }
         return payloadFetch(slot)
@@ -275,6 +292,7 @@ extension QueueCore {
 
     mutating func buryDamaged(_ handle: LeaseHandle) {
         guard let (sequence, slot, lease) = try? held(handle) else { return }
+        if lease.isCancelRequested { return endCancelled(sequence, slot, lease.token) }
         bury(
             sequence,
             slot,
@@ -285,13 +303,17 @@ extension QueueCore {
         )
     }
 
-    // MARK: Release, renew, cancel
+    // MARK: Release and renew
 
     mutating func release(_ item: Release) -> TQError? {
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
             try checkDuration(item.delayMilliseconds, "delay")
-            giveBack(sequence, slot, lease.token, .release, delay: item.delayMilliseconds)
+            if lease.isCancelRequested {
+                endCancelled(sequence, slot, lease.token)
+            } else {
+                giveBack(sequence, slot, lease.token, .release, delay: item.delayMilliseconds)
+            }
             return nil
         } catch {
             return error
@@ -313,25 +335,29 @@ extension QueueCore {
     }
 
     /// Renewals are session state but for a new duration or progress: a restart gives every lease its full duration again.
-    mutating func renew(_ item: Renewal) -> TQError? {
+    ///
+    /// - Parameter holder: Who renews the lease holds it: a worker that lost its connection goes on over another one.
+    mutating func renew(_ item: Renewal, _ holder: SessionID) -> TQError? {
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
             try checkDuration(UInt64(item.leaseMilliseconds), "lease")
+            guard !lease.isCancelRequested else { throw cancelRequested(item.lease) }
+            guard lease.attemptDeadlineMilliseconds > now.monotonicMilliseconds else { throw leaseLost(item.lease) }
             let duration = nonZero(item.leaseMilliseconds) ?? lease.durationMilliseconds
             if let progress = item.progress { try check(progress) }
             hear(holder: lease)
             var place = slot.link
             if duration != lease.durationMilliseconds || item.progress != nil {
-                var renewed = transition(.renew, to: .inProgress, sequence, slot, lease.token)
-                renewed.worker = lease.worker
+                var renewed = transition(.renew, lease, sequence, slot)
                 renewed.leaseMilliseconds = duration
                 renewed.progress = batch.progress(item.progress ?? index.progress[sequence])
                 record(renewed)
                 place = index.tasks[sequence].link
             }
             index.leases.update(place) {
-                $0.session = lease.session
-                $0.deadlineMilliseconds = now.monotonicMilliseconds + UInt64(duration)
+                $0.session = session.sessions[holder] == nil ? lease.session : holder
+                $0.attemptDeadlineMilliseconds = lease.attemptDeadlineMilliseconds
+                $0.extend(from: now.monotonicMilliseconds)
                 $0.isRecovered = false
             }
             return nil
@@ -350,19 +376,51 @@ extension QueueCore {
         }
     }
 
-    mutating func cancel(_ id: TaskID) -> TQError? {
+    // MARK: Cancel
+
+    mutating func cancel(_ id: TaskID) -> Result<Cancellation, TQError> {
         switch find(id) {
-        case .nowhere: return notFound(id)
-        case .ended: return TQError(.notCancellable, "Task \(id) has ended, so there is nothing to cancel.")
-        case .slot(let sequence, let slot):
-            guard slot.state.isWaiting else {
-                let why = slot.state == .inProgress ? "is in progress" : "has ended"
-                return TQError(.notCancellable, "Task \(id) \(why); only a waiting task can be cancelled.")
-            }
-            end(sequence, slot, .cancel, .cancelled, token: LeaseToken(rawValue: 0), result: [])
-            totals.cancelled += 1
-            return nil
+        case .slot(let sequence, let slot) where slot.state.isWaiting:
+            endCancelled(sequence, slot, LeaseToken(rawValue: 0))
+            return .success(.cancelled)
+        case .slot(let sequence, let slot) where slot.state == .inProgress:
+            requestCancel(id, sequence, slot)
+            return .success(.requested)
+        case .slot, .ended:
+            return .failure(TQError(.notCancellable, "Task \(id) has ended, so there is nothing to cancel."))
+        case .nowhere: return .failure(notFound(id))
         }
+    }
+
+    private mutating func endCancelled(_ sequence: TaskSequence, _ slot: TaskSlot, _ token: LeaseToken) {
+        end(sequence, slot, .cancel, .cancelled, token: token, result: [])
+        totals.cancelled += 1
+    }
+
+    /// Notes that the running attempt shall end, and tells its worker once that is stored.
+    private mutating func requestCancel(_ id: TaskID, _ sequence: TaskSequence, _ slot: TaskSlot) {
+        let lease = index.leases[slot.link]
+        guard !lease.isCancelRequested else { return }
+        var requested = transition(.requestCancel, lease, sequence, slot)
+        requested.isCancelRequested = true
+        requested.progress = batch.progress(index.progress[sequence])
+        record(requested)
+        index.leases.update(index.tasks[sequence].link) {
+            $0.session = lease.session
+            $0.attemptDeadlineMilliseconds = lease.attemptDeadlineMilliseconds
+            $0.deadlineMilliseconds = lease.deadlineMilliseconds
+            $0.isRecovered = lease.isRecovered
+        }
+        guard session.sessions[lease.session] != nil else { return }
+        let holder = Asker(session: lease.session, request: 0, principal: .anonymous)
+        reply(.cancelRequested([LeaseHandle(task: id, token: lease.token)]), to: holder)
+    }
+
+    private func cancelRequested(_ handle: LeaseHandle) -> TQError {
+        TQError(
+            .cancelRequested,
+            "Somebody cancelled task \(handle.task), so its lease is not renewed. Stop the work and report how it ended."
+        )
     }
 
     // MARK: Lost leases
@@ -371,6 +429,8 @@ extension QueueCore {
     enum Loss {
         /// Nobody renewed it in time.
         case lapsed
+        /// Its attempt took longer than the task's timeout.
+        case timedOut
         /// Its worker or its session is gone without a word.
         case lost
         /// Its worker said good-bye.
@@ -382,46 +442,83 @@ extension QueueCore {
         let lease = index.leases[place]
         let sequence = lease.sequence
         var slot = index.tasks[sequence]
-        guard countsAsCrash(lease, loss) else {
+        if lease.isCancelRequested { return endCancelled(sequence, slot, lease.token) }
+        if countsAsCrash(lease, loss) { slot.crashes = slot.crashes == .max ? .max : slot.crashes + 1 }
+        let reason = burialReason(lease, loss, slot)
+        if reason != nil, fetched[payloadFetch(slot)].map(\.isPostponed) ?? true {
+            // One more than a command reads for: the next tick has its turn. What could not be read has time.
+            let wait: UInt64 = fetched[payloadFetch(slot)] == nil ? 0 : Self.unreadableMilliseconds
+            return index.leases.update(place) {
+                $0.deadlineMilliseconds = now.monotonicMilliseconds + wait
+                if loss == .timedOut { $0.attemptDeadlineMilliseconds = $0.deadlineMilliseconds }
+            }
+        }
+        let worker = index.workers[lease.worker]?.spec.name
+        let error = Bytes(text(of: loss, lease, slot, worker).utf8)
+        if let reason {
+            bury(sequence, slot, lease.token, reason, error: error, fetched)
+        } else if loss == .timedOut {
+            retry(sequence, slot, lease.token, .timeOut, error: error, after: backoff(sequence, slot))
+        } else if countsAsCrash(lease, loss) {
+            record(transition(loss == .lapsed ? .lapse : .reclaim, to: .pending, sequence, slot, lease.token))
+        } else {
             return giveBack(sequence, slot, lease.token, loss == .lapsed ? .lapse : .reclaim)
         }
-        if loss == .lapsed { totals.lapsed += 1 }
-        slot.crashes = slot.crashes == .max ? .max : slot.crashes + 1
-        let worker = index.workers[lease.worker]?.spec.name
-        if let reason = burialReason(afterCrash: slot, sequence) {
-            guard let payload = fetched[payloadFetch(slot)], !payload.isPostponed else {
-                // One more than a command reads for: the next tick has its turn. What could not be read has time.
-                let wait: UInt64 = fetched[payloadFetch(slot)] == nil ? 0 : Self.unreadableMilliseconds
-                return index.leases.update(place) { $0.deadlineMilliseconds = now.monotonicMilliseconds + wait }
-            }
-            let text = "The worker\(worker.map { " '\($0)'" } ?? "") lost its lease in attempt \(slot.attempts)."
-            bury(sequence, slot, lease.token, reason, error: Bytes(text.utf8), fetched)
-        } else {
-            record(transition(loss == .lapsed ? .lapse : .reclaim, to: .pending, sequence, slot, lease.token))
+        note(loss, of: id(of: sequence, slot), worker, slot)
+    }
+
+    private func text(of loss: Loss, _ lease: Lease, _ slot: TaskSlot, _ worker: Name?) -> String {
+        guard loss == .timedOut else {
+            return "The worker\(worker.map { " '\($0)'" } ?? "") lost its lease in attempt \(slot.attempts)."
         }
-        notices.append(.leaseLapsed(id(of: sequence, slot), worker: worker, crashes: slot.crashes))
+        let timeout = timeout(slot.hasOptions ? index.options[lease.sequence] : nil)
+        return "Attempt \(slot.attempts) took longer than its timeout of \(timeout) ms."
+    }
+
+    private mutating func note(_ loss: Loss, of id: TaskID, _ worker: Name?, _ slot: TaskSlot) {
+        switch loss {
+        case .timedOut:
+            totals.failed += 1
+            totals.timedOut += 1
+            notices.append(.attemptTimedOut(id, worker: worker, attempt: slot.attempts))
+        case .lapsed, .lost, .deregistered:
+            if loss == .lapsed { totals.lapsed += 1 }
+            notices.append(.leaseLapsed(id, worker: worker, crashes: slot.crashes))
+        }
     }
 
     /// How long a lease that should lapse waits when its task's payload could not be read.
-    private static let unreadableMilliseconds: UInt64 = 1_000
+    static let unreadableMilliseconds: UInt64 = 1_000
 
     /// A lease lost in its first duration after a restart is nobody's crash, and so is a good-bye.
-    private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool { loss != .deregistered && !lease.isRecovered }
+    private func countsAsCrash(_ lease: Lease, _ loss: Loss) -> Bool {
+        (loss == .lapsed || loss == .lost) && !lease.isRecovered
+    }
 
-    private func burialReason(afterCrash slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
-        let options = slot.hasOptions ? index.options[sequence] : nil
+    /// Why the loss of a lease makes a dead letter; the slot counts it already.
+    private func burialReason(_ lease: Lease, _ loss: Loss, _ slot: TaskSlot) -> DeadLetterReason? {
+        guard loss == .timedOut || countsAsCrash(lease, loss) else { return nil }
+        let options = slot.hasOptions ? index.options[lease.sequence] : nil
         let crashesMax = options?.crashesMax ?? Defaults.crashesMax
-        if crashesMax > 0, slot.crashes >= crashesMax { return .quarantined }
-        return isExhausted(slot, sequence) ? .retriesExhausted : nil
+        if loss != .timedOut, crashesMax > 0, slot.crashes >= crashesMax { return .quarantined }
+        return isExhausted(slot, lease.sequence) ? .retriesExhausted : nil
     }
 
     /// The bytes that reclaiming a lease needs because it makes a dead letter.
     func reclaimRead(_ place: UInt32, _ loss: Loss) -> Fetch? {
         let lease = index.leases[place]
         var slot = index.tasks[lease.sequence]
-        guard countsAsCrash(lease, loss) else { return nil }
-        slot.crashes = slot.crashes == .max ? .max : slot.crashes + 1
-        return burialReason(afterCrash: slot, lease.sequence) == nil ? nil : payloadFetch(slot)
+        guard !lease.isCancelRequested else { return nil }
+        if countsAsCrash(lease, loss) { slot.crashes = slot.crashes == .max ? .max : slot.crashes + 1 }
+        return burialReason(lease, loss, slot) == nil ? nil : payloadFetch(slot)
+    }
+
+    /// Why a lease ends now whose deadline has passed.
+    func loss(of place: UInt32) -> Loss {
+        let lease = index.leases[place]
+        // Of one that was not renewed since a restart nobody knows whether somebody still works on it.
+        return lease.deadlineMilliseconds == lease.attemptDeadlineMilliseconds && !lease.isRecovered
+            ? .timedOut : .lapsed
     }
 
     /// The first bytes of an error text, cut at a character.

@@ -34,7 +34,7 @@ extension QueueCore {
     private func status(_ id: TaskID, _ sequence: TaskSequence, _ slot: TaskSlot) -> TaskStatus {
         let options = slot.hasOptions ? index.options[sequence] : nil
         let waitsForStart = slot.state == .scheduled || slot.state == .failed
-        let worker = slot.state == .inProgress ? index.workers[index.leases[slot.link].worker]?.spec.name : nil
+        let lease = slot.state == .inProgress ? index.leases[slot.link] : nil
         return TaskStatus(
             id: id,
             queue: index.queueNames.name(slot.queue),
@@ -46,9 +46,17 @@ extension QueueCore {
             retriesMax: options?.retriesMax ?? Defaults.retriesMax,
             startWallMilliseconds: waitsForStart
                 ? (options?.start ?? .none).wallMilliseconds(wall: now.wallMilliseconds, store: clock.milliseconds) : 0,
-            worker: worker,
-            progress: index.progress[sequence]
+            worker: lease.flatMap { index.workers[$0.worker]?.spec.name },
+            progress: index.progress[sequence],
+            attemptStartWallMilliseconds: lease.map { wallMilliseconds(ofStore: $0.claimedStoreMilliseconds) } ?? 0,
+            isCancelRequested: lease?.isCancelRequested ?? false
         )
+    }
+
+    /// About when an instant of store time was on the wall clock.
+    private func wallMilliseconds(ofStore milliseconds: UInt64) -> UInt64 {
+        let ago = clock.milliseconds - min(milliseconds, clock.milliseconds)
+        return now.wallMilliseconds - min(ago, now.wallMilliseconds)
     }
 
     private mutating func result(_ id: TaskID, _ wait: UInt64, _ asker: Asker) {

@@ -1,4 +1,4 @@
-import TQModel
+public import TQModel
 
 extension QueueCore {
     /// Bounds on the work of one tick; the rest waits for the next one.
@@ -12,13 +12,13 @@ extension QueueCore {
     private static let redriveMemoryMilliseconds: UInt64 = 60_000
 
     mutating func tickReads() -> [Fetch] {
-        let losses = lapsedLeases().compactMap { reclaimRead($0, .lapsed) } + silentWorkerReads()
+        let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
         return losses.prefix(Self.lossBurialsPerCommand)
             + index.expiredOutcomeBuckets.prefix(Self.expiriesPerTick).map { .locators($0) }
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
-        for place in lapsedLeases() { reclaim(place, .lapsed, fetched) }
+        for place in lapsedLeases() { reclaim(place, loss(of: place), fetched) }
         giveUpSilentWorkers(fetched)
         stageDueTasks()
         endTimedOutWaits()
@@ -30,6 +30,17 @@ extension QueueCore {
 
     private mutating func lapsedLeases() -> [UInt32] {
         index.leases.lapsed(monotonicMilliseconds: now.monotonicMilliseconds, limit: Self.lapsesPerTick)
+    }
+
+    /// Tasks whose leases would lapse later than a renewal at this moment allows: none, ever.
+    ///
+    /// For checks; takes time in the number of leases.
+    public var overlongLeases: [TaskSequence] {
+        index.leases.places {
+            let longest = max(UInt64($0.durationMilliseconds), Self.unreadableMilliseconds)
+            return $0.deadlineMilliseconds > now.monotonicMilliseconds + longest
+        }
+        .map { index.leases[$0].sequence }
     }
 
     /// Makes tasks pending whose time has come.
@@ -147,24 +158,16 @@ extension QueueCore {
     /// Writes a task's present state once more, so that the record that held it can go.
     private mutating func carry(_ sequence: TaskSequence, error: Bytes) {
         let slot = index.tasks[sequence]
-        var carried = Transition(
-            sequence: sequence,
-            operation: .carry,
-            state: slot.state,
-            attempts: slot.attempts,
-            crashes: slot.crashes,
-            token: LeaseToken(rawValue: 0)
-        )
+        var carried =
+            slot.state == .inProgress
+            ? transition(.carry, index.leases[slot.link], sequence, slot)
+            : transition(.carry, to: slot.state, sequence, slot, LeaseToken(rawValue: 0))
         carried.rank = slot.rank
         carried.queue = slot.queue
         carried.error = batch.text(error)
         switch slot.state {
         case .inProgress:
             carried.progress = batch.progress(index.progress[sequence])
-            let lease = index.leases[slot.link]
-            carried.token = lease.token
-            carried.worker = lease.worker
-            carried.leaseMilliseconds = lease.durationMilliseconds
         case .scheduled, .failed:
             carried.start = index.options[sequence]?.start ?? .none
         case .completed, .cancelled:

@@ -155,8 +155,14 @@ extension QueueCore {
     /// Gives recovered leases their full duration, and recovered workers their full silence, from now on.
     mutating func beginServing() {
         for place in index.leases.places(where: { _ in true }) {
+            let options = index.options[index.leases[place].sequence]
+            let attempt = UInt64(timeout(options)) + Defaults.timeoutGraceMilliseconds
             index.leases.update(place) {
-                $0.deadlineMilliseconds = now.monotonicMilliseconds + UInt64($0.durationMilliseconds)
+                // An attempt has what is left of its time, but is not taken back before its lease could be renewed.
+                let spent = clock.milliseconds - min($0.claimedStoreMilliseconds, clock.milliseconds)
+                let left = max(attempt - min(spent, attempt), UInt64($0.durationMilliseconds))
+                $0.attemptDeadlineMilliseconds = now.monotonicMilliseconds + left
+                $0.extend(from: now.monotonicMilliseconds)
                 $0.isRecovered = true
             }
         }

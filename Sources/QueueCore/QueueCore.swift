@@ -129,8 +129,8 @@ public struct QueueCore: Sendable {
         case .complete(let items): reply(.outcomes(items.map { complete($0) }), to: asker)
         case .fail(let items): reply(.outcomes(items.map { fail($0, fetched) }), to: asker)
         case .release(let items): reply(.outcomes(items.map { release($0) }), to: asker)
-        case .renew(let items): reply(.outcomes(items.map { renew($0) }), to: asker)
-        case .cancel(let ids): reply(.outcomes(ids.map { cancel($0) }), to: asker)
+        case .renew(let items): reply(.outcomes(items.map { renew($0, asker.session) }), to: asker)
+        case .cancel(let ids): reply(.cancellations(ids.map { cancel($0) }), to: asker)
         case .redrive(let ids): reply(.outcomes(ids.map { redrive($0, fetched) }), to: asker)
         case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)
         case .deregisterWorker(let name): deregister(name, asker)
@@ -199,6 +199,9 @@ public struct QueueCore: Sendable {
 
     /// Records a transition: in the index and in the batch, nothing between the two.
     mutating func record(_ transition: Transition) {
+        if batch.transitions.isEmpty { batch.transitionsStoreMilliseconds = clock.milliseconds }
+        var transition = transition
+        if transition.operation == .claim { transition.claimedStoreMilliseconds = batch.transitionsStoreMilliseconds }
         index.apply(transition, texts: batch.texts)
         batch.transitions.append(transition)
     }

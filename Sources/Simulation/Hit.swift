@@ -20,8 +20,8 @@ public enum Hit: Hashable, Sendable, CaseIterable, CustomStringConvertible {
 
     /// The errors that the core, and a broker whose disk fails, have for well-formed requests.
     private static let errors: [TQError.Code] = [
-        .invalidArgument, .taskNotFound, .queueFull, .leaseLost, .conflict, .notCancellable, .outcomeUnknown,
-        .readOnly, .diskFull, .draining, .timedOut, .workerNotFound,
+        .invalidArgument, .taskNotFound, .queueFull, .leaseLost, .cancelRequested, .conflict, .notCancellable,
+        .outcomeUnknown, .readOnly, .diskFull, .draining, .timedOut, .workerNotFound,
     ]
 
     /// The part of the table.
@@ -62,7 +62,9 @@ public enum CommandKind: String, Sendable, CaseIterable {
 /// What it answers, but for errors.
 public enum ReplyKind: String, Sendable, CaseIterable {
     /// One for each kind of reply.
-    case submitted, claimed, delivery, outcomes, status, result, statistics, queues, workers, deadLetters, health, done
+    case submitted, claimed, delivery, outcomes, cancellations, cancelRequested
+    /// Answers to those who look.
+    case status, result, statistics, queues, workers, deadLetters, health, done
 }
 
 /// What goes wrong around the core.
@@ -83,7 +85,8 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Repetitions and late comers, which must change nothing.
     case duplicateSubmit, repeatedSubmit, staleToken, lateReplyOfEndedLease
     /// Time and lost connections.
-    case leaseLapsed, workerLost, leaseEndedWithSession, taskDue
+    case leaseLapsed, workerLost, leaseEndedWithSession, attemptTimedOut, runningTaskCancelled
+    case taskDue
     /// The ways into the dead letters, and back.
     case retriesExhausted, permanentFailure, quarantined, redriven
     /// Records that die, or are rewritten.

@@ -16,11 +16,7 @@ extension Simulation {
         case ..<76: release(client)
         case ..<80: renew(client)
         case ..<84:
-            askForTask(client) {
-                .cancel([$0])
-            } call: {
-                .cancel($0)
-            }
+            cancel(client)
         case ..<87:
             askForTask(client) {
                 .redrive([$0])
@@ -205,6 +201,7 @@ extension Simulation {
         if dice.oneIn(2) { spec.retriesMax = UInt16(dice.below(3)) }
         if dice.oneIn(2) { spec.crashesMax = UInt16(dice.below(3)) }
         if dice.oneIn(2) { spec.leaseMilliseconds = UInt32(500 + dice.below(8_000)) }
+        if dice.oneIn(3) { spec.timeoutMilliseconds = UInt32(500 + dice.below(12_000)) }
         if dice.oneIn(2) { spec.retentionMilliseconds = Self.shortestKeptMilliseconds }
         spec.retryPolicy = dice.pick(Cast.retryPolicies) ?? nil
         if dice.oneIn(60) { spec.type = "no name" }
@@ -235,7 +232,8 @@ extension Simulation {
             payload: Digest(of: spec.payload),
             notBeforeWallMilliseconds: start,
             retriesMax: spec.retriesMax ?? Defaults.retriesMax,
-            crashesMax: spec.crashesMax ?? Defaults.crashesMax
+            crashesMax: spec.crashesMax ?? Defaults.crashesMax,
+            timeoutMilliseconds: spec.timeoutMilliseconds > 0 ? spec.timeoutMilliseconds : Defaults.timeoutMilliseconds
         )
     }
 
@@ -363,6 +361,12 @@ extension Simulation {
     private mutating func askForTask(_ client: Int, _ request: (TaskID) -> Request, call: (TaskID) -> Call) {
         guard let id = dice.pickRecent(dice.oneIn(3) ? dead : ids) else { return }
         ask(client, request(id), calls: [call(id)])
+    }
+
+    private mutating func cancel(_ client: Int) {
+        guard let id = dice.oneIn(2) ? pickLease()?.task : dice.pickRecent(dice.oneIn(3) ? dead : ids) else { return }
+        cancelled.insert(id)
+        ask(client, .cancel([id]), calls: [.cancel(id)])
     }
 
     private mutating func askForResult(_ client: Int) {

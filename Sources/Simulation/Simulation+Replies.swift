@@ -16,10 +16,10 @@ extension Simulation {
                 break
             }
             let sent = network.reply(at: isCalm ? 0 : dice.below(network.replies.count))
-            if case .delivery(_, let deliveries) = sent.reply {
-                try take(deliveries, of: sent.answer)
-            } else {
-                try take(sent)
+            switch sent.reply {
+            case .delivery(_, let deliveries): try take(deliveries, of: sent.answer)
+            case .cancelRequested(let leases): try takeCancelRequest(leases)
+            default: try take(sent)
             }
         }
         try countNotices()
@@ -36,13 +36,14 @@ extension Simulation {
         case .claimed(let deliveries):
             finish(request, .delivered(deliveries.map { take($0, request.client) }))
         case .outcomes(let outcomes): takeOutcomes(outcomes, request)
+        case .cancellations(let entries): takeCancellations(entries, request)
         case .status(let status):
             finish(request, .observed(Observation(state: status.state, attempts: status.attempts)))
         case .result(let result):
             let digest = result.state == .completed ? Digest(of: result.result) : nil
             finish(request, .observed(Observation(state: result.state, result: digest)))
         case .error(let error): takeError(error, request, key)
-        case .statistics, .queues, .workers, .deadLetters, .health, .done, .delivery: break
+        case .statistics, .queues, .workers, .deadLetters, .health, .done, .delivery, .cancelRequested: break
         }
     }
 
@@ -79,6 +80,27 @@ extension Simulation {
                 if request.request.kind == .redrive { report.hits.count(.event(.redriven)) }
                 if request.request.kind != .renew { acknowledge() }
             }
+        }
+    }
+
+    private mutating func takeCancellations(_ entries: [Result<Cancellation, TQError>], _ request: Asked) {
+        for (operation, entry) in zip(request.operations, entries) {
+            switch entry {
+            case .success(let cancellation):
+                finish(operation, cancellation == .cancelled ? .done : .cancelRequested, request.client)
+                acknowledge()
+            case .failure(let error):
+                report.hits.count(.error(error.code))
+                finish(operation, .refused(error.code), request.client)
+            }
+        }
+    }
+
+    /// Looks at what a worker is told unasked.
+    private mutating func takeCancelRequest(_ leases: [LeaseHandle]) throws(Broken) {
+        report.hits.count(.reply(.cancelRequested))
+        for lease in leases where !cancelled.contains(lease.task) {
+            throw Broken("I2", "A worker was told to stop task \(lease.task), which nobody cancelled")
         }
     }
 
@@ -228,6 +250,7 @@ extension Simulation {
             case .leaseLapsed(let task, _, let crashes):
                 report.hits.count(.event(.leaseLapsed))
                 try checkCrashes(of: task, crashes, notices)
+            case .attemptTimedOut: report.hits.count(.event(.attemptTimedOut))
             case .workerLost: report.hits.count(.event(.workerLost))
             case .deadLettered(let task, let reason):
                 // One that nobody was told of is no client's business.
@@ -251,6 +274,8 @@ extension Simulation {
         case .claimed: report.hits.count(.reply(.claimed))
         case .delivery: report.hits.count(.reply(.delivery))
         case .outcomes: report.hits.count(.reply(.outcomes))
+        case .cancellations: report.hits.count(.reply(.cancellations))
+        case .cancelRequested: report.hits.count(.reply(.cancelRequested))
         case .status: report.hits.count(.reply(.status))
         case .result: report.hits.count(.reply(.result))
         case .statistics: report.hits.count(.reply(.statistics))
@@ -274,6 +299,9 @@ extension Simulation {
         let moved = effects.segments.reduce(0) { $0 + ($1.key.isMoved ? $1.taskCount : 0) }
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
         for transition in effects.transitions {
+            if transition.operation == .cancel, transition.token.rawValue > 0 {
+                report.hits.count(.event(.runningTaskCancelled))
+            }
             if transition.operation == .carry { report.hits.count(.event(.transitionCarried)) }
             if transition.operation == .stage, transition.token.rawValue == 0 { report.hits.count(.event(.taskDue)) }
         }

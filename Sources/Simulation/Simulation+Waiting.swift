@@ -82,6 +82,9 @@ extension Simulation {
             else { continue }
             throw Broken("I13", "\(request.request) of session \(key.session) is never answered")
         }
+        if let overlong = broker.process.core.overlongLeases.first {
+            throw Broken("I13", "The lease of task \(overlong) lapses later than it may")
+        }
         if case .workers(let workers)? = try reply(to: .workers) {
             for worker in workers where worker.silentMilliseconds > Self.workerInactivityMilliseconds {
                 throw Broken(

@@ -53,6 +53,8 @@ public struct Simulation {
     var unseen: Set<LeaseHandle> = []
     var ids: [TaskID] = []
     var known: Set<TaskID> = []
+    /// Tasks that somebody wanted to cancel.
+    var cancelled: Set<TaskID> = []
     /// Tasks among them that became dead letters.
     var dead: [TaskID] = []
     /// Every task that the core took, with what was submitted, whether or not somebody was told.

@@ -79,7 +79,9 @@ enum BatchDecoding {
             case .pending: try putTable(try KeyReader.segment(key), value)
             case .payload: try putPayloads(value)
             case .inProgress:
-                effects.transitions = try TransitionTable.read(value, texts: &effects.texts)
+                let table = try TransitionTable.read(value, texts: &effects.texts)
+                effects.transitions = table.rows
+                effects.transitionsStoreMilliseconds = table.storeMilliseconds
             case .completed: try putOutcomes(try KeyReader.outcomes(key), value)
             case .deadLetter:
                 effects.deadLetters.append(try DeadLetterRecord.read(value, texts: &effects.texts))

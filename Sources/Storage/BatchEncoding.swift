@@ -11,11 +11,15 @@ enum BatchEncoding {
         for row in effects.registeredWorkers { WorkerRecord.write(row, to: batch) }
         for segment in effects.segments { encode(segment, of: effects, into: batch) }
         if !effects.transitions.isEmpty {
+            let table = TransitionTable.Content(
+                storeMilliseconds: effects.transitionsStoreMilliseconds,
+                rows: effects.transitions
+            )
             batch.put(
                 .inProgress,
                 key: KeyLayout.transitions(effects.group),
-                valueByteCount: TransitionTable.byteCount(effects.transitions)
-            ) { TransitionTable.write(effects.transitions, texts: effects.texts, to: $0) }
+                valueByteCount: TransitionTable.byteCount(table)
+            ) { TransitionTable.write(table, texts: effects.texts, to: $0) }
         }
         encodeOutcomes(effects, into: batch)
         // A task that was put back may have died again in the same group.

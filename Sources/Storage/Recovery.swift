@@ -199,7 +199,7 @@ public enum Recovery {
         var texts: [UInt8] = []
         try store.scan(.inProgress, from: [], to: nil) { key, value throws(StorageError) in
             texts.removeAll(keepingCapacity: true)
-            let rows = try TransitionTable.read(value, texts: &texts)
+            let rows = try TransitionTable.read(value, texts: &texts).rows
             let group = GroupID(rawValue: try KeyReader.number(key))
             try asStorageError { () throws(RecoveryError) in
                 try recovered.index.recover(transitions: rows, group: group, texts: texts)

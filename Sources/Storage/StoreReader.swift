@@ -92,7 +92,7 @@ public struct StoreReader: Sendable {
         guard let bytes = try store.get(.inProgress, KeyLayout.transitions(group)) else { return nil }
         var texts: [UInt8] = []
         let rows = try bytes.withRaw { value throws(StorageError) in
-            try TransitionTable.read(value, texts: &texts)
+            try TransitionTable.read(value, texts: &texts).rows
         }
         return rows.map { ($0, texts[$0.error.range]) }
     }

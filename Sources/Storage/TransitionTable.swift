@@ -4,10 +4,17 @@ import TQModel
 
 /// The transitions of a group, in the order in which they were decided.
 ///
-/// Behind the table header (count; extra = bytes of entries, all covered by the checksum), an entry has 24 bytes: sequence u64,
-/// token u64, operation u8, state u8, columns u16, attempts u16, crashes u16; then the columns that it
-/// names, in the order of their bits.
+/// Behind the table header (count; extra = bytes behind it, all covered by the checksum) comes the store time of the first
+/// transition u64, then the entries. An entry has 24 bytes: sequence u64, token u64, operation u8, state u8, columns u16,
+/// attempts u16, crashes u16; then the columns that it names, in the order of their bits.
 enum TransitionTable {
+    /// What a table holds.
+    struct Content {
+        /// Store time of the first transition, when every attempt began that the group began.
+        var storeMilliseconds: UInt64
+        var rows: [Transition] = []
+    }
+
     struct Columns: OptionSet {
         let rawValue: UInt16
 
@@ -33,11 +40,13 @@ enum TransitionTable {
         static let cancelRequest = Columns(rawValue: 1 << 9)
         /// u64.
         static let blocker = Columns(rawValue: 1 << 10)
-        static let known = Columns(rawValue: 0x7ff)
+        /// u64.
+        static let claimed = Columns(rawValue: 1 << 11)
+        static let known = Columns(rawValue: 0xfff)
 
         init(rawValue: UInt16) { self.rawValue = rawValue }
 
-        init(_ transition: Transition) {
+        init(_ transition: Transition, since storeMilliseconds: UInt64) {
             var columns: Columns = []
             if transition.worker != 0 { columns.insert(.worker) }
             if transition.leaseMilliseconds != 0 { columns.insert(.lease) }
@@ -50,6 +59,9 @@ enum TransitionTable {
             if transition.progress != nil { columns.insert(.progress) }
             if transition.isCancelRequested { columns.insert(.cancelRequest) }
             if transition.blocker != 0 { columns.insert(.blocker) }
+            if transition.state == .inProgress, transition.claimedStoreMilliseconds != storeMilliseconds {
+                columns.insert(.claimed)
+            }
             self = columns
         }
     }
@@ -58,12 +70,13 @@ enum TransitionTable {
 
     // MARK: Writing
 
-    static func byteCount(_ rows: [Transition]) -> Int {
-        rows.reduce(TableHeader.byteCount) { $0 + byteCount($1) }
+    static func byteCount(_ content: Content) -> Int {
+        content.rows.reduce(TableHeader.byteCount + 8) {
+            $0 + byteCount($1, Columns($1, since: content.storeMilliseconds))
+        }
     }
 
-    private static func byteCount(_ row: Transition) -> Int {
-        let columns = Columns(row)
+    private static func byteCount(_ row: Transition, _ columns: Columns) -> Int {
         var count = headByteCount
         if columns.contains(.worker) { count += 4 }
         if columns.contains(.lease) { count += 4 }
@@ -75,13 +88,15 @@ enum TransitionTable {
         if columns.contains(.error) { count += 2 + Int(row.error.count) }
         if let progress = row.progress { count += 3 + Int(progress.message.count) }
         if columns.contains(.blocker) { count += 8 }
+        if columns.contains(.claimed) { count += 8 }
         return count
     }
 
-    static func write(_ rows: [Transition], texts: [UInt8], to value: UnsafeMutableRawBufferPointer) {
+    static func write(_ content: Content, texts: [UInt8], to value: UnsafeMutableRawBufferPointer) {
         var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
-        for row in rows {
-            let columns = Columns(row)
+        writer.write(content.storeMilliseconds)
+        for row in content.rows {
+            let columns = Columns(row, since: content.storeMilliseconds)
             writer.write(row.sequence.rawValue)
             writer.write(row.token.rawValue)
             writer.write(row.operation.rawValue)
@@ -109,26 +124,36 @@ enum TransitionTable {
                 writer.write(texts[progress.message.range])
             }
             if columns.contains(.blocker) { writer.write(row.blocker) }
+            if columns.contains(.claimed) { writer.write(row.claimedStoreMilliseconds) }
         }
-        TableHeader(count: UInt32(rows.count), extra: UInt32(writer.position)).seal(value, covered: writer.position)
+        TableHeader(count: UInt32(content.rows.count), extra: UInt32(writer.position)).seal(
+            value,
+            covered: writer.position
+        )
     }
 
     // MARK: Reading
 
     /// Reads the transitions; their errors and messages are appended to `texts`, and their spans point into it.
-    static func read(_ value: UnsafeRawBufferPointer, texts: inout [UInt8]) throws(StorageError) -> [Transition] {
+    static func read(_ value: UnsafeRawBufferPointer, texts: inout [UInt8]) throws(StorageError) -> Content {
         var (header, reader) = try TableHeader.open(value, "transition table") { Int($0.extra) }
         guard reader.remaining == Int(header.extra), Int(header.count) <= reader.remaining / headByteCount else {
             throw reader.corrupt("\(header.count) entries in \(reader.remaining) bytes")
         }
-        var rows: [Transition] = []
-        rows.reserveCapacity(Int(header.count))
-        for _ in 0..<header.count { rows.append(try readRow(&reader, &texts)) }
+        var content = Content(storeMilliseconds: try reader.read())
+        content.rows.reserveCapacity(Int(header.count))
+        for _ in 0..<header.count {
+            content.rows.append(try readRow(&reader, &texts, since: content.storeMilliseconds))
+        }
         try reader.end()
-        return rows
+        return content
     }
 
-    private static func readRow(_ reader: inout ByteReader, _ texts: inout [UInt8]) throws(StorageError) -> Transition {
+    private static func readRow(
+        _ reader: inout ByteReader,
+        _ texts: inout [UInt8],
+        since storeMilliseconds: UInt64
+    ) throws(StorageError) -> Transition {
         let sequence: UInt64 = try reader.read()
         let token: UInt64 = try reader.read()
         let operation: UInt8 = try reader.read()
@@ -164,6 +189,11 @@ enum TransitionTable {
         }
         row.isCancelRequested = columns.contains(.cancelRequest)
         if columns.contains(.blocker) { row.blocker = try reader.read() }
+        if columns.contains(.claimed) {
+            row.claimedStoreMilliseconds = try reader.read()
+        } else if state == .inProgress {
+            row.claimedStoreMilliseconds = storeMilliseconds
+        }
         return row
     }
 

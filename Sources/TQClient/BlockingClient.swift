@@ -49,8 +49,9 @@ public final class BlockingClient: Sendable {
         try run { (client) async throws(TQError) in try await client.waitForResult(id, within: limit) }
     }
 
-    /// Stops a task that waits.
-    public func cancel(_ id: TaskID) throws(TQError) {
+    /// Stops a task that waits, or lets its worker stop it.
+    @discardableResult
+    public func cancel(_ id: TaskID) throws(TQError) -> Cancellation {
         try run { (client) async throws(TQError) in try await client.cancel(id) }
     }
 }

@@ -18,6 +18,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     /// What the session does with replies that nobody asked for by id, and with the end.
     var onDelivery: (UInt32, [Delivery]) -> Void = { _, _ in }
+    var onCancelRequest: ([LeaseHandle]) -> Void = { _ in }
     var onAnswer: (Call, Reply) -> Void = { $0.finish(with: $1) }
     var onEnd: (TQError, [Call]) -> Void = { _, _ in }
 
@@ -152,6 +153,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         let (id, reply) = try Reply.decode(frame)
         switch reply {
         case .delivery(let stream, let deliveries): onDelivery(stream, deliveries)
+        case .cancelRequested(let leases): onCancelRequest(leases)
         case .error(let error) where id == 0: endReason = error
         default:
             if let call = unanswered.removeValue(forKey: id) { onAnswer(call, reply) }

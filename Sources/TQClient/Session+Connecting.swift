@@ -65,6 +65,7 @@ extension Session {
         lastFailure = nil
         backoff.reset()
         connection.onDelivery = { [weak self] in self?.deliver($0, $1) }
+        connection.onCancelRequest = { [weak self] in self?.onCancelRequest($0) }
         connection.onAnswer = { [weak self] in self?.answer($0, $1) }
         connection.onEnd = { [weak self, weak connection] reason, calls in
             self?.lost(connection, because: reason, unanswered: calls)

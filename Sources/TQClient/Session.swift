@@ -35,6 +35,8 @@ final class Session: @unchecked Sendable {
     /// Why the last round of attempts found no broker.
     var lastFailure: TQError?
     var streams: [UInt32: DeliveryStream] = [:]
+    /// Takes the leases whose attempts somebody wants to end.
+    var onCancelRequest: @Sendable ([LeaseHandle]) -> Void = { _ in }
     var backoff: Backoff
     var firstAddress = 0
 

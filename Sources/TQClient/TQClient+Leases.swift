@@ -48,6 +48,8 @@ extension TQClient {
     }
 
     /// Pushes the ends of leases out; one entry per lease, `nil` is success.
+    ///
+    /// An entry `cancelRequested` says that somebody cancelled the task: stop the work and report how it ended.
     public func renew(_ renewals: [Renewal]) async throws(TQError) -> [TQError?] {
         try await outcomes(.renew(renewals), resend: .always)
     }
@@ -88,6 +90,13 @@ extension TQClient {
         }
         call.answerLimit = answerLimit?.timeAmount
         session.queueUp(call)
+    }
+
+    /// Calls the closure on the event loop with leases whose attempts somebody wants to end.
+    ///
+    /// What is sent while there is no connection is not sent again: the next renewal is refused with `cancelRequested`.
+    package func whenCancelRequested(_ body: @escaping @Sendable ([LeaseHandle]) -> Void) {
+        session.eventLoop.execute { [session] in session.onCancelRequest = body }
     }
 
     /// Opens a stream that lasts over lost connections; the closures are called on the event loop.

@@ -89,15 +89,22 @@ public final class TQClient: Sendable {
         }
     }
 
-    /// Stops tasks that wait; one entry per id, `nil` is success.
-    public func cancel(_ ids: [TaskID]) async throws(TQError) -> [TQError?] {
-        try await outcomes(.cancel(ids), resend: .fenced)
+    /// Stops tasks, running ones through their workers; one entry per id.
+    public func cancel(_ ids: [TaskID]) async throws(TQError) -> [Result<Cancellation, TQError>] {
+        let reply = try await session.call(.cancel(ids), resend: .fenced, patience: options.connectionPatience)
+        guard case .cancellations(let entries) = reply else { throw .unexpectedReply }
+        return entries
     }
 
-    /// Stops a task that waits.
+    /// Stops a task that waits, or lets its worker stop it.
     ///
-    /// - Throws: `notCancellable` when it runs or has ended.
-    public func cancel(_ id: TaskID) async throws(TQError) { try await single(cancel([id])) }
+    /// - Returns: Whether it is over, or its worker is told; then ``waitForResult(_:within:)`` says how it ended.
+    /// - Throws: `notCancellable` when it has ended.
+    @discardableResult
+    public func cancel(_ id: TaskID) async throws(TQError) -> Cancellation {
+        guard let entry = try await cancel([id]).first else { throw .unexpectedReply }
+        return try entry.get()
+    }
 
     // MARK: Dead letters
 

@@ -6,6 +6,8 @@ public enum Defaults {
     public static let leaseMilliseconds: UInt32 = 30_000
     /// How long one attempt may last in all: five minutes.
     public static let timeoutMilliseconds: UInt32 = 300_000
+    /// How long after its timeout an attempt is taken back from a worker that has not ended it: one second.
+    public static let timeoutGraceMilliseconds: UInt64 = 1_000
     /// Attempts after the first.
     public static let retriesMax: UInt16 = 3
     /// Lapsed leases and lost workers after which a task is quarantined; 0 is never.

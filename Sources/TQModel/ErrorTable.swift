@@ -47,6 +47,7 @@ extension TQError.Code {
         row(.taskFailed, "taskFailed", 200, "OK", false, 10),
         row(.taskCancelled, "taskCancelled", 200, "OK", false, 11),
         row(.internalError, "internalError", 500, "INTERNAL", false, 1),
+        row(.cancelRequested, "cancelRequested", 409, "ABORTED", false, 3),
     ]
 
     /// The name in JSON and in messages.

@@ -7,6 +7,10 @@ public enum Reply: Hashable, Sendable {
     case delivery(stream: UInt32, [Delivery])
     /// One entry per item of the request, in its order; `nil` is success.
     case outcomes([TQError?])
+    /// One entry per task of a cancel, in its order.
+    case cancellations([Result<Cancellation, TQError>])
+    /// Somebody wants these attempts of the session's to end, unasked: stop the work, then say how it ended.
+    case cancelRequested([LeaseHandle])
     indirect case status(TaskStatus)
     indirect case result(TaskResult)
     indirect case statistics(BrokerStatistics)
@@ -16,6 +20,14 @@ public enum Reply: Hashable, Sendable {
     indirect case health(Health)
     case done
     case error(TQError)
+
+    /// Whether it answers no request: it is sent when something happens.
+    public var isUnasked: Bool {
+        switch self {
+        case .delivery, .cancelRequested: true
+        default: false
+        }
+    }
 }
 
 /// A task that is stored.
@@ -29,6 +41,15 @@ public struct Submission: Hashable, Sendable {
         self.id = id
         self.isDuplicate = isDuplicate
     }
+}
+
+/// What a cancel did to a task.
+public enum Cancellation: Hashable, Sendable, CaseIterable {
+    /// The task waited and is over.
+    case cancelled
+    /// A worker runs it and is told. Its lease is not renewed any more, and no further attempt follows; what it
+    /// completes until then counts.
+    case requested
 }
 
 /// A task in the hands of a worker.
@@ -105,6 +126,10 @@ public struct TaskStatus: Hashable, Sendable {
     public var resultBytes: UInt32
     /// How far the running attempt is; `nil` when its worker has not said.
     public var progress: TaskProgress?
+    /// When the running attempt began, in milliseconds since 1970; 0 when none runs.
+    public var attemptStartWallMilliseconds: UInt64
+    /// Whether somebody asked for the end of the running attempt.
+    public var isCancelRequested: Bool
 
     public init(
         id: TaskID,
@@ -120,9 +145,13 @@ public struct TaskStatus: Hashable, Sendable {
         worker: Name? = nil,
         error: Bytes = [],
         resultBytes: UInt32 = 0,
-        progress: TaskProgress? = nil
+        progress: TaskProgress? = nil,
+        attemptStartWallMilliseconds: UInt64 = 0,
+        isCancelRequested: Bool = false
     ) {
         self.progress = progress
+        self.attemptStartWallMilliseconds = attemptStartWallMilliseconds
+        self.isCancelRequested = isCancelRequested
         self.id = id
         self.queue = queue
         self.type = type
@@ -255,8 +284,10 @@ public struct BrokerTotals: Hashable, Sendable {
     public var claimed: UInt64 = 0
     /// Tasks that ended with success.
     public var completed: UInt64 = 0
-    /// Attempts that workers reported as failed.
+    /// Attempts that failed: reported by workers, or longer than their timeout.
     public var failed: UInt64 = 0
+    /// The failed attempts that were longer than their timeout.
+    public var timedOut: UInt64 = 0
     /// Tasks that became claimable again after a failed attempt.
     public var retried: UInt64 = 0
     /// Tasks that became dead letters.

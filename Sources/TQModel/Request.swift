@@ -20,7 +20,7 @@ public enum Request: Hashable, Sendable {
     case release([Release])
     /// Pushes the deadlines of leases out. Answer: ``Reply/outcomes(_:)``.
     case renew([Renewal])
-    /// Stops tasks that wait. Answer: ``Reply/outcomes(_:)``.
+    /// Stops tasks; those that run are stopped by their workers. Answer: ``Reply/cancellations(_:)``.
     case cancel([TaskID])
     /// What became of a task. Answer: ``Reply/status(_:)``.
     case status(TaskID)

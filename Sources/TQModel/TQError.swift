@@ -47,7 +47,7 @@ public struct TQError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let leaseLost = Code(rawValue: 9)
         /// The idempotency key belongs to a task with other content.
         public static let conflict = Code(rawValue: 10)
-        /// The task runs or has ended.
+        /// The task has ended.
         public static let notCancellable = Code(rawValue: 11)
         /// The write may or may not be on disk; send the same request with the same idempotency key again.
         public static let outcomeUnknown = Code(rawValue: 12)
@@ -87,6 +87,8 @@ public struct TQError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let taskCancelled = Code(rawValue: 29)
         /// A fault of the program.
         public static let internalError = Code(rawValue: 30)
+        /// Somebody wants the attempt to end: its lease stays as it is and is not renewed any more.
+        public static let cancelRequested = Code(rawValue: 31)
 
         public var description: String { name }
     }

@@ -57,8 +57,8 @@ final class Execution: Sendable {
             let end = await Self.run(handler, delivery, context)
             finish(token, end)
         }
-        let isOver = state.withLock { $0.leases.setHandler(task, of: token) }
-        if isOver { task.cancel() }
+        let mustEnd = state.withLock { $0.leases.setHandler(task, of: token) }
+        if mustEnd { task.cancel() }
         wake(at: min(entry.renewAt, entry.deadline))
     }
 
@@ -145,11 +145,13 @@ final class Execution: Sendable {
         }
     }
 
-    /// A lost lease ends its handler: its task runs elsewhere.
+    /// A lost lease ends its handler, whose task runs elsewhere; one of a cancelled task lets it say how it ended.
     private func renewed(_ leases: [LeaseHandle], _ result: Result<[TQError?], TQError>) {
         var lost: Set<LeaseToken> = []
         if case .success(let outcomes) = result {
             for (lease, outcome) in zip(leases, outcomes) where outcome?.endsLease == true { lost.insert(lease.token) }
+            let cancelled = zip(leases, outcomes).filter { $0.1?.code == .cancelRequested }
+            if !cancelled.isEmpty { cancel(cancelled.map(\.0)) }
         }
         let ended = state.withLock { state in
             state.isRenewing = false
@@ -160,6 +162,15 @@ final class Execution: Sendable {
             entry.handler?.cancel()
         }
         wakeForNext()
+    }
+
+    /// Cancels the handlers of tasks that somebody cancelled; how they end is reported as ever, while their leases last.
+    func cancel(_ leases: [LeaseHandle]) {
+        let cancelled = state.withLock { $0.leases.requestCancel(of: Set(leases.map(\.token))) }
+        for entry in cancelled {
+            logger.notice("task cancelled while it runs", metadata: ["task": "\(entry.lease.task)"])
+            entry.handler?.cancel()
+        }
     }
 
     /// Cancels every handler and gives its task back.

@@ -12,6 +12,8 @@ struct LeaseTable {
         var handler: Task<Void, Never>?
         /// The broker has been told, or knows better: whatever the handler returns is dropped.
         var isOver = false
+        /// Somebody cancelled the task: the handler is cancelled and says how it ended, the lease is not renewed.
+        var isCancelRequested = false
     }
 
     private var entries: [LeaseToken: Entry] = [:]
@@ -46,10 +48,19 @@ struct LeaseTable {
 
     /// Remembers the handler of a running attempt, so that it can be cancelled.
     ///
-    /// - Returns: Whether the attempt is over already.
+    /// - Returns: Whether it must be cancelled at once.
     mutating func setHandler(_ handler: Task<Void, Never>, of token: LeaseToken) -> Bool {
         entries[token]?.handler = handler
-        return entries[token]?.isOver ?? false
+        return entries[token].map { $0.isOver || $0.isCancelRequested } ?? false
+    }
+
+    /// Marks attempts that somebody cancelled, and gives those that were not marked yet.
+    mutating func requestCancel(of tokens: Set<LeaseToken>) -> [Entry] {
+        tokens.compactMap { token in
+            guard let entry = entries[token], !entry.isOver, !entry.isCancelRequested else { return nil }
+            entries[token]?.isCancelRequested = true
+            return entry
+        }
     }
 
     /// Takes an attempt out; `nil` when its end needs no report.
@@ -71,7 +82,8 @@ struct LeaseTable {
     /// The leases to renew now, in one frame; those due within a tenth of their duration come along.
     mutating func takeDue(at now: ContinuousClock.Instant) -> [LeaseHandle] {
         var due: [LeaseHandle] = []
-        for (token, entry) in entries where !entry.isOver && entry.renewAt <= now + entry.leaseDuration / 10 {
+        for (token, entry) in entries
+        where !entry.isOver && !entry.isCancelRequested && entry.renewAt <= now + entry.leaseDuration / 10 {
             entries[token]?.renewAt = now + Self.renewalDelay(entry.leaseDuration)
             due.append(entry.lease)
         }
@@ -80,6 +92,7 @@ struct LeaseTable {
 
     /// When something must be done next; while a renewal is under way, only deadlines count.
     func nextInstant(isRenewing: Bool) -> ContinuousClock.Instant? {
-        entries.values.lazy.filter { !$0.isOver }.map { isRenewing ? $0.deadline : min($0.renewAt, $0.deadline) }.min()
+        entries.values.lazy.filter { !$0.isOver }
+            .map { isRenewing || $0.isCancelRequested ? $0.deadline : min($0.renewAt, $0.deadline) }.min()
     }
 }

@@ -3,8 +3,8 @@ public import TQModel
 
 /// What a handler may know of the attempt that it runs.
 ///
-/// The handler's Swift task is cancelled when the attempt's time is up, when its lease is lost, or when the worker's
-/// grace ends: check `Task.isCancelled` in long loops, and pass cancellation on to what you await.
+/// The handler's Swift task is cancelled when somebody cancels the task, when the attempt's time is up, when its lease is lost,
+/// or when the worker's grace ends: check `Task.isCancelled` in long loops, and pass cancellation on to what you await.
 public struct TaskContext: Sendable {
     /// The task's id, the same for each of its attempts: a key that makes side effects repeatable.
     public let id: TaskID
@@ -45,7 +45,7 @@ public struct TaskContext: Sendable {
 
     /// Renews the lease at once; the worker renews it by itself in time, so this only asks whether it still holds.
     ///
-    /// - Throws: `leaseLost` when the task runs elsewhere or will.
+    /// - Throws: `leaseLost` when the task runs elsewhere or will, `cancelRequested` when somebody cancelled it.
     public func renewLease() async throws(TQError) { try await renew(Renewal(lease: lease)) }
 
     private func renew(_ renewal: Renewal) async throws(TQError) {

@@ -170,6 +170,7 @@ public final class Worker: Sendable {
             worker: name,
             leaseMilliseconds: UInt32(clamping: options.lease?.wholeMilliseconds ?? 0)
         )
+        client.whenCancelRequested { [weak execution] in execution?.cancel($0) }
         let stream = client.openStream(
             claim,
             credit: UInt32(options.concurrency),

@@ -68,8 +68,12 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case claimedReply = 0x91
     /// ``Reply/delivery(stream:_:)``, with id 0.
     case deliveryReply = 0x92
+    /// ``Reply/cancelRequested(_:)``, with id 0.
+    case cancelRequestedReply = 0x93
     /// ``Reply/outcomes(_:)``.
     case outcomesReply = 0x95
+    /// ``Reply/cancellations(_:)``.
+    case cancellationsReply = 0xa0
     /// ``Reply/status(_:)``.
     case statusReply = 0xa1
     /// ``Reply/result(_:)``.

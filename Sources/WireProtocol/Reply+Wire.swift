@@ -3,7 +3,7 @@ public import TQModel
 extension Reply {
     /// Appends the frame; appends nothing when it throws.
     ///
-    /// - Parameter id: The request's id; 0 for a ``Reply/delivery(stream:_:)`` and for an error about the connection.
+    /// - Parameter id: The request's id; 0 for what is unasked and for an error about the connection.
     /// - Throws: `frameTooLarge` when the reply is over ``Limits/frameBytesMax``.
     public func encode(id: UInt32, into bytes: inout [UInt8]) throws(TQError) {
         try bytes.appendFrame(messageType, id: id) { bytes in writeFields(to: &bytes) }
@@ -29,6 +29,8 @@ extension Reply {
         case .claimed: .claimedReply
         case .delivery: .deliveryReply
         case .outcomes: .outcomesReply
+        case .cancellations: .cancellationsReply
+        case .cancelRequested: .cancelRequestedReply
         case .status: .statusReply
         case .result: .resultReply
         case .statistics: .statisticsReply
@@ -49,6 +51,8 @@ extension Reply {
             bytes.append(integer: stream)
             bytes.append(records: deliveries) { $1.write(to: &$0) }
         case .outcomes(let errors): bytes.append(list: errors) { $0.append(outcome: $1) }
+        case .cancellations(let entries): bytes.append(list: entries) { $0.append(cancellation: $1) }
+        case .cancelRequested(let leases): bytes.append(list: leases) { $0.append(lease: $1) }
         case .status(let status): status.write(to: &bytes)
         case .result(let result): result.write(to: &bytes)
         case .statistics(let statistics): statistics.write(to: &bytes)
@@ -77,6 +81,18 @@ extension Reply {
                     try reader.outcome()
                 }
             )
+        case .cancellationsReply:
+            self = .cancellations(
+                try reader.list(max: Limits.batchCountMax, itemBytesMin: 1) { (reader) throws(TQError) in
+                    try reader.cancellation()
+                }
+            )
+        case .cancelRequestedReply:
+            self = .cancelRequested(
+                try reader.list(max: Limits.batchCountMax, itemBytesMin: 24) { (reader) throws(TQError) in
+                    try reader.lease()
+                }
+            )
         case .claimedReply: self = .claimed(try reader.deliveries())
         case .deliveryReply: self = .delivery(stream: try reader.integer(), try reader.deliveries())
         case .queuesReply:
@@ -103,11 +119,14 @@ extension Reply {
     }
 }
 
-/// How one entry of ``Reply/submitted(_:)`` or ``Reply/outcomes(_:)`` begins.
+/// How one entry of ``Reply/submitted(_:)``, ``Reply/outcomes(_:)`` or ``Reply/cancellations(_:)`` begins.
 private enum Entry {
     static let success: UInt8 = 0
     static let error: UInt8 = 1
+    /// A submit's task was there already.
     static let duplicate: UInt8 = 2
+    /// A cancel's task runs, and its worker is told.
+    static let requested: UInt8 = 2
 }
 
 extension [UInt8] {
@@ -116,6 +135,13 @@ extension [UInt8] {
         case .success(let submission):
             append(submission.isDuplicate ? Entry.duplicate : Entry.success)
             append(taskID: submission.id)
+        case .failure(let error): append(outcome: error)
+        }
+    }
+
+    fileprivate mutating func append(cancellation: Result<Cancellation, TQError>) {
+        switch cancellation {
+        case .success(let cancellation): append(cancellation == .requested ? Entry.requested : Entry.success)
         case .failure(let error): append(outcome: error)
         }
     }
@@ -133,6 +159,16 @@ extension FieldReader {
         switch entry {
         case Entry.success: return .success(Submission(id: try taskID()))
         case Entry.duplicate: return .success(Submission(id: try taskID(), isDuplicate: true))
+        case Entry.error: return .failure(try error())
+        default: throw malformed("an entry begins with \(entry)")
+        }
+    }
+
+    fileprivate mutating func cancellation() throws(TQError) -> Result<Cancellation, TQError> {
+        let entry: UInt8 = try integer()
+        switch entry {
+        case Entry.success: return .success(.cancelled)
+        case Entry.requested: return .success(.requested)
         case Entry.error: return .failure(try error())
         default: throw malformed("an entry begins with \(entry)")
         }

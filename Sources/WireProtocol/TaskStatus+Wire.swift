@@ -9,6 +9,8 @@ extension TaskStatus {
         static let error: UInt8 = 4
         static let resultBytes: UInt8 = 5
         static let progress: UInt8 = 6
+        static let attemptStartWallMilliseconds: UInt8 = 7
+        static let isCancelRequested: UInt8 = 8
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -30,6 +32,8 @@ extension TaskStatus {
             case Tag.error: error = reader.bytes(of: field)
             case Tag.resultBytes: resultBytes = try reader.integer(of: field)
             case Tag.progress: progress = try reader.progress(of: field)
+            case Tag.attemptStartWallMilliseconds: attemptStartWallMilliseconds = try reader.integer(of: field)
+            case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
             default: try reader.unknown(field)
             }
         }
@@ -50,6 +54,8 @@ extension TaskStatus {
         bytes.append(field: Tag.error, nonEmpty: error)
         bytes.append(field: Tag.resultBytes, nonZero: resultBytes)
         if let progress { bytes.append(field: Tag.progress, bytes: progress.field) }
+        bytes.append(field: Tag.attemptStartWallMilliseconds, nonZero: attemptStartWallMilliseconds)
+        bytes.append(field: Tag.isCancelRequested, nonZero: isCancelRequested ? 1 as UInt8 : 0)
     }
 }
 

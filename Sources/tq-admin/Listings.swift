@@ -22,6 +22,13 @@ enum Listings {
         Column("starts", "starts_at", time: \.startWallMilliseconds),
         Column("ended", "ended_at", time: \.endWallMilliseconds),
         Column("worker", "worker", optional: { $0.worker.map { "\($0)" } }),
+        Column("running since", "attempt_started_at", time: \.attemptStartWallMilliseconds),
+        Column(
+            "cancel requested",
+            "is_cancel_requested",
+            json: { .bool($0.isCancelRequested) },
+            text: { $0.isCancelRequested ? "yes" : "" }
+        ),
         Column("progress", "progress_percent", optional: { $0.progress.map { "\($0.percent) %" } }),
         Column("message", "progress_message", optional: { $0.progress.flatMap { message($0) } }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
@@ -51,6 +58,7 @@ enum Listings {
             Column("total cancelled", "total_cancelled", count: { $0.totals.cancelled }),
             Column("total expired", "total_expired", count: { $0.totals.expired }),
             Column("leases lapsed", "total_lapsed", count: { $0.totals.lapsed }),
+            Column("attempts timed out", "total_timed_out", count: { $0.totals.timedOut }),
             Column("queues", "queues", count: { UInt64($0.queues) }),
             Column("workers", "workers", count: { UInt64($0.workers) }),
             Column("connections", "connections", count: { UInt64($0.connections) }),

@@ -80,7 +80,13 @@ private func printResult(_ result: TaskResult, format: OutputFormat) throws(TQEr
 }
 
 struct Cancel: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Stop tasks that wait.")
+    static let configuration = CommandConfiguration(
+        abstract: "Stop tasks.",
+        discussion: """
+            A task that waits is cancelled at once. Of one that runs the worker is told to stop it, which `tq-admin wait` waits \
+            for: it is cancelled when the worker has stopped, or when its lease ends, and completed when it was done before.
+            """
+    )
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "The ids that submit printed.")
@@ -88,7 +94,8 @@ struct Cancel: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withClient { client in
-            try report(try await client.cancel(ids.map(\.id)), of: ids.map(\.id), as: "cancelled")
+            let entries = try await client.cancel(ids.map(\.id))
+            try report(entries, of: ids.map(\.id)) { $0 == .cancelled ? "cancelled" : "cancel requested" }
         }
     }
 }
@@ -97,13 +104,21 @@ struct Cancel: AsyncParsableCommand {
 ///
 /// - Throws: The first error, so that the exit code tells of it.
 func report(_ outcomes: [TQError?], of ids: [TaskID], as verb: String) throws(TQError) {
+    try report(outcomes.map { $0.map { .failure($0) } ?? .success(()) }, of: ids) { verb }
+}
+
+func report<Success>(
+    _ outcomes: [Result<Success, TQError>],
+    of ids: [TaskID],
+    verb: (Success) -> String
+) throws(TQError) {
     var first: TQError?
-    for (id, error) in zip(ids, outcomes) {
-        if let error {
+    for (id, outcome) in zip(ids, outcomes) {
+        switch outcome {
+        case .success(let success): writeToStandardOutput("\(verb(success)) \(id)\n")
+        case .failure(let error):
             if first != nil { writeToStandardError("tq-admin: \(error)\n") }
             first = first ?? error
-        } else {
-            writeToStandardOutput("\(verb) \(id)\n")
         }
     }
     if let first { throw first }

@@ -172,7 +172,7 @@ final class HistoryFollower {
             counts.releases += 1
             end(lease, isFinal: false)
         case (.renew, .done): counts.renewals += 1
-        case (.cancel(let id), .done):
+        case (.cancel(let id), .done), (.cancel(let id), .cancelRequested):
             counts.cancels += 1
             unfinished.remove(id)
         case (.redrive, .done): counts.redrives += 1
@@ -223,7 +223,7 @@ extension TQError.Code {
     /// Whether the load asks for this refusal, or a broker whose disk has failed must give it.
     fileprivate func isExpected(_ wasInterrupted: Bool) -> Bool {
         switch self {
-        case .leaseLost, .notCancellable, .taskNotFound: true
+        case .leaseLost, .notCancellable, .taskNotFound, .cancelRequested: true
         case .readOnly, .diskFull: wasInterrupted
         default: false
         }

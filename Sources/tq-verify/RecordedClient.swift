@@ -74,7 +74,16 @@ struct RecordedClient: Sendable {
     }
 
     func cancel(_ ids: [TaskID]) async {
-        await end(ids.map { .cancel($0) }) { () async throws(TQError) in try await client.cancel(ids) }
+        guard !ids.isEmpty else { return }
+        _ = await perform(ids.map { .cancel($0) }) { () async throws(TQError) in
+            try await client.cancel(ids).map { entry -> Outcome in
+                switch entry {
+                case .success(.cancelled): .done
+                case .success(.requested): .cancelRequested
+                case .failure(let error): Outcome(error)
+                }
+            }
+        }
     }
 
     func redrive(_ ids: [TaskID]) async {

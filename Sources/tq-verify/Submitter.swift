@@ -42,6 +42,7 @@ struct Submitter {
         )
         (spec.retriesMax, spec.crashesMax) = (retriesMax, crashesMax)
         spec.retryPolicy = RetryPolicy(.exponential(first: 20, factorPercent: 200, longest: 400))
+        if random.chance(20) { spec.timeoutMilliseconds = .random(in: 300...3000, using: &random) }
         spec.idempotencyKey = Bytes("key-\(number)".utf8)
         let call = SubmitCall(
             queue: queue,
@@ -50,7 +51,8 @@ struct Submitter {
             payload: Digest(of: payload),
             notBeforeWallMilliseconds: start,
             retriesMax: retriesMax,
-            crashesMax: crashesMax
+            crashesMax: crashesMax,
+            timeoutMilliseconds: spec.timeoutMilliseconds > 0 ? spec.timeoutMilliseconds : Defaults.timeoutMilliseconds
         )
         return RecordedClient.Draft(spec: spec, call: call)
     }

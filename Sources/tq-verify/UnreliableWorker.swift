@@ -15,6 +15,7 @@ struct UnreliableWorker {
         var completions: [Completion] = []
         var failures: [Failure] = []
         var releases: [Release] = []
+        var cancels: [TaskID] = []
         var renewals: [Renewal] = []
         var redrives: [TaskID] = []
     }
@@ -42,6 +43,7 @@ struct UnreliableWorker {
         await pause(milliseconds: .random(in: 5...60, using: &random))
         fate = Fate()
         for delivery in deliveries { decide(delivery.lease) }
+        await client.cancel(fate.cancels)
         await client.renew(fate.renewals)
         await client.complete(fate.completions)
         await client.fail(fate.failures)
@@ -76,6 +78,16 @@ struct UnreliableWorker {
         case ..<25:
             fate.completions.append(completion)
             lost.append((lease, 1))
+        case ..<28:
+            // Cancelled while it runs: its worker asks, and stops or was done before.
+            fate.cancels.append(lease.task)
+            if random.chance(50) { fate.renewals.append(Renewal(lease: lease)) }
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: fate.completions.append(completion)
+            case 1: fate.failures.append(Failure(lease: lease, error: Bytes("it was stopped".utf8)))
+            case 2: fate.releases.append(Release(lease: lease))
+            default: lost.append((lease, .random(in: 1...20, using: &random)))
+            }
         default: fate.completions.append(completion)
         }
     }

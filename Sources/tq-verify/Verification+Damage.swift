@@ -14,6 +14,7 @@ extension Verification {
             switch try probe.outcome(of: damage) {
             case .refused: report.flips.refused += 1
             case .detectedAtRead: report.flips.reported += 1
+            case .cutOff: report.flips.cutOff += 1
             case .harmless: report.flips.harmless += 1
             case .silent(let loss):
                 report.flips.silent += 1

@@ -58,6 +58,8 @@ struct VerificationReport {
     struct FlipCounts {
         /// The broker refuses to start; it starts, and nothing is missing; it reports the damage where it is read.
         var refused = 0, harmless = 0, reported = 0
+        /// It starts without batches that were written and never synced, and says so.
+        var cutOff = 0
         /// Served wrong bytes, or lost something, without a word.
         var silent = 0
 
@@ -65,6 +67,7 @@ struct VerificationReport {
             refused += other.refused
             harmless += other.harmless
             reported += other.reported
+            cutOff += other.cutOff
             silent += other.silent
         }
     }
@@ -173,6 +176,7 @@ struct VerificationReport {
                 ("times the disk was full", "disk_fills", disk.fills),
                 ("flipped bits: refused", "flips_refused", flips.refused),
                 ("  reported when read", "flips_reported", flips.reported),
+                ("  cut off behind the mark, with a warning", "flips_cut_off", flips.cutOff),
                 ("  in bytes that nobody needs", "flips_harmless", flips.harmless),
                 ("  unnoticed", "flips_silent", flips.silent),
                 ("steps of the wall clock", "clock_steps", clockSteps),

@@ -58,8 +58,9 @@ struct InProcessTests {
         try await withBroker { broker, client in
             let (deliveries, arrived) = AsyncStream.makeStream(of: Delivery.self)
             let session = try #require(
-                broker.broker.session { stream, more in
-                    for delivery in more where stream == 5 { arrived.yield(delivery) }
+                broker.broker.session { reply in
+                    guard case .delivery(stream: 5, let more) = reply else { return }
+                    for delivery in more { arrived.yield(delivery) }
                 }
             )
             #expect(try await session.perform(.openStream(stream: 5, ClaimSpec(queues: ["default"]))) == .done)
@@ -72,6 +73,27 @@ struct InProcessTests {
                 #expect(try await session.perform(.addCredit(stream: 5, count: 1)) == .done)
             }
             #expect(taken == ["1", "2"])
+        }
+    }
+
+    @Test("Whoever holds a task hears that somebody cancelled it")
+    func cancelRequest() async throws {
+        try await withBroker { broker, client in
+            let (requests, arrived) = AsyncStream.makeStream(of: [LeaseHandle].self)
+            let session = try #require(
+                broker.broker.session { if case .cancelRequested(let leases) = $0 { arrived.yield(leases) } }
+            )
+            let id = try await client.submit(TaskSpec(type: "t"))
+            let claimed = try await session.perform(.claim(ClaimSpec(queues: ["default"])))
+            guard case .claimed(let held) = claimed, let lease = held.first?.lease else {
+                throw TQError(.internalError, "no claim")
+            }
+            #expect(try await client.cancel(id) == .requested)
+            var next = requests.makeAsyncIterator()
+            #expect(await next.next() == [lease])
+            #expect(try await client.status(id).isCancelRequested)
+            #expect(try await session.perform(.fail([Failure(lease: lease, error: [])])) == .outcomes([nil]))
+            #expect(try await client.status(id).state == .cancelled)
         }
     }
 

@@ -150,15 +150,19 @@ struct LifecycleTests {
         }
     }
 
-    @Test("A waiting task can be cancelled, a running one cannot")
+    @Test("A waiting task is cancelled at once, a running one with its attempt, one that ended never")
     func cancel() async throws {
         try await withBroker { broker, client in
             let first = try await client.submit(TaskSpec(type: "t"))
-            try await client.cancel(first)
+            #expect(try await client.cancel(first) == .cancelled)
             #expect(try await client.waitForResult(first, within: .zero).state == .cancelled)
             let second = try await client.submit(TaskSpec(type: "t"))
             let delivery = try await client.claimOne()
             #expect(delivery.lease.task == second)
+            #expect(try await client.cancel(second) == .requested)
+            #expect(try await client.renew([Renewal(lease: delivery.lease)]).first??.code == .cancelRequested)
+            try await client.fail(delivery, error: "stopped")
+            #expect(try await client.waitForResult(second, within: .zero).state == .cancelled)
             #expect(await errorCode { try await client.cancel(second) } == .notCancellable)
         }
     }

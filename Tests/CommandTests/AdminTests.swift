@@ -94,6 +94,65 @@ struct AdminTests {
         #expect(workers.contains("tq-worker 0.1.0 exec sh -c"))
     }
 
+    @Test("a task that runs is cancelled: its program gets SIGTERM, and whoever waits for it hears so")
+    func cancelRunning() throws {
+        let broker = try BrokerProcess()
+        let started = broker.directory.path + "/started"
+        try #require(mkfifo(started, 0o600) == 0)
+        let worker = try broker.startWorker(
+            "exec",
+            "--queue",
+            "q",
+            "--",
+            "sh",
+            "-c",
+            "trap 'exit 3' TERM; echo running > \(started); sleep 1000 & wait"
+        )
+        defer {
+            worker.signal(SIGTERM)
+            worker.wait()
+        }
+        let id = try broker.admin("submit", "--queue", "q", "--type", "t").output.dropLast()
+        // Opening the pipe waits for the program to write to it.
+        let pipe = try #require(FileHandle(forReadingAtPath: started))
+        #expect(try pipe.readToEnd() == Data("running\n".utf8))
+        #expect(try broker.admin("cancel", "\(id)").output == "cancel requested \(id)\n")
+        #expect(try broker.admin("wait", "\(id)").status == 11)
+        let status = try json(try broker.admin("status", "\(id)", "-o", "json").output)
+        #expect(status["state"] as? String == "cancelled")
+        #expect(status["attempts"] as? Int == 1)
+        #expect(try broker.admin("cancel", "\(id)").status == 3)
+    }
+
+    @Test("an attempt ends with its timeout, is tried again, and becomes a dead letter with the reason")
+    func timeout() throws {
+        let broker = try BrokerProcess()
+        let worker = try broker.startWorker("exec", "--queue", "q", "--", "sleep", "1000")
+        defer {
+            worker.signal(SIGTERM)
+            worker.wait()
+        }
+        let id = try broker.admin(
+            "submit",
+            "--queue",
+            "q",
+            "--type",
+            "t",
+            "--timeout",
+            "200ms",
+            "--max-retries",
+            "1",
+            "--retry",
+            "fixed,10ms"
+        ).output.dropLast()
+        let outcome = try broker.admin("wait", "\(id)")
+        #expect(outcome.status == 10)
+        #expect(outcome.errors.contains("timed out"))
+        let status = try json(try broker.admin("status", "\(id)", "-o", "json").output)
+        #expect(status["attempts"] as? Int == 2)
+        #expect(status["crashes"] as? Int == 0)
+    }
+
     @Test("SIGTERM ends a worker in good order")
     func stop() throws {
         let broker = try BrokerProcess()

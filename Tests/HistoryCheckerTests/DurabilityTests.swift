@@ -101,6 +101,60 @@ struct DurabilityTests {
         #expect(broken(.refused(.readOnly), .cancelled) == [.endStays])
     }
 
+    @Test func aCallAboutATaskOfWhichNoReplyHasToldYetCounts() {
+        func broken(_ call: Call?, _ row: StoredTask) -> [Invariant] {
+            Script.broken { script in
+                _ = script.invoke(.submit(SubmitCall(queue: 1, payload: Digest(rawValue: 1))))
+                _ = script.invoke(.claim(queues: [1]), client: 2)
+                if let call { _ = script.invoke(call, client: 2) }
+                script.dump([row])
+            }
+        }
+        #expect(broken(.cancel(task(1)), row(1, .cancelled)).isEmpty)
+        #expect(broken(nil, row(1, .cancelled)) == [.endStays])
+        #expect(broken(.complete(lease(1, 1), result: Digest(rawValue: 7)), row(1, .completed, attempts: 1)).isEmpty)
+        #expect(broken(nil, row(1, .completed, attempts: 1)) == [.once])
+    }
+
+    @Test func aCancelRequestThatIsForgottenIsFound() {
+        func broken(_ state: TaskState) -> [Invariant] {
+            Script.broken { script in
+                script.submit(1)
+                script.claim(1, token: 1)
+                script.call(.cancel(task(1)), .cancelRequested)
+                script.wait(1_000)
+                script.dump([row(1, state, attempts: 1, token: state == .inProgress ? 1 : nil)])
+            }
+        }
+        #expect(broken(.inProgress).isEmpty)
+        #expect(broken(.cancelled).isEmpty)
+        #expect(broken(.pending) == [.noDeliveryAfterEnd])
+        #expect(broken(.failed) == [.noDeliveryAfterEnd])
+        #expect(broken(.completed) == [.once])
+    }
+
+    @Test func aRenewalOrAnAttemptAfterACancelRequestIsFound() {
+        func broken(_ outcome: Outcome, isCancelled: Bool = true) -> [Invariant] {
+            Script.broken { script in
+                script.submit(1)
+                script.claim(1, token: 1)
+                if isCancelled { script.call(.cancel(task(1)), .cancelRequested) }
+                script.call(.renew(lease(1, 1), leaseMilliseconds: 0), outcome)
+            }
+        }
+        #expect(broken(.done) == [.noDeliveryAfterEnd])
+        #expect(broken(.refused(.cancelRequested)).isEmpty)
+        #expect(broken(.refused(.cancelRequested), isCancelled: false) == [.oneLease])
+        let again = Script.broken { script in
+            script.submit(1)
+            script.claim(1, token: 1)
+            script.call(.cancel(task(1)), .cancelRequested)
+            script.wait(1_000)
+            script.claim(1, token: 2, attempt: 2)
+        }
+        #expect(again == [.noDeliveryAfterEnd])
+    }
+
     @Test func aFailureThatIsUndoneIsFound() {
         func broken(_ state: TaskState, isPermanent: Bool) -> [Invariant] {
             Script.broken { script in

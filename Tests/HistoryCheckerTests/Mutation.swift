@@ -32,6 +32,13 @@ enum Mutation: String, CaseIterable {
     case deadLetterPendingAfterRestart
     case cancelIgnored
     case cancelOfLeasedTask
+    case cancelRequestForgottenAtRestart
+    case cancelRequestForgottenWhenItsLeaseLapses
+    case renewedAfterCancelRequest
+    case retriedAfterCancelRequest
+    case renewalRefusedWithoutCancel
+    case timeoutIgnored
+    case timeoutTooEarly
     case tokensStartAgainAtRestart
     case tokensFall
     case leasedTaskStaysPending

@@ -17,6 +17,7 @@ extension ReferenceQueue {
     mutating func fail(_ lease: LeaseHandle, isPermanent: Bool, _ pause: UInt64?, _ now: Now) -> Outcome {
         guard var task = state[lease.task] else { return .refused(.taskNotFound) }
         guard holds(lease, task, unless: .failureWithoutTokenCheck) else { return .refused(.leaseLost) }
+        if endsCancelled(&task, now) { return .done }
         let limit = makes(.deadLetterTooEarly) ? max(1, task.spec.retriesMax) : task.spec.retriesMax + 1
         let isUsedUp = task.attempts >= limit && !makes(.retriesWithoutEnd)
         task.state = isPermanent || isUsedUp ? .deadLetter : .failed
@@ -30,6 +31,7 @@ extension ReferenceQueue {
     mutating func release(_ lease: LeaseHandle, _ delay: UInt64, _ now: Now) -> Outcome {
         guard var task = state[lease.task] else { return .refused(.taskNotFound) }
         guard holds(lease, task, unless: .releaseWithoutTokenCheck) else { return .refused(.leaseLost) }
+        if endsCancelled(&task, now) { return .done }
         if !makes(.releaseCountsAsAttempt), task.attempts > 0 { task.attempts -= 1 }
         task.state = delay > 0 || makes(.releasedTaskStuck) ? .failed : .pending
         task.isStuck = makes(.releasedTaskStuck)
@@ -43,8 +45,10 @@ extension ReferenceQueue {
         guard var task = state[lease.task] else { return .refused(.taskNotFound) }
         if makes(.renewalAcceptedAfterEnd), task.state == .completed, task.token == lease.token { return .done }
         guard holds(lease, task, unless: .renewalWithoutTokenCheck) else { return .refused(.leaseLost) }
+        if task.isCancelRequested, !makes(.renewedAfterCancelRequest) { return .refused(.cancelRequested) }
+        if makes(.renewalRefusedWithoutCancel), task.attempts > 1 { return .refused(.cancelRequested) }
         let duration = milliseconds == 0 ? Self.leaseMilliseconds : UInt64(milliseconds)
-        if !makes(.renewalIgnored) { task.lapse = now.monotonicMilliseconds + duration }
+        if !makes(.renewalIgnored) { task.lapse = min(now.monotonicMilliseconds + duration, task.attemptEnd) }
         state[task.id] = task
         return .done
     }
@@ -56,8 +60,21 @@ extension ReferenceQueue {
         return task.token == lease.token || makes(mutation)
     }
 
+    /// Ends a task that somebody cancelled while it ran.
+    private mutating func endsCancelled(_ task: inout ReferenceTask, _ now: Now) -> Bool {
+        guard task.isCancelRequested, !makes(.retriedAfterCancelRequest) else { return false }
+        (task.state, task.token, task.ended) = (.cancelled, nil, now.monotonicMilliseconds)
+        state[task.id] = task
+        return true
+    }
+
     mutating func cancel(_ id: TaskID, _ now: Now) -> Outcome {
         guard var task = state[id] else { return .refused(.taskNotFound) }
+        if task.state == .inProgress, !makes(.cancelOfLeasedTask) {
+            task.isCancelRequested = true
+            state[id] = task
+            return .cancelRequested
+        }
         let isLeasedToo = makes(.cancelOfLeasedTask) && task.state == .inProgress
         guard task.state.isWaiting || isLeasedToo else { return .refused(.notCancellable) }
         if makes(.cancelIgnored) { return .done }

@@ -89,6 +89,8 @@ extension ReferenceQueue {
         recoverWithMistakes()
         for case var task? in state.tasks where task.state == .inProgress {
             task.lapse = milliseconds + Self.leaseMilliseconds
+            task.attemptEnd = max(task.attemptEnd, task.lapse)
+            if makes(.cancelRequestForgottenAtRestart) { task.isCancelRequested = false }
             if makes(.leasesForgottenAtRestart) { task.state = .pending }
             state[task.id] = task
         }
@@ -163,11 +165,15 @@ extension ReferenceQueue {
 
     private func lapse(_ task: inout ReferenceTask, _ now: Now) {
         task.token = nil
-        task.crashes += 1
+        task.ended = now.monotonicMilliseconds
+        if task.isCancelRequested, !makes(.cancelRequestForgottenWhenItsLeaseLapses) {
+            task.state = .cancelled
+            return
+        }
+        if now.monotonicMilliseconds < task.attemptEnd { task.crashes += 1 }
         let isQuarantined = task.spec.crashesMax > 0 && task.crashes >= task.spec.crashesMax
         let isUsedUp = task.attempts > task.spec.retriesMax && !makes(.retriesWithoutEnd)
         task.state = isQuarantined || isUsedUp ? .deadLetter : .pending
-        task.ended = now.monotonicMilliseconds
     }
 
     private mutating func submit(_ submit: SubmitCall, _ now: Now) -> Outcome {
@@ -215,7 +221,11 @@ extension ReferenceQueue {
         let token = LeaseToken(rawValue: state.epoch << 40 | count)
         if !makes(.attemptNotCounted) { task.attempts += makes(.attemptCountedTwice) ? 2 : 1 }
         task.token = token
-        task.lapse = now.monotonicMilliseconds + Self.leaseMilliseconds
+        let timeout = UInt64(task.spec.timeoutMilliseconds)
+        let attempt = makes(.timeoutTooEarly) ? timeout / 4 : timeout + Defaults.timeoutGraceMilliseconds
+        task.attemptEnd = makes(.timeoutIgnored) ? .max : now.monotonicMilliseconds + attempt
+        task.lapse = min(now.monotonicMilliseconds + Self.leaseMilliseconds, task.attemptEnd)
+        task.isCancelRequested = false
         task.state = makes(.leasedTaskStaysPending) ? .pending : .inProgress
         state[task.id] = task
         return Delivered(

@@ -11,6 +11,10 @@ struct ReferenceTask {
     var token: LeaseToken?
     /// When the lease lapses, on the monotonic clock.
     var lapse: UInt64 = 0
+    /// When the attempt is taken back, on the monotonic clock.
+    var attemptEnd: UInt64 = 0
+    /// Whether somebody cancelled it while it ran.
+    var isCancelRequested = false
     /// When a failed or released task comes back, on the monotonic clock.
     var returns: UInt64 = 0
     /// When it ended, on the monotonic clock.

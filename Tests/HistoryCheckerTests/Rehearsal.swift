@@ -52,6 +52,7 @@ struct Rehearsal {
         case ..<175: record(.sessionEnded, client: below(Self.clients) + 1)
         case ..<180: claimInOrder()
         case ..<185: dumpAround()
+        case ..<188: wait(UInt64(below(2_500)))
         case ..<210 where !strays.isEmpty: _ = queue.decide(strays.removeFirst(), at: now)
         default: advance(client: below(Self.clients) + 1)
         }
@@ -116,7 +117,7 @@ extension Rehearsal {
         switch decision.outcome {
         case .submitted(let id, _): ids.append(id)
         case .delivered(let deliveries): leases.append(contentsOf: deliveries.map(\.lease))
-        case .done, .observed, .refused, .unknown: break
+        case .done, .cancelRequested, .observed, .refused, .unknown: break
         }
         if leases.count > 12 { leases.removeFirst(leases.count - 12) }
     }
@@ -127,7 +128,8 @@ extension Rehearsal {
         switch (below(100), lease, id) {
         case (..<25, _, _): return .submit(nextSubmit())
         case (..<45, let lease?, _): return nextEnding(lease)
-        case (..<50, let lease?, _): return .renew(lease, leaseMilliseconds: UInt32(below(2) * 150))
+        case (..<50, let lease?, _):
+            return .renew(lease, leaseMilliseconds: below(6) == 0 ? 4_000 : UInt32(below(2) * 150))
         case (..<56, _, let id?): return .cancel(id)
         case (..<60, _, let id?): return .redrive(id)
         case (..<66, _, let id?): return .status(id)
@@ -154,7 +156,8 @@ extension Rehearsal {
             payload: Digest(rawValue: payloads),
             notBeforeWallMilliseconds: below(6) == 0 ? now.wallMilliseconds + UInt64(below(500)) : 0,
             retriesMax: UInt16(below(4)),
-            crashesMax: UInt16(below(4))
+            crashesMax: UInt16(below(4)),
+            timeoutMilliseconds: below(3) == 0 ? UInt32(100 + below(400)) : Defaults.timeoutMilliseconds
         )
         if below(3) == 0 {
             // Half of the keys are the key of the submit before, which went to another queue.
@@ -252,7 +255,7 @@ extension Rehearsal {
             }
             leases = []
             // Longer in all than any lease or pause.
-            wait(emptyRounds > 0 ? 150 : 1)
+            wait(emptyRounds > 0 ? 250 : 1)
         }
         settle()
         record(.drained)

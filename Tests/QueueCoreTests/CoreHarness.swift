@@ -87,6 +87,9 @@ struct CoreHarness {
         return answers
     }
 
+    /// What the core said without being asked.
+    var unasked: [Answer] { answers.filter(\.reply.isUnasked) }
+
     mutating func takeNotices() -> [Notice] {
         defer { notices = [] }
         return notices
@@ -96,9 +99,14 @@ struct CoreHarness {
 
     /// Lets time pass on both clocks, then ticks.
     mutating func advance(milliseconds: UInt64) {
+        wait(milliseconds: milliseconds)
+        run(.tick)
+    }
+
+    /// Lets time pass on both clocks, of which nobody takes notice.
+    mutating func wait(milliseconds: UInt64) {
         now.monotonicMilliseconds += milliseconds
         now.wallMilliseconds += milliseconds
-        run(.tick)
     }
 
     /// Sets the wall clock alone, then ticks.
@@ -198,6 +206,14 @@ extension CoreHarness {
         return id(of: submit(spec))
     }
 
+    /// Submits a task to queue `q` with what the closure asks for.
+    @discardableResult
+    mutating func submit(with change: (inout TaskSpec) -> Void) -> TaskID {
+        var spec = TaskSpec(queue: "q", type: "t")
+        change(&spec)
+        return id(of: submit(spec))
+    }
+
     /// The id of a task that was taken; an impossible one, and a recorded issue, when it was not.
     func id(of result: Result<Submission, TQError>) -> TaskID {
         switch result {
@@ -268,7 +284,12 @@ extension CoreHarness {
         outcome(.renew([Renewal(lease: lease, leaseMilliseconds: leaseMilliseconds, progress: progress)]))
     }
 
-    mutating func cancel(_ id: TaskID) -> TQError? { outcome(.cancel([id])) }
+    mutating func cancel(_ id: TaskID) -> Result<Cancellation, TQError> {
+        guard case .cancellations(let entries)? = reply(.cancel([id])), let first = entries.first else {
+            return .failure(TQError(.internalError, "no answer"))
+        }
+        return first
+    }
 
     mutating func redrive(_ id: TaskID) -> TQError? { outcome(.redrive([id])) }
 
@@ -379,5 +400,11 @@ extension CoreHarness {
     mutating func known(_ id: TaskID) throws -> TaskStatus {
         guard let status = status(id) else { throw Unanswered() }
         return status
+    }
+}
+
+extension Result where Failure == TQError {
+    var failureCode: TQError.Code? {
+        if case .failure(let error) = self { error.code } else { nil }
     }
 }

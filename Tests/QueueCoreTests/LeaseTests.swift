@@ -26,12 +26,12 @@ struct LeaseTests {
     @Test("A lease lasts as long as the claim says, else as the task says, else as the broker says")
     func durations() {
         var core = CoreHarness(CoreConfiguration(leaseMilliseconds: 7_000))
-        core.submit(TaskSpec(queue: "q", type: "t", leaseMilliseconds: 5_000, timeoutMilliseconds: 9))
+        core.submit(TaskSpec(queue: "q", type: "t", leaseMilliseconds: 5_000, timeoutMilliseconds: 9_000))
         #expect(core.claim(leaseMilliseconds: 3_000).map(\.leaseMilliseconds) == [3_000])
         core.advance(milliseconds: 3_000)
         let second = core.claim()
         #expect(second.map(\.leaseMilliseconds) == [5_000])
-        #expect(second.map(\.timeoutMilliseconds) == [9])
+        #expect(second.map(\.timeoutMilliseconds) == [9_000])
         core.submit()
         let other = core.claim()
         #expect(other.map(\.leaseMilliseconds) == [7_000])
@@ -61,7 +61,8 @@ struct LeaseTests {
     @Test("A thousand leases of many lengths each lapse at their deadline")
     func manyDeadlines() throws {
         var core = CoreHarness()
-        core.send(.submit((0..<1000).map { _ in TaskSpec(queue: "q", type: "t") }))
+        let spec = TaskSpec(queue: "q", type: "t", timeoutMilliseconds: 1_000_000)
+        core.send(.submit(Array(repeating: spec, count: 1000)))
         var deadlines: [UInt64] = []
         for number in 0..<1000 {
             let duration = UInt32(1 + number * 997 % 700_000)

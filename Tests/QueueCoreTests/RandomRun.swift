@@ -14,6 +14,7 @@ struct RandomRun {
     private var leases: [LeaseHandle] = []
     /// Tasks whose completion or cancellation was accepted.
     private var ended: [TaskID: TaskState] = [:]
+    private var cancelRequested: Set<TaskID> = []
     private var newestToken = LeaseToken(rawValue: 0)
 
     private static let queues: [Name] = ["a", "b", "c"]
@@ -165,8 +166,15 @@ struct RandomRun {
     }
 
     private mutating func cancel() {
-        guard let id = pick(ids), core.cancel(id) == nil else { return }
-        #expect(ended.updateValue(.cancelled, forKey: id) == nil, "cancelled after its end, seed \(seed)")
+        guard let id = pick(ids) else { return }
+        switch core.cancel(id) {
+        case .success(.cancelled):
+            #expect(ended.updateValue(.cancelled, forKey: id) == nil, "cancelled after its end, seed \(seed)")
+        case .success(.requested):
+            #expect(ended[id] == nil, "a cancel was requested after its end, seed \(seed)")
+            cancelRequested.insert(id)
+        case .failure: break
+        }
     }
 
     private mutating func read() {
@@ -223,6 +231,7 @@ struct RandomRun {
             #expect(delivery.lease.token > newestToken, "a token that is not the newest, seed \(seed)")
             newestToken = max(newestToken, delivery.lease.token)
             #expect(ended[id] == nil, "a delivery after the end, seed \(seed)")
+            #expect(!cancelRequested.contains(id), "a delivery after its cancel was requested, seed \(seed)")
             #expect(delivery.attempt <= delivery.retriesMax + 1, "too many attempts, seed \(seed)")
             // The payload may have moved since the answer; then its old place is gone and nothing else lies there.
             if let payload = core.store.payload(place) { #expect(payload == payloads[id], "seed \(seed)") }
@@ -244,6 +253,8 @@ struct RandomRun {
             let state = core.state(id)
             if let end = ended[id] {
                 #expect(state == end || state == nil, "seed \(seed)")
+            } else if cancelRequested.contains(id) {
+                #expect(state == nil || state == .inProgress || state == .cancelled, "seed \(seed)")
             } else {
                 #expect(state != nil && state != .completed && state != .cancelled, "task \(id) is lost, seed \(seed)")
             }

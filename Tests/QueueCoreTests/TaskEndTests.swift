@@ -22,9 +22,9 @@ struct TaskEndTests {
         let pending = core.submit()
         let scheduled = core.submit(start: .after(milliseconds: 1_000))
         for id in [pending, scheduled, failed] {
-            #expect(core.cancel(id) == nil)
+            #expect(core.cancel(id) == .success(.cancelled))
             #expect(core.state(id) == .cancelled)
-            #expect(core.cancel(id)?.code == .notCancellable)
+            #expect(core.cancel(id).failureCode == .notCancellable)
         }
         core.advance(milliseconds: 100_000)
         #expect(core.claim().isEmpty)
@@ -33,16 +33,14 @@ struct TaskEndTests {
         try core.checkIndex()
     }
 
-    @Test("A task that runs or has ended is not cancelled")
-    func cancelOthers() throws {
+    @Test("A task that has ended is not cancelled")
+    func cancelEnded() throws {
         var core = CoreHarness()
         let dead = try core.bury()
-        #expect(core.cancel(dead)?.code == .notCancellable)
+        #expect(core.cancel(dead).failureCode == .notCancellable)
         let id = core.submit()
-        let lease = try core.lease()
-        #expect(core.cancel(id)?.code == .notCancellable)
-        #expect(core.complete(lease) == nil)
-        #expect(core.cancel(id)?.code == .notCancellable)
+        #expect(core.complete(try core.lease()) == nil)
+        #expect(core.cancel(id).failureCode == .notCancellable)
     }
 
     @Test("Unknown and forged ids are not found, for any request")
@@ -54,7 +52,7 @@ struct TaskEndTests {
             #expect(core.status(id) == nil)
             #expect(core.errorCode(.status(id)) == .taskNotFound)
             #expect(core.errorCode(.result(id, waitMilliseconds: .max)) == .taskNotFound)
-            #expect(core.cancel(id)?.code == .taskNotFound)
+            #expect(core.cancel(id).failureCode == .taskNotFound)
             #expect(core.redrive(id)?.code == .taskNotFound)
             #expect(core.complete(handle)?.code == .taskNotFound)
             #expect(core.fail(handle)?.code == .taskNotFound)
@@ -141,7 +139,7 @@ struct TaskEndTests {
         }
         let cancelled = core.submit()
         let cancelWait = wait(cancelled)
-        #expect(core.cancel(cancelled) == nil)
+        #expect(core.cancel(cancelled) == .success(.cancelled))
         guard case .outcome? = ended(cancelWait) else {
             Issue.record("the cancelled task's wait was not answered")
             return
@@ -169,7 +167,7 @@ struct TaskEndTests {
         core.settle()
         let first = try whereabouts()
         #expect(core.redrive(id) == nil)
-        #expect(core.cancel(id) == nil)
+        #expect(core.cancel(id) == .success(.cancelled))
         core.settle()
         // Nothing in memory says where it is, before and after.
         #expect(core.core.isElsewhere(id, than: first))

@@ -35,6 +35,9 @@ import Testing
                 if !error.description.contains(name(damage.file)) { unnamed[error.description] = damage }
             case .harmless: word = "harmless"
             case .detectedAtRead: word = "detected"
+            case .cutOff(let error):
+                word = "CUT OFF"
+                Issue.record("\(damage) took batches that were synced: \(error)")
             case .silent(let what):
                 word = "SILENT"
                 Issue.record("\(damage): \(what)")

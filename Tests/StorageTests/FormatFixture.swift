@@ -33,7 +33,10 @@ enum FormatFixture {
                 try broker.complete(delivery, result: "42 pages")
             } else {
                 let progress = TaskProgress(percent: 40, message: Bytes("page 4 of 10".utf8))
+                broker.now.monotonicMilliseconds += 1_500
+                broker.now.wallMilliseconds += 1_500
                 try broker.ask(.renew([Renewal(lease: delivery.lease, progress: progress)]))
+                try broker.ask(.cancel([delivery.lease.task]))
             }
         }
         // A segment whose tasks ended in two epochs: its locator has the full form.

@@ -88,6 +88,7 @@ struct RandomRows {
         row.error = span(&texts, 40)
         row.progress = maybe { .init(percent: $0.number(), message: $0.span(&texts, 40)) }
         row.isCancelRequested = below(2) == 0
+        if row.state == .inProgress { row.claimedStoreMilliseconds = number() }
         row.blocker = number()
         return row
     }

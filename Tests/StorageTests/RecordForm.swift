@@ -65,17 +65,18 @@ enum RecordForm: String, CaseIterable {
 
     private func transitions(_ rows: inout RandomRows) -> RecordSample {
         var texts: [UInt8] = []
-        let transitions = (0..<rows.below(6) + 1).map { _ in rows.transition(&texts) }
-        let value = bytes(TransitionTable.byteCount(transitions)) {
-            TransitionTable.write(transitions, texts: texts, to: $0)
-        }
-        let content = transitions.map { describe($0, texts) }
+        let table = TransitionTable.Content(
+            storeMilliseconds: rows.number(UInt64.self),
+            rows: (0..<rows.below(6) + 1).map { _ in rows.transition(&texts) }
+        )
+        let value = bytes(TransitionTable.byteCount(table)) { TransitionTable.write(table, texts: texts, to: $0) }
+        let content = ["\(table.storeMilliseconds)"] + table.rows.map { describe($0, texts) }
         return RecordSample(key: [], value: value, content: content) { _, value throws(StorageError) in
             var texts: [UInt8] = []
             let read = try value.withRaw { value throws(StorageError) in
                 try TransitionTable.read(value, texts: &texts)
             }
-            return read.map { describe($0, texts) }
+            return ["\(read.storeMilliseconds)"] + read.rows.map { describe($0, texts) }
         }
     }
 

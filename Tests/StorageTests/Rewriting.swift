@@ -70,8 +70,9 @@ enum Rewriting {
 
     private static func transitions(_ value: UnsafeRawBufferPointer) throws -> [UInt8] {
         var texts: [UInt8] = []
-        let rows = try TransitionTable.read(value, texts: &texts)
-        return filled(TransitionTable.byteCount(rows)) { [texts] in TransitionTable.write(rows, texts: texts, to: $0) }
+        let table = try TransitionTable.read(value, texts: &texts)
+        return filled(TransitionTable.byteCount(table)) { [texts] in TransitionTable.write(table, texts: texts, to: $0)
+        }
     }
 
     private static func outcomes(_ entries: [OutcomeTable.Entry], _ value: [UInt8]) -> [UInt8] {

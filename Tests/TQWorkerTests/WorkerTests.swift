@@ -136,6 +136,28 @@ struct WorkerTests {
         await broker.stop()
     }
 
+    @Test("A task that somebody cancels has its handler cancelled, which says how it ended", arguments: [false, true])
+    func cancelRequest(byRenewal: Bool) async throws {
+        let cancelled = Signal()
+        let broker = try await FakeBroker.start { request, id, peer in
+            switch request {
+            case .openStream(let stream, _):
+                peer.reply(.done, to: id)
+                peer.reply(.delivery(stream: stream, [delivery(1, leaseMilliseconds: byRenewal ? 30 : 30_000)]), to: 0)
+                if !byRenewal { peer.reply(.cancelRequested([lease(1), lease(2)]), to: 0) }
+            case .renew(let renewals):
+                peer.reply(.outcomes(renewals.map { _ in TQError(.cancelRequested, "stop") }), to: id)
+            default: peer.answer(request, id)
+            }
+        }
+        let worker = try run(broker) { worker in
+            worker.register("t", raw: { _, _ in try await Self.untilCancelled(cancelled) })
+        }
+        await cancelled.wait()
+        #expect(await broker.nextEnd() == .fail([Failure(lease: lease(1), error: Bytes("CancellationError()".utf8))]))
+        await finish(broker, worker)
+    }
+
     @Test("An attempt over its timeout is failed at once and its handler cancelled")
     func timeout() async throws {
         let cancelled = Signal()

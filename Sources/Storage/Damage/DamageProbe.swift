@@ -10,6 +10,8 @@ public enum DamageOutcome: Hashable, Sendable {
     case harmless
     /// A broker starts; what is damaged is an error for whoever reads it, or for `tq-inspect verify`. The rest is as it was.
     case detectedAtRead([String])
+    /// A broker starts and says that it cut off the end of the log: batches behind the mark, of which no reply told.
+    case cutOff(StorageError)
     /// Something is gone or wrong, and nothing says so.
     case silent(String)
 }
@@ -44,7 +46,7 @@ public struct DamageProbe: Sendable {
         self.scratch = scratch
         try image.write(to: scratch)
         defer { Salvage.removeTree(scratch) }
-        expected = try Self.withStore(scratch) { store, mark throws(StorageError) in
+        expected = try Self.withStore(scratch) { store, mark, _ throws(StorageError) in
             let inspection = try StoreInspection(store, mark: mark)
             var content = Content(index: inspection.recovered.index.canonicalText)
             try inspection.forEachTask(withPayloads: true) { content.tasks[$0.sequence] = $0 }
@@ -64,7 +66,10 @@ public struct DamageProbe: Sendable {
         try damaged.write(to: scratch)
         defer { Salvage.removeTree(scratch) }
         do throws(StorageError) {
-            return try Self.withStore(scratch) { store, mark throws(StorageError) in try compare(store, mark) }
+            return try Self.withStore(scratch) { store, mark, cutOff throws(StorageError) in
+                if let cutOff { return .cutOff(cutOff) }
+                return try compare(store, mark)
+            }
         } catch {
             return .refused(error)
         }
@@ -73,12 +78,12 @@ public struct DamageProbe: Sendable {
     /// Opens a store as a broker does.
     private static func withStore<Result>(
         _ directory: String,
-        _ body: (RocksDBStorage, Mark?) throws(StorageError) -> Result
+        _ body: (RocksDBStorage, Mark?, _ cutOff: StorageError?) throws(StorageError) -> Result
     ) throws(StorageError) -> Result {
         let mark = try HighWaterMark.read(directory + "/mark")
-        let store = try StoreOpening(directory + "/db", options: .numbered, mark: mark).store
-        defer { store.close() }
-        return try body(store, mark)
+        let opening = try StoreOpening(directory + "/db", options: .numbered, mark: mark)
+        defer { opening.store.close() }
+        return try body(opening.store, mark, opening.cutOff)
     }
 
     private func compare(_ store: RocksDBStorage, _ mark: Mark?) throws(StorageError) -> DamageOutcome {

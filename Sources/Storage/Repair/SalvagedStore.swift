@@ -176,7 +176,7 @@ struct SalvagedStore {
     ) throws(StorageError) {
         let group = GroupID(rawValue: try KeyReader.number(key))
         var texts: [UInt8] = []
-        let table = try TransitionTable.read(value, texts: &texts)
+        let table = try TransitionTable.read(value, texts: &texts).rows
         note(group)
         for transition in table {
             note(transition.sequence)

@@ -223,8 +223,9 @@ public struct StoreRepair {
         }
         report.waitingTasks += 1
         if report.hasLostFiles || report[.inProgress].isDamaged { report.startedOver += 1 }
-        if stored?.transition.state == .inProgress { report.releasedLeases += 1 }
-        try target.add(row, payload: payload, stored?.transition.withoutLease, error: stored?.error ?? [])
+        let transition = stored?.transition.withoutLease
+        if stored?.transition.state == .inProgress, transition?.state == .pending { report.releasedLeases += 1 }
+        try target.add(row, payload: payload, transition, error: stored?.error ?? [])
     }
 
     /// Whether a task is over, whatever became of its outcome.
@@ -378,8 +379,10 @@ extension RepairReport.FamilyLoss {
 
 extension Transition {
     /// The same with its lease given back: whoever held it may have lost it in a batch that is gone.
+    ///
+    /// A task that somebody cancelled keeps its lease, and is over with it.
     fileprivate var withoutLease: Transition {
-        guard state == .inProgress else { return self }
+        guard state == .inProgress, !isCancelRequested else { return self }
         var transition = Transition(
             sequence: sequence,
             operation: .release,

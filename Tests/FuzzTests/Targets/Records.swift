@@ -102,15 +102,15 @@ private struct RecordContent {
 
     private mutating func readTransitions(_ value: UnsafeRawBufferPointer) throws {
         var texts: [UInt8] = []
-        let rows = try TransitionTable.read(value, texts: &texts)
-        facts = rows.map { transition in
+        let table = try TransitionTable.read(value, texts: &texts)
+        facts = table.rows.map { transition in
             var row = transition
             row.error = .init()
             row.progress?.message = .init()
             let message = transition.progress.map { texts[$0.message.range] }
             return "\(row) \(texts[transition.error.range]) \(message ?? [])"
         }
-        written = filled(TransitionTable.byteCount(rows)) { TransitionTable.write(rows, texts: texts, to: $0) }
+        written = filled(TransitionTable.byteCount(table)) { TransitionTable.write(table, texts: texts, to: $0) }
     }
 
     private mutating func readOutcomes(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws {
