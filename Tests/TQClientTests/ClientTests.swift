@@ -246,6 +246,25 @@ struct ClientTests {
         await broker.stop()
     }
 
+    @Test("A cancel that is sent again and refused then has an unknown outcome")
+    func cancelIsFenced() async throws {
+        let cancels = Atomic<Int>(0)
+        let ended = TQError(.notCancellable, "it has ended")
+        let broker = try await FakeBroker.start { request, id, peer in
+            guard case .cancel(let ids) = request else { return }
+            guard cancels.add(1, ordering: .relaxed).newValue > 1 else { return peer.close() }
+            peer.reply(.cancellations(ids.map { _ in .failure(ended) }), to: id)
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        guard case .failure(let resent)? = try await client.cancel([id]).first else {
+            throw TQError(.internalError, "a cancel that was refused succeeded")
+        }
+        #expect(resent.code == .outcomeUnknown)
+        #expect(try await client.cancel([id]) == [.failure(ended)])
+        await client.close()
+        await broker.stop()
+    }
+
     @Test("A completion that is sent again and refused then has an unknown outcome")
     func completeIsFenced() async throws {
         let completes = Atomic<Int>(0)
