@@ -42,6 +42,19 @@ public struct SubmitCall: Hashable, Sendable {
     public var crashesMax: UInt16
     /// How long an attempt may last in all.
     public var timeoutMilliseconds: UInt32
+    /// What becomes of it when it has not begun an attempt in time.
+    public var lateness: Lateness
+    /// Milliseconds since 1970 from which on it is late; 0 when that is a span.
+    public var startByWallMilliseconds: UInt64
+    /// The span from the submit after which it is late, on a clock that no setting moves; 0 when that is a time.
+    public var startBySpanMilliseconds: UInt64
+
+    /// What becomes of a task that did not start in time.
+    public enum Lateness: String, Hashable, Sendable, CaseIterable {
+        case none
+        case cancelled
+        case buried
+    }
 
     public init(
         queue: QueueNumber,
@@ -51,7 +64,10 @@ public struct SubmitCall: Hashable, Sendable {
         notBeforeWallMilliseconds: UInt64 = 0,
         retriesMax: UInt16 = Defaults.retriesMax,
         crashesMax: UInt16 = Defaults.crashesMax,
-        timeoutMilliseconds: UInt32 = Defaults.timeoutMilliseconds
+        timeoutMilliseconds: UInt32 = Defaults.timeoutMilliseconds,
+        lateness: Lateness = .none,
+        startByWallMilliseconds: UInt64 = 0,
+        startBySpanMilliseconds: UInt64 = 0
     ) {
         self.queue = queue
         self.key = key
@@ -61,5 +77,8 @@ public struct SubmitCall: Hashable, Sendable {
         self.retriesMax = retriesMax
         self.crashesMax = crashesMax
         self.timeoutMilliseconds = timeoutMilliseconds
+        self.lateness = lateness
+        self.startByWallMilliseconds = startByWallMilliseconds
+        self.startBySpanMilliseconds = startBySpanMilliseconds
     }
 }

@@ -28,6 +28,8 @@ public struct Checker {
     var stops = Stops()
     var sessionEnds: [UInt32: Int] = [:]
     var wallPeaks = WallPeaks()
+    /// Where the wall clock was set for the last time; -1 for never.
+    var lastClockStep = -1
     var order: OrderCheck?
     var dump: DumpCheck?
     var dumps = 0
@@ -61,7 +63,7 @@ public struct Checker {
         case .returned(let number, let outcome): returned(number, outcome)
         case .stopped(let stop): stops.record(stop, at: position, now)
         case .serving: stops.recordServing(now)
-        case .clock: break
+        case .clock: lastClockStep = position
         case .sessionEnded: sessionEnds[event.client] = position
         case .orderBegan: order = OrderCheck(began: position)
         case .orderEnded: order = nil

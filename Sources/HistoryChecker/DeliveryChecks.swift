@@ -27,7 +27,7 @@ extension Checker {
         }
         let isRedriven = checkAfterEnd(slot, delivery, operation)
         checkAfterCancelRequest(slot, operation)
-        checkStartTime(slot, delivery)
+        checkStartTime(slot, delivery, operation)
         let lease = LeaseRecord(delivery, operation, returned: position, now)
         if let newest = tasks[slot].lease, newest.token > lease.token {
             acceptLate(slot, lease, newest: newest)
@@ -82,16 +82,19 @@ extension Checker {
         report(.noDeliveryAfterEnd, tasks[slot].id, [request, operation.invoked], sentence)
     }
 
-    private mutating func checkStartTime(_ slot: Int, _ delivery: Delivered) {
+    private mutating func checkStartTime(_ slot: Int, _ delivery: Delivered, _ operation: OpenOperation) {
         let record = tasks[slot]
         let slack = rules.slackMilliseconds
-        if let start = record.spec?.notBeforeWallMilliseconds, start > 0 {
+        // One that was buried before its start, because a clock was set back, may start as soon as it is put back.
+        let isBuriedLate = record.redrives > 0 && record.spec?.lateness == .buried
+        if let start = record.spec?.notBeforeWallMilliseconds, start > 0, !isBuriedLate {
             let latest = wallPeaks.latest(since: record.submitInvoked)
             if latest.later(by: slack) < start {
                 let sentence = "Delivered \(start - latest) ms before its start time"
                 report(.startTime, record.id, [record.submitInvoked], sentence)
             }
         }
+        checkLatestStart(record, operation)
         // A redriven task need not wait.
         if let pause = record.pause, record.redrives == 0, delivery.lease.token > pause.token,
             now.monotonicMilliseconds.later(by: slack) < pause.untilMonotonicMilliseconds
@@ -99,6 +102,17 @@ extension Checker {
             let early = pause.untilMonotonicMilliseconds - now.monotonicMilliseconds
             report(.startTime, record.id, [pause.invoked], "Delivered \(early) ms before its pause was over")
         }
+    }
+
+    /// Checks that the attempt began in time, where the clock went straight on since it was asked for.
+    private mutating func checkLatestStart(_ record: TaskRecord, _ operation: OpenOperation) {
+        guard let latest = record.spec?.startByWallMilliseconds, latest > 0, record.redrives == 0,
+            lastClockStep < operation.invoked,
+            operation.time.wallMilliseconds >= latest.later(by: rules.slackMilliseconds)
+        else { return }
+        let late = operation.time.wallMilliseconds - latest
+        let sentence = "It was asked for \(late) ms after its latest start, and delivered"
+        report(.startTime, record.id, [record.submitInvoked, operation.invoked], sentence)
     }
 
     private mutating func checkLimit(_ slot: Int, _ lease: LeaseRecord) {

@@ -86,8 +86,19 @@ extension SubmitCall {
             notBeforeWallMilliseconds: try line.number(),
             retriesMax: try line.number(),
             crashesMax: try line.number(),
-            timeoutMilliseconds: try line.number()
+            timeoutMilliseconds: try line.number(),
+            lateness: try Lateness(&line),
+            startByWallMilliseconds: try line.number(),
+            startBySpanMilliseconds: try line.number()
         )
+    }
+}
+
+extension SubmitCall.Lateness {
+    fileprivate init(_ line: inout LineReader) throws(LineError) {
+        let word = try line.word()
+        guard let lateness = Self(rawValue: word) else { throw line.error("\(word) is no lateness") }
+        self = lateness
     }
 }
 

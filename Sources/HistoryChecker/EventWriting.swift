@@ -110,6 +110,9 @@ extension SubmitCall {
         line.number(retriesMax)
         line.number(crashesMax)
         line.number(timeoutMilliseconds)
+        line.word(lateness.rawValue)
+        line.number(startByWallMilliseconds)
+        line.number(startBySpanMilliseconds)
     }
 }
 

@@ -83,16 +83,29 @@ extension Checker {
 
     private func mayHaveExpired(_ record: TaskRecord) -> Bool {
         guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }
-        // A lost claim may have made it a dead letter before any call touched it that is known.
+        // A lost claim, or the time, may have ended it before any call touched it that is known.
         let isEndKnown = record.end.map { $0.token != nil || $0.state.isFinal } ?? false
-        let earliest = isEndKnown || lostClaimsMax == 0 ? record.firstTouched : record.submitMilliseconds
+        let isTouched = (isEndKnown || lostClaimsMax == 0) && !mayBeLate(record)
+        let earliest = isTouched ? record.firstTouched : record.submitMilliseconds
         guard let earliest else { return false }
         return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest.later(by: retention)
     }
 
     /// Whether it can have ended, as far as is known.
     func mayBeOver(_ record: TaskRecord) -> Bool {
-        record.end != nil || !record.completions.isEmpty || record.cancels > 0 || mayBeDead(record)
+        record.end != nil || !record.completions.isEmpty || record.cancels > 0 || mayBeDead(record) || mayBeLate(record)
+    }
+
+    /// Whether its latest start can have passed while it waited, as it never does for one that was put back.
+    func mayBeLate(_ record: TaskRecord) -> Bool {
+        guard let spec = record.spec, spec.lateness != .none, record.redrivesDone.count == 0 else { return false }
+        let (latest, span) = (spec.startByWallMilliseconds, spec.startBySpanMilliseconds)
+        let slack = rules.slackMilliseconds
+        if span > 0 {
+            let earliest = record.submitMilliseconds.later(by: Checker.shortest(span))
+            return now.monotonicMilliseconds.later(by: slack) >= earliest
+        }
+        return wallPeaks.latest(since: record.submitInvoked).later(by: slack) >= latest
     }
 
     private func mayBeDead(_ record: TaskRecord) -> Bool {
@@ -122,7 +135,7 @@ extension Checker {
         checkCancelRequested(observation, slot, since: invoked)
         switch observation.state {
         case .completed: checkResult(observation, slot, since: invoked)
-        case .cancelled where tasks[slot].cancels == 0:
+        case .cancelled where tasks[slot].cancels == 0 && !mayBeCancelledLate(tasks[slot]):
             report(.endStays, tasks[slot].id, [invoked], "It is cancelled, but nobody cancelled it")
         case .deadLetter: checkDeath(observation, slot, since: invoked)
         case .inProgress:
@@ -144,6 +157,10 @@ extension Checker {
         else { return }
         let sentence = "Its cancel was requested, and it is \(observation.state.name)"
         report(.noDeliveryAfterEnd, tasks[slot].id, [request, invoked], sentence)
+    }
+
+    private func mayBeCancelledLate(_ record: TaskRecord) -> Bool {
+        record.spec?.lateness == .cancelled && mayBeLate(record)
     }
 
     private mutating func checkAttempts(_ observation: Observation, _ slot: Int, since invoked: Int) {
@@ -178,6 +195,7 @@ extension Checker {
         let record = tasks[slot]
         let seen = observation.attempts.map(Int.init) ?? attemptsBegun(record).upperBound + lostClaimsMax
         guard record.redrives == 0, !record.mayBeDead(attempts: seen, rules) else { return }
+        if record.spec?.lateness == .buried, mayBeLate(record) { return }
         let sentence = "It is a dead letter after \(seen) attempts, without a permanent failure"
         report(.attempts, record.id, [record.lease?.claimReturned ?? -1, invoked], sentence)
     }

@@ -51,6 +51,7 @@ extension DurableIndex {
         text.add("crashes", slot.crashes)
         text.add("segment", records[slot.segment].key)
         if slot.transition != 0 { text.add("transition", records[slot.transition].group) }
+        if slot.isRedriven { text.add("", word: "redriven") }
         if slot.state == .inProgress {
             let lease = leases[slot.link]
             text.add("token", lease.token.rawValue)
@@ -106,7 +107,8 @@ extension DurableIndex {
 
     /// Everything that is kept because of some task, dead letters aside; for tests.
     public var taskEntryCount: Int {
-        tasks.count + records.liveCount + options.count + starts.count + leases.count + keys.count + progress.count
+        tasks.count + records.liveCount + options.count + starts.count + latestStarts.count + leases.count + keys.count
+            + progress.count
             + carriedOutcomes.count + bucketCounters.count
     }
 }
@@ -183,7 +185,8 @@ extension DumpText {
         add("crashes", options.crashesMax.map(Int.init) ?? -1)
         add("retry", options.retryPolicy)
         add("retention", options.retentionMilliseconds)
-        add("expires", options.expiresWallMilliseconds)
+        add("by", options.startBy.rawValue)
+        add("", word: options.buriesLate ? "bury" : "cancel")
         add("keys", options.limitKey)
         add("", options.serialKey)
         add("", options.uniqueKey)

@@ -155,6 +155,7 @@ extension DurableIndex {
             case .scheduled, .failed: pushStart(slot, sequence)
             default: break
             }
+            pushLatestStart(slot, sequence)
         }
         _ = takeReadyQueues()
         for handle in records.dead { buryRecord(handle) }

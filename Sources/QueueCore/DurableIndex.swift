@@ -14,6 +14,8 @@ public struct DurableIndex: Sendable {
     var records = RecordTable()
     var options: [TaskSequence: TaskOptions] = [:]
     var starts = StartTimes()
+    /// When waiting tasks must have started at the latest.
+    var latestStarts = StartTimes()
     var leases = LeaseTable()
     var queueNames = NameTable()
     var typeNames = NameTable()
@@ -164,6 +166,7 @@ public struct DurableIndex: Sendable {
         // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
         guard slot.stateValue != 0 else { return }
         let wasLive = slot.isLive
+        let wasWaiting = slot.state.isWaiting
         records.addEntry(handle, sequence)
         let oldRecord = slot.transition
         slot.transition = handle
@@ -176,10 +179,12 @@ public struct DurableIndex: Sendable {
             slot.crashes = transition.crashes
             slot.rank = transition.rank ?? slot.rank
             slot.queue = transition.queue ?? slot.queue
+            slot.isRedriven = transition.isRedriven
             slot.state = transition.state
             enter(&slot, sequence, transition)
         }
         tasks.set(sequence, slot)
+        if !wasWaiting { pushLatestStart(slot, sequence) }
         if slot.state == .pending, !isRecovering, transition.operation != .carry { pushReady(slot, sequence) }
         if oldRecord != 0 { release(oldRecord) }
         if wasLive, !slot.isLive { release(slot.segment) }
@@ -262,6 +267,7 @@ public struct DurableIndex: Sendable {
     private mutating func enter(_ slot: TaskSlot, _ sequence: TaskSequence) {
         queues[Int(slot.queue)].counts[slot.state] += 1
         if slot.state == .pending { pushReady(slot, sequence) } else { pushStart(slot, sequence) }
+        pushLatestStart(slot, sequence)
     }
 
     /// Drops what only a task needs that can still run.
@@ -289,10 +295,14 @@ public struct DurableIndex: Sendable {
             tasks: tasks,
             queue: queue
         )
-        if !queues[Int(queue)].isAnnounced {
-            queues[Int(queue)].isAnnounced = true
-            readyQueues.append(queue)
-        }
+        announce(queue)
+    }
+
+    /// Lets whoever serves waiting claims look at a queue.
+    mutating func announce(_ queue: UInt32) {
+        guard !queues[Int(queue)].isAnnounced else { return }
+        queues[Int(queue)].isAnnounced = true
+        readyQueues.append(queue)
     }
 
     /// Queues that got a pending task since the last call, in the order in which they did.
@@ -311,6 +321,17 @@ public struct DurableIndex: Sendable {
         if starts.count > options.count * 2 + 1024 {
             let (tasks, options) = (tasks, options)
             starts.sweep { Self.holds($0, tasks, options) }
+        }
+    }
+
+    mutating func pushLatestStart(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        guard !isRecovering, slot.hasOptions, slot.state.isWaiting, !slot.isRedriven,
+            let latest = options[sequence]?.startBy, latest != .none
+        else { return }
+        latestStarts.push(.init(start: latest, sequence: sequence))
+        if latestStarts.count > options.count * 2 + 1024 {
+            let (tasks, options) = (tasks, options)
+            latestStarts.sweep { tasks[$0.sequence].state.isWaiting && options[$0.sequence]?.startBy == $0.start }
         }
     }
 

@@ -253,6 +253,8 @@ public struct Transition: Hashable, Sendable {
     public var isCancelRequested = false
     /// When the running attempt began, in store time; 0 when there is none.
     public var claimedStoreMilliseconds: UInt64 = 0
+    /// Whether the task was put back from the dead letters: it may start however late it is.
+    public var isRedriven = false
     /// Reserved: what a blocked task waits for.
     public var blocker: UInt64 = 0
 
@@ -336,6 +338,8 @@ public struct OutcomeRow: Hashable, Sendable {
     public var rank: Rank
     /// How it ended: completed or cancelled.
     public var state: TaskState
+    /// Why it was cancelled, when it was.
+    public var cancelReason: CancelReason
     /// Attempts in all.
     public var attempts: UInt16
     /// Leases of it that lapsed or lost their worker.
@@ -357,6 +361,7 @@ public struct OutcomeRow: Hashable, Sendable {
         type: UInt32,
         rank: Rank,
         state: TaskState,
+        cancelReason: CancelReason = .requested,
         attempts: UInt16,
         crashes: UInt16,
         bucket: ExpiryBucket,
@@ -371,6 +376,7 @@ public struct OutcomeRow: Hashable, Sendable {
         self.type = type
         self.rank = rank
         self.state = state
+        self.cancelReason = cancelReason
         self.attempts = attempts
         self.crashes = crashes
         self.bucket = bucket

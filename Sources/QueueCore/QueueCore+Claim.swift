@@ -166,8 +166,19 @@ extension QueueCore {
     private mutating func take(_ claim: inout ParkedClaim, limit: UInt32) -> [Taken] {
         var taken: [Taken] = []
         var byteCount = 0
+        var lateCount = 0
         let worker = claim.worker.flatMap { present($0) } ?? 0
         while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
+            if isLate(entry.sequence) {
+                // The others that are late have their turn with the next tick, which serves the queue again.
+                guard lateCount < Self.lateTasksPerClaim else {
+                    index.announce(queue)
+                    break
+                }
+                lateCount += 1
+                setAside(entry.sequence)
+                continue
+            }
             byteCount += index.tasks[entry.sequence].payloadByteCountMax
             if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.queues[Int(queue)].removeFirst(entry, type: type)
@@ -210,14 +221,8 @@ extension QueueCore {
         let options = slot.hasOptions ? index.options[sequence] : nil
         let since = index.records[slot.transition == 0 ? slot.segment : slot.transition].group
         let duration = leaseDuration(claim.leaseMilliseconds, options)
-        var transition = Transition(
-            sequence: sequence,
-            operation: .claim,
-            state: .inProgress,
-            attempts: slot.attempts == .max ? .max : slot.attempts + 1,
-            crashes: slot.crashes,
-            token: makeToken()
-        )
+        var transition = transition(.claim, to: .inProgress, sequence, slot, makeToken())
+        transition.attempts = slot.attempts == .max ? .max : slot.attempts + 1
         transition.worker = worker
         transition.leaseMilliseconds = duration
         record(transition)

@@ -35,7 +35,7 @@ extension QueueCore {
         _ slot: TaskSlot,
         _ token: LeaseToken
     ) -> Transition {
-        Transition(
+        var transition = Transition(
             sequence: sequence,
             operation: operation,
             state: state,
@@ -43,6 +43,8 @@ extension QueueCore {
             crashes: slot.crashes,
             token: token
         )
+        transition.isRedriven = slot.isRedriven
+        return transition
     }
 
     /// A transition that leaves a task in progress, with everything that is stored of its lease.
@@ -87,7 +89,8 @@ extension QueueCore {
         _ operation: Transition.Operation,
         _ state: TaskState,
         token: LeaseToken,
-        result: Bytes
+        result: Bytes,
+        cancelReason: CancelReason = .requested
     ) {
         let retention =
             nonZero(slot.hasOptions ? index.options[sequence]?.retentionMilliseconds : nil)
@@ -106,6 +109,7 @@ extension QueueCore {
                 type: slot.type,
                 rank: slot.rank,
                 state: state,
+                cancelReason: cancelReason,
                 attempts: slot.attempts,
                 crashes: slot.crashes,
                 bucket: bucket,
@@ -196,13 +200,13 @@ extension QueueCore {
         return payloadFetch(slot)
     }
 
-    private func payloadFetch(_ slot: TaskSlot) -> Fetch {
+    func payloadFetch(_ slot: TaskSlot) -> Fetch {
         .task(index.records[slot.segment].key, place: slot.place)
     }
 
     // MARK: Dead letters
 
-    private mutating func bury(
+    mutating func bury(
         _ sequence: TaskSequence,
         _ slot: TaskSlot,
         _ token: LeaseToken,
@@ -219,7 +223,9 @@ extension QueueCore {
         } else {
             reason = .payloadDamaged
         }
-        options?.start = .none
+        options?.start = StartTime.none
+        options?.startBy = StartTime.none
+        options?.buriesLate = false
         if options?.isEmpty == true { options = nil }
         let task = TaskRow(
             sequence: sequence,
@@ -268,16 +274,16 @@ extension QueueCore {
         // A row is stored once at a time: another one would come back at the next start when this one is gone.
         if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
         // The last word on the task in this group, which may have carried its burial along.
-        record(
-            Transition(
-                sequence: sequence,
-                operation: .stage,
-                state: .pending,
-                attempts: 0,
-                crashes: 0,
-                token: row.token
-            )
+        var back = Transition(
+            sequence: sequence,
+            operation: .stage,
+            state: .pending,
+            attempts: 0,
+            crashes: 0,
+            token: row.token
         )
+        back.isRedriven = true
+        record(back)
         redrives += 1
         redriven[sequence] = (token: row.token, number: redrives, monotonicMilliseconds: now.monotonicMilliseconds)
         index.apply(redriven: sequence)
@@ -392,8 +398,13 @@ extension QueueCore {
         }
     }
 
-    private mutating func endCancelled(_ sequence: TaskSequence, _ slot: TaskSlot, _ token: LeaseToken) {
-        end(sequence, slot, .cancel, .cancelled, token: token, result: [])
+    mutating func endCancelled(
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        _ token: LeaseToken,
+        _ reason: CancelReason = .requested
+    ) {
+        end(sequence, slot, .cancel, .cancelled, token: token, result: [], cancelReason: reason)
         totals.cancelled += 1
     }
 

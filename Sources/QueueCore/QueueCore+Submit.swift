@@ -116,18 +116,47 @@ extension QueueCore {
                 "A task may have \(Limits.retriesMax) retries, not \(retries). Ask for fewer."
             )
         }
-        switch spec.start {
+        try check(spec.start, "delay", "start time")
+        try checkStartBy(spec)
+        try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
+    }
+
+    private func check(_ start: TaskSpec.Start, _ delay: String, _ time: String) throws(TQError) {
+        switch start {
         case .now: break
-        case .after(let milliseconds): try checkDuration(milliseconds, "delay", longest: Self.delayMillisecondsMax)
+        case .after(let milliseconds): try checkDuration(milliseconds, delay, longest: Self.delayMillisecondsMax)
         case .at(let wall):
             guard wall < 1 << 48 else {
-                throw TQError(
-                    .invalidArgument,
-                    "The start time \(wall) ms is after the year 10000. Use an earlier one."
-                )
+                throw TQError(.invalidArgument, "The \(time) \(wall) ms is after the year 10000. Use an earlier one.")
             }
         }
-        try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
+    }
+
+    /// Refuses a latest start that no attempt could keep to.
+    private func checkStartBy(_ spec: TaskSpec) throws(TQError) {
+        guard let startBy = spec.startBy?.time else { return }
+        try check(startBy, "time to start", "latest start")
+        let latest = instant(startBy)
+        let earliest = instant(spec.start)
+        let text = "The latest start, \(latest) ms since 1970,"
+        guard latest > now.wallMilliseconds else {
+            throw TQError(.invalidArgument, "\(text) has passed. Give a later one, or none.")
+        }
+        guard latest > earliest else {
+            throw TQError(
+                .invalidArgument,
+                "\(text) is not after the start, \(earliest) ms since 1970. Give a later one, or none."
+            )
+        }
+    }
+
+    /// About when that is on the wall clock.
+    private func instant(_ start: TaskSpec.Start) -> UInt64 {
+        switch start {
+        case .now: now.wallMilliseconds
+        case .after(let milliseconds): now.wallMilliseconds + milliseconds
+        case .at(let wall): wall
+        }
     }
 
     /// A hundred years: start times and retention may be far, but stay where sums of milliseconds are safe.
@@ -181,13 +210,21 @@ extension QueueCore {
         milliseconds == 0 ? .none : .at(storeMilliseconds: clock.milliseconds + milliseconds)
     }
 
+    private func startTime(_ start: TaskSpec.Start) -> StartTime {
+        switch start {
+        case .now: .none
+        case .after(let delay): self.start(after: delay)
+        case .at(let wall): wall <= now.wallMilliseconds ? .none : .at(wallMilliseconds: wall)
+        }
+    }
+
     /// The options that a task does not share with every other, or `nil`.
     private mutating func options(of spec: TaskSpec) throws(TQError) -> TaskOptions? {
         var options = TaskOptions()
-        switch spec.start {
-        case .now: break
-        case .after(let delay): options.start = start(after: delay)
-        case .at(let wall): options.start = wall <= now.wallMilliseconds ? .none : .at(wallMilliseconds: wall)
+        options.start = startTime(spec.start)
+        if let startBy = spec.startBy {
+            options.startBy = startTime(startBy.time)
+            options.buriesLate = startBy.buriesLate
         }
         options.leaseMilliseconds = spec.leaseMilliseconds
         options.timeoutMilliseconds = spec.timeoutMilliseconds

@@ -6,20 +6,25 @@ extension QueueCore {
     private static let startsPerTick = 10_000
     private static let cleaningsPerTurn = 32
     private static let expiriesPerTick = 16
+    /// Tasks that one claim finds to be late, and late ones that one tick buries.
+    static let lateTasksPerClaim = 1_000
+    private static let lateBytesPerTick = 16 << 20
     /// Payloads of up to 10 MiB are read for dead letters that nobody asked for; leases beyond lapse in the next ticks.
     static let lossBurialsPerCommand = 16
     /// How long a redrive is remembered; a read that takes longer than this does not happen.
     private static let redriveMemoryMilliseconds: UInt64 = 60_000
 
     mutating func tickReads() -> [Fetch] {
+        collectLateTasks()
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
-        return losses.prefix(Self.lossBurialsPerCommand)
+        return losses.prefix(Self.lossBurialsPerCommand) + lateReads
             + index.expiredOutcomeBuckets.prefix(Self.expiriesPerTick).map { .locators($0) }
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
         for place in lapsedLeases() { reclaim(place, loss(of: place), fetched) }
         giveUpSilentWorkers(fetched)
+        endLateTasks(fetched)
         stageDueTasks()
         endTimedOutWaits()
         expire(fetched)
@@ -50,18 +55,86 @@ extension QueueCore {
                 return
             }
             guard DurableIndex.holds(entry, index.tasks, index.options) else { continue }
-            let slot = index.tasks[entry.sequence]
-            let token = LeaseToken(rawValue: 0)
-            record(
-                Transition(
-                    sequence: entry.sequence,
-                    operation: .stage,
-                    state: .pending,
-                    attempts: slot.attempts,
-                    crashes: slot.crashes,
-                    token: token
-                )
-            )
+            // A late one is only set aside until it is ended.
+            guard !isLate(entry.sequence) else { continue }
+            makePending(entry.sequence)
+        }
+    }
+
+    private mutating func makePending(_ sequence: TaskSequence) {
+        record(transition(.stage, to: .pending, sequence, index.tasks[sequence], LeaseToken(rawValue: 0)))
+    }
+
+    // MARK: Late tasks
+
+    /// Whether a waiting task must not start any more.
+    func isLate(_ sequence: TaskSequence) -> Bool {
+        let slot = index.tasks[sequence]
+        guard slot.hasOptions, !slot.isRedriven, let latest = index.options[sequence]?.startBy, latest != .none
+        else { return false }
+        return latest.milliseconds <= (latest.isStoreTime ? clock.milliseconds : now.wallMilliseconds)
+    }
+
+    private func buriesLate(_ sequence: TaskSequence) -> Bool {
+        index.tasks[sequence].state.isWaiting && isLate(sequence) && index.options[sequence]?.buriesLate == true
+    }
+
+    /// The payloads of late tasks that become dead letters, as many as one command may hold.
+    private var lateReads: [Fetch] {
+        var reads: [Fetch] = []
+        var byteCount = 0
+        for sequence in late where buriesLate(sequence) {
+            let slot = index.tasks[sequence]
+            byteCount += slot.payloadByteCountMax
+            guard reads.isEmpty || byteCount <= Self.lateBytesPerTick, reads.count < Self.lateTasksPerClaim else {
+                break
+            }
+            reads.append(payloadFetch(slot))
+        }
+        return reads
+    }
+
+    /// Takes a late task out of the way of a claim: it is over, or waits for a tick that reads its payload.
+    mutating func setAside(_ sequence: TaskSequence) {
+        let slot = index.tasks[sequence]
+        guard buriesLate(sequence) else {
+            return endCancelled(sequence, slot, LeaseToken(rawValue: 0), .tooLate)
+        }
+        var aside = transition(.stage, to: .scheduled, sequence, slot, LeaseToken(rawValue: 0))
+        aside.start = index.options[sequence]?.startBy ?? .none
+        record(aside)
+        late.append(sequence)
+    }
+
+    private mutating func collectLateTasks() {
+        while late.count < Self.startsPerTick,
+            let entry = index.latestStarts.takeDue(wall: now.wallMilliseconds, store: clock.milliseconds)
+        {
+            late.append(entry.sequence)
+        }
+    }
+
+    /// Ends tasks that did not start in time; whose payload must be read and was not has its turn with the next tick.
+    private mutating func endLateTasks(_ fetched: [Fetch: Fetched]) {
+        collectLateTasks()
+        let turn = late
+        late = []
+        for sequence in turn {
+            let slot = index.tasks[sequence]
+            guard slot.stateValue != 0, slot.state.isWaiting else { continue }
+            if !isLate(sequence) {
+                // Somebody has set the clock back.
+                index.pushLatestStart(slot, sequence)
+                let options = index.options[sequence]
+                if slot.state == .scheduled, options?.start == options?.startBy { makePending(sequence) }
+            } else if !buriesLate(sequence) {
+                endCancelled(sequence, slot, LeaseToken(rawValue: 0), .tooLate)
+            } else if fetched[payloadFetch(slot)].map(\.isPostponed) ?? true {
+                late.append(sequence)
+            } else {
+                let error = Bytes("The task did not start by the time that it was given.".utf8)
+                bury(sequence, slot, LeaseToken(rawValue: 0), .tooLate, error: error, fetched)
+            }
         }
     }
 

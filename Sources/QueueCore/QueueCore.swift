@@ -29,6 +29,8 @@ public struct QueueCore: Sendable {
     var redriven: [TaskSequence: (token: LeaseToken, number: UInt64, monotonicMilliseconds: UInt64)] = [:]
     /// Dead letters put back since the start.
     var redrives: UInt64 = 0
+    /// Tasks that did not start in time and are still to be ended.
+    var late: [TaskSequence] = []
     /// Sparse records that are being rewritten.
     var cleaning: [(handle: UInt32, group: GroupID)] = []
     let startMonotonicMilliseconds: UInt64

@@ -19,8 +19,10 @@ public struct TaskOptions: Hashable, Sendable {
     public var retryPolicy: UInt32 = 0
     /// How long the outcome is kept, in milliseconds.
     public var retentionMilliseconds: UInt64 = 0
-    /// Milliseconds since 1970 after which the task must not start.
-    public var expiresWallMilliseconds: UInt64 = 0
+    /// From then on no attempt begins.
+    public var startBy = StartTime.none
+    /// Whether the task becomes a dead letter then, instead of being cancelled.
+    public var buriesLate = false
     /// An interned key of which only so many tasks run at once.
     public var limitKey: UInt32 = 0
     /// An interned key whose tasks run one after the other.

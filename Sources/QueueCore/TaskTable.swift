@@ -21,8 +21,19 @@ struct TaskSlot: Sendable {
     var crashes: UInt16 = 0
     /// A ``TaskState``; 0 is a free slot.
     var stateValue: UInt8 = 0
+    private var flags: UInt8 = 0
+
     /// Whether the task has options in the index.
-    var hasOptions = false
+    var hasOptions: Bool {
+        get { flags & 1 != 0 }
+        set { flags = flags & ~1 | (newValue ? 1 : 0) }
+    }
+
+    /// Whether the task was put back from the dead letters: it may start however late it is.
+    var isRedriven: Bool {
+        get { flags & 2 != 0 }
+        set { flags = flags & ~2 | (newValue ? 2 : 0) }
+    }
 
     /// Milliseconds since 1970, 48 bits of them as in the task's id.
     var createdMilliseconds: UInt64 {

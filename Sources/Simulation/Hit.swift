@@ -86,7 +86,7 @@ public enum Happening: String, Sendable, CaseIterable {
     case duplicateSubmit, repeatedSubmit, staleToken, lateReplyOfEndedLease
     /// Time and lost connections.
     case leaseLapsed, workerLost, leaseEndedWithSession, attemptTimedOut, runningTaskCancelled
-    case taskDue
+    case taskDue, cancelledLate, buriedLate
     /// The ways into the dead letters, and back.
     case retriesExhausted, permanentFailure, quarantined, redriven
     /// Records that die, or are rewritten.

@@ -201,6 +201,12 @@ extension Simulation {
         if dice.oneIn(2) { spec.retriesMax = UInt16(dice.below(3)) }
         if dice.oneIn(2) { spec.crashesMax = UInt16(dice.below(3)) }
         if dice.oneIn(2) { spec.leaseMilliseconds = UInt32(500 + dice.below(8_000)) }
+        if dice.oneIn(6) {
+            // Behind its start, which is at most 20 s away.
+            let latest = TaskSpec.Start.at(wallMilliseconds: now.wallMilliseconds + UInt64(1 + dice.below(40_000)))
+            let span = TaskSpec.Start.after(milliseconds: UInt64(1 + dice.below(40_000)))
+            spec.startBy = TaskSpec.StartBy(dice.oneIn(4) ? span : latest, buriesLate: dice.oneIn(2))
+        }
         if dice.oneIn(3) { spec.timeoutMilliseconds = UInt32(500 + dice.below(12_000)) }
         if dice.oneIn(2) { spec.retentionMilliseconds = Self.shortestKeptMilliseconds }
         spec.retryPolicy = dice.pick(Cast.retryPolicies) ?? nil
@@ -225,6 +231,12 @@ extension Simulation {
     private func call(of spec: TaskSpec) -> SubmitCall {
         var start: UInt64 = 0
         if case .at(let wall) = spec.start { start = wall }
+        var (latest, span): (UInt64, UInt64) = (0, 0)
+        switch spec.startBy?.time {
+        case .at(let wall): latest = wall
+        case .after(let milliseconds): span = milliseconds
+        case .now, nil: break
+        }
         return SubmitCall(
             queue: Cast.number(spec.queue),
             key: spec.idempotencyKey.isEmpty ? nil : Digest(of: spec.idempotencyKey).rawValue,
@@ -233,7 +245,10 @@ extension Simulation {
             notBeforeWallMilliseconds: start,
             retriesMax: spec.retriesMax ?? Defaults.retriesMax,
             crashesMax: spec.crashesMax ?? Defaults.crashesMax,
-            timeoutMilliseconds: spec.timeoutMilliseconds > 0 ? spec.timeoutMilliseconds : Defaults.timeoutMilliseconds
+            timeoutMilliseconds: spec.timeoutMilliseconds > 0 ? spec.timeoutMilliseconds : Defaults.timeoutMilliseconds,
+            lateness: spec.startBy.map { $0.buriesLate ? .buried : .cancelled } ?? .none,
+            startByWallMilliseconds: latest,
+            startBySpanMilliseconds: span
         )
     }
 

@@ -259,6 +259,7 @@ extension Simulation {
                 case .retriesExhausted: report.hits.count(.event(.retriesExhausted))
                 case .permanentFailure: report.hits.count(.event(.permanentFailure))
                 case .quarantined: report.hits.count(.event(.quarantined))
+                case .tooLate: report.hits.count(.event(.buriedLate))
                 case .payloadDamaged:
                     throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
@@ -298,6 +299,7 @@ extension Simulation {
         let redriven = effects.redrivenDeadLetters.count
         let moved = effects.segments.reduce(0) { $0 + ($1.key.isMoved ? $1.taskCount : 0) }
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
+        report.hits.count(.event(.cancelledLate), by: effects.outcomes.count { $0.cancelReason == .tooLate })
         for transition in effects.transitions {
             if transition.operation == .cancel, transition.token.rawValue > 0 {
                 report.hits.count(.event(.runningTaskCancelled))

@@ -5,7 +5,7 @@ import TQModel
 /// The outcomes of a group that expire together, sorted by sequence, with their results.
 ///
 /// Behind the table header (entries of 64 bytes; extra = bytes of results; the checksum covers the entries), an entry is
-/// sequence u64, created u64, ended u64, token u64, queue u32, type u32, rank u32, state u8, zero u8,
+/// sequence u64, created u64, ended u64, token u64, queue u32, type u32, rank u32, state u8, reason of a cancel u8,
 /// attempts u16, crashes u16, zero u16, then offset u32, length u32 and CRC32C u32 of the result behind
 /// the entries.
 enum OutcomeTable {
@@ -30,7 +30,7 @@ enum OutcomeTable {
             entries.write(row.type)
             entries.write(row.rank.rawValue)
             entries.write(row.state.rawValue)
-            entries.write(UInt8(0))
+            entries.write(row.cancelReason.rawValue)
             entries.write(row.attempts)
             entries.write(row.crashes)
             entries.write(UInt16(0))
@@ -90,14 +90,16 @@ enum OutcomeTable {
         let type: UInt32 = try reader.read()
         let rank: UInt32 = try reader.read()
         let state: UInt8 = try reader.read()
-        _ = try reader.read(UInt8.self)
+        let reason: UInt8 = try reader.read()
         let attempts: UInt16 = try reader.read()
         let crashes: UInt16 = try reader.read()
         _ = try reader.read(UInt16.self)
         let offset: UInt32 = try reader.read()
         let length: UInt32 = try reader.read()
         let checksum: UInt32 = try reader.read()
-        guard let state = TaskState(rawValue: state) else { throw reader.corrupt("state \(state)") }
+        guard let state = TaskState(rawValue: state), let reason = CancelReason(rawValue: reason) else {
+            throw reader.corrupt("state \(state), reason \(reason)")
+        }
         let row = OutcomeRow(
             sequence: TaskSequence(sequence),
             createdMilliseconds: created,
@@ -107,6 +109,7 @@ enum OutcomeTable {
             type: type,
             rank: Rank(rawValue: rank),
             state: state,
+            cancelReason: reason,
             attempts: attempts,
             crashes: crashes,
             bucket: location.bucket,

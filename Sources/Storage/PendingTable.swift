@@ -8,6 +8,9 @@ import TQModel
 /// u32, type u32, rank u32, payload bytes u32), then the columns that the header names, in the order of
 /// their bits. A column is there for all entries of a table or for none.
 enum PendingTable {
+    /// In the column of the latest start: a task that is late becomes a dead letter.
+    private static let buriesLateBit = UInt64(1) << 62
+
     /// Optional columns; a bit's position is its place in an entry.
     struct Columns: OptionSet {
         let rawValue: UInt32
@@ -19,7 +22,7 @@ enum PendingTable {
         static let crashes = Columns(rawValue: 1 << 4)
         static let retryPolicy = Columns(rawValue: 1 << 5)
         static let retention = Columns(rawValue: 1 << 6)
-        static let expires = Columns(rawValue: 1 << 7)
+        static let startBy = Columns(rawValue: 1 << 7)
         static let limitKey = Columns(rawValue: 1 << 8)
         static let serialKey = Columns(rawValue: 1 << 9)
         static let uniqueKey = Columns(rawValue: 1 << 10)
@@ -48,7 +51,7 @@ enum PendingTable {
             if options.crashesMax != nil { columns.insert(.crashes) }
             if options.retryPolicy != 0 { columns.insert(.retryPolicy) }
             if options.retentionMilliseconds != 0 { columns.insert(.retention) }
-            if options.expiresWallMilliseconds != 0 { columns.insert(.expires) }
+            if options.startBy != .none { columns.insert(.startBy) }
             if options.limitKey != 0 { columns.insert(.limitKey) }
             if options.serialKey != 0 { columns.insert(.serialKey) }
             if options.uniqueKey != 0 { columns.insert(.uniqueKey) }
@@ -103,7 +106,9 @@ enum PendingTable {
         if columns.contains(.crashes) { writer.write(options.crashesMax ?? absent) }
         if columns.contains(.retryPolicy) { writer.write(options.retryPolicy) }
         if columns.contains(.retention) { writer.write(options.retentionMilliseconds) }
-        if columns.contains(.expires) { writer.write(options.expiresWallMilliseconds) }
+        if columns.contains(.startBy) {
+            writer.write(options.startBy.rawValue | (options.buriesLate ? buriesLateBit : 0))
+        }
         if columns.contains(.limitKey) { writer.write(options.limitKey) }
         if columns.contains(.serialKey) { writer.write(options.serialKey) }
         if columns.contains(.uniqueKey) { writer.write(options.uniqueKey) }
@@ -166,7 +171,11 @@ enum PendingTable {
         if columns.contains(.crashes) { options.crashesMax = present(try reader.read()) }
         if columns.contains(.retryPolicy) { options.retryPolicy = try reader.read() }
         if columns.contains(.retention) { options.retentionMilliseconds = try reader.read() }
-        if columns.contains(.expires) { options.expiresWallMilliseconds = try reader.read() }
+        if columns.contains(.startBy) {
+            let value: UInt64 = try reader.read()
+            options.startBy = StartTime(rawValue: value & ~buriesLateBit)
+            options.buriesLate = value & buriesLateBit != 0
+        }
         if columns.contains(.limitKey) { options.limitKey = try reader.read() }
         if columns.contains(.serialKey) { options.serialKey = try reader.read() }
         if columns.contains(.uniqueKey) { options.uniqueKey = try reader.read() }

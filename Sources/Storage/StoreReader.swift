@@ -171,7 +171,13 @@ public struct StoreReader: Sendable {
 
         /// What ``TQModel/Reply/result(_:)`` says of it.
         public var asResult: TaskResult {
-            TaskResult(id: status.id, state: status.state, result: result, error: status.error)
+            TaskResult(
+                id: status.id,
+                state: status.state,
+                result: result,
+                error: status.error,
+                cancelReason: status.cancelReason
+            )
         }
     }
 
@@ -241,6 +247,7 @@ public struct StoreReader: Sendable {
             crashes: row.crashes
         )
         status.endWallMilliseconds = row.endWallMilliseconds
+        status.cancelReason = row.state == .cancelled ? row.cancelReason : nil
         status.resultBytes = row.result.count
         return EndedTask(status: status, result: bytes[entry.result])
     }

@@ -42,7 +42,9 @@ enum TransitionTable {
         static let blocker = Columns(rawValue: 1 << 10)
         /// u64.
         static let claimed = Columns(rawValue: 1 << 11)
-        static let known = Columns(rawValue: 0xfff)
+        /// Nothing: that it is there says that the task was put back from the dead letters.
+        static let redriven = Columns(rawValue: 1 << 12)
+        static let known = Columns(rawValue: 0x1fff)
 
         init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -62,6 +64,7 @@ enum TransitionTable {
             if transition.state == .inProgress, transition.claimedStoreMilliseconds != storeMilliseconds {
                 columns.insert(.claimed)
             }
+            if transition.isRedriven { columns.insert(.redriven) }
             self = columns
         }
     }
@@ -188,6 +191,7 @@ enum TransitionTable {
             row.progress = Transition.Progress(percent: try reader.read(), message: try readText(&reader, &texts))
         }
         row.isCancelRequested = columns.contains(.cancelRequest)
+        row.isRedriven = columns.contains(.redriven)
         if columns.contains(.blocker) { row.blocker = try reader.read() }
         if columns.contains(.claimed) {
             row.claimedStoreMilliseconds = try reader.read()

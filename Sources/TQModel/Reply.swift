@@ -130,6 +130,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var attemptStartWallMilliseconds: UInt64
     /// Whether somebody asked for the end of the running attempt.
     public var isCancelRequested: Bool
+    /// Why it was cancelled; `nil` when it was not.
+    public var cancelReason: CancelReason?
 
     public init(
         id: TaskID,
@@ -147,9 +149,11 @@ public struct TaskStatus: Hashable, Sendable {
         resultBytes: UInt32 = 0,
         progress: TaskProgress? = nil,
         attemptStartWallMilliseconds: UInt64 = 0,
-        isCancelRequested: Bool = false
+        isCancelRequested: Bool = false,
+        cancelReason: CancelReason? = nil
     ) {
         self.progress = progress
+        self.cancelReason = cancelReason
         self.attemptStartWallMilliseconds = attemptStartWallMilliseconds
         self.isCancelRequested = isCancelRequested
         self.id = id
@@ -178,8 +182,17 @@ public struct TaskResult: Hashable, Sendable {
     public var result: Bytes
     /// The last error of a dead letter.
     public var error: Bytes
+    /// Why it was cancelled; `nil` when it was not.
+    public var cancelReason: CancelReason?
 
-    public init(id: TaskID, state: TaskState, result: Bytes = [], error: Bytes = []) {
+    public init(
+        id: TaskID,
+        state: TaskState,
+        result: Bytes = [],
+        error: Bytes = [],
+        cancelReason: CancelReason? = nil
+    ) {
+        self.cancelReason = cancelReason
         self.id = id
         self.state = state
         self.result = result
@@ -341,6 +354,8 @@ public enum DeadLetterReason: UInt8, Sendable, CaseIterable {
     case quarantined = 3
     /// Its payload is damaged on disk.
     case payloadDamaged = 4
+    /// It did not start by the time that it was given.
+    case tooLate = 5
 
     /// The name in JSON, on the command line and in metrics.
     public var name: String {
@@ -349,6 +364,23 @@ public enum DeadLetterReason: UInt8, Sendable, CaseIterable {
         case .permanentFailure: "permanentFailure"
         case .quarantined: "quarantined"
         case .payloadDamaged: "payloadDamaged"
+        case .tooLate: "tooLate"
+        }
+    }
+}
+
+/// Why a task was cancelled.
+public enum CancelReason: UInt8, Sendable, CaseIterable {
+    /// Somebody asked for it.
+    case requested = 0
+    /// It did not start by the time that it was given.
+    case tooLate = 1
+
+    /// The name in JSON and on the command line.
+    public var name: String {
+        switch self {
+        case .requested: "requested"
+        case .tooLate: "tooLate"
         }
     }
 }

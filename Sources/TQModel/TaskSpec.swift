@@ -10,6 +10,8 @@ public struct TaskSpec: Hashable, Sendable {
     public var rank: Rank
     /// When the task may start at the earliest.
     public var start: Start
+    /// When the task must have started at the latest; `nil` for never too late.
+    public var startBy: StartBy?
     /// How long one lease lasts before it must be renewed; 0 takes ``Defaults/leaseMilliseconds``.
     public var leaseMilliseconds: UInt32
     /// How long one attempt may last in all; 0 takes ``Defaults/timeoutMilliseconds``.
@@ -33,6 +35,7 @@ public struct TaskSpec: Hashable, Sendable {
         payload: Bytes = [],
         rank: Rank = Priority.normal.rank,
         start: Start = .now,
+        startBy: StartBy? = nil,
         leaseMilliseconds: UInt32 = 0,
         timeoutMilliseconds: UInt32 = 0,
         retriesMax: UInt16? = nil,
@@ -47,6 +50,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.payload = payload
         self.rank = rank
         self.start = start
+        self.startBy = startBy
         self.leaseMilliseconds = leaseMilliseconds
         self.timeoutMilliseconds = timeoutMilliseconds
         self.retriesMax = retriesMax
@@ -55,6 +59,19 @@ public struct TaskSpec: Hashable, Sendable {
         self.retentionMilliseconds = retentionMilliseconds
         self.idempotencyKey = idempotencyKey
         self.idempotencyWindowMilliseconds = idempotencyWindowMilliseconds
+    }
+
+    /// By when each attempt of a task must have begun, and what becomes of the task when it has not.
+    public struct StartBy: Hashable, Sendable {
+        /// The instant from which on no attempt begins; not ``Start/now``.
+        public var time: Start
+        /// Whether a task that is too late becomes a dead letter instead of being cancelled.
+        public var buriesLate: Bool
+
+        public init(_ time: Start, buriesLate: Bool = false) {
+            self.time = time
+            self.buriesLate = buriesLate
+        }
     }
 
     /// When a task may start.

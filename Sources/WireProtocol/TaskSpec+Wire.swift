@@ -12,6 +12,9 @@ extension TaskSpec {
         static let retentionMilliseconds: UInt8 = 8
         static let idempotencyKey: UInt8 = 9
         static let idempotencyWindowMilliseconds: UInt8 = 10
+        static let startByAfter: UInt8 = 11
+        static let startByAt: UInt8 = 12
+        static let buriesLate: UInt8 = 13
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -39,6 +42,13 @@ extension TaskSpec {
         case Tag.retentionMilliseconds: retentionMilliseconds = try reader.integer(of: field)
         case Tag.idempotencyKey: idempotencyKey = try Self.checkedKey(reader.bytes(of: field))
         case Tag.idempotencyWindowMilliseconds: idempotencyWindowMilliseconds = try reader.integer(of: field)
+        case Tag.startByAfter: startBy = StartBy(.after(milliseconds: try reader.integer(of: field)))
+        case Tag.startByAt:
+            guard startBy == nil else { throw reader.malformed("a task starts by a time or in a time, not both") }
+            startBy = StartBy(.at(wallMilliseconds: try reader.integer(of: field)))
+        case Tag.buriesLate:
+            guard startBy != nil else { throw reader.malformed("a task without a latest start is never late") }
+            startBy?.buriesLate = try reader.integer(of: field, as: UInt8.self) != 0
         default: try reader.unknown(field)
         }
     }
@@ -61,6 +71,13 @@ extension TaskSpec {
         bytes.append(field: Tag.retentionMilliseconds, nonZero: retentionMilliseconds)
         bytes.append(field: Tag.idempotencyKey, nonEmpty: idempotencyKey)
         bytes.append(field: Tag.idempotencyWindowMilliseconds, nonZero: idempotencyWindowMilliseconds)
+        guard let startBy else { return }
+        switch startBy.time {
+        case .now: bytes.append(field: Tag.startByAfter, integer: 0 as UInt64)
+        case .after(let milliseconds): bytes.append(field: Tag.startByAfter, integer: milliseconds)
+        case .at(let wallMilliseconds): bytes.append(field: Tag.startByAt, integer: wallMilliseconds)
+        }
+        bytes.append(field: Tag.buriesLate, nonZero: startBy.buriesLate ? 1 as UInt8 : 0)
     }
 
     func checkLimits() throws(TQError) {

@@ -11,6 +11,7 @@ extension TaskStatus {
         static let progress: UInt8 = 6
         static let attemptStartWallMilliseconds: UInt8 = 7
         static let isCancelRequested: UInt8 = 8
+        static let cancelReason: UInt8 = 9
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -33,6 +34,7 @@ extension TaskStatus {
             case Tag.resultBytes: resultBytes = try reader.integer(of: field)
             case Tag.progress: progress = try reader.progress(of: field)
             case Tag.attemptStartWallMilliseconds: attemptStartWallMilliseconds = try reader.integer(of: field)
+            case Tag.cancelReason: cancelReason = try reader.cancelReason(of: field)
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
             default: try reader.unknown(field)
             }
@@ -56,6 +58,7 @@ extension TaskStatus {
         if let progress { bytes.append(field: Tag.progress, bytes: progress.field) }
         bytes.append(field: Tag.attemptStartWallMilliseconds, nonZero: attemptStartWallMilliseconds)
         bytes.append(field: Tag.isCancelRequested, nonZero: isCancelRequested ? 1 as UInt8 : 0)
+        bytes.append(field: Tag.cancelReason, integer: cancelReason?.rawValue)
     }
 }
 
@@ -76,12 +79,14 @@ extension FieldReader {
 
 extension TaskResult {
     private static let errorTag: UInt8 = 1
+    private static let cancelReasonTag: UInt8 = 2
 
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(id: try reader.taskID(), state: try reader.state(), result: try reader.bytes())
         while let field = try reader.nextField() {
             switch field.tag {
             case Self.errorTag: error = reader.bytes(of: field)
+            case Self.cancelReasonTag: cancelReason = try reader.cancelReason(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -92,6 +97,7 @@ extension TaskResult {
         bytes.append(state.rawValue)
         bytes.append(bytes: result)
         bytes.append(field: Self.errorTag, nonEmpty: error)
+        bytes.append(field: Self.cancelReasonTag, integer: cancelReason?.rawValue)
     }
 }
 
@@ -141,6 +147,14 @@ extension DeadLetterQuery {
 }
 
 extension FieldReader {
+    fileprivate mutating func cancelReason(of field: Field) throws(TQError) -> CancelReason {
+        let number: UInt8 = try integer(of: field)
+        guard let reason = CancelReason(rawValue: number) else {
+            throw malformed("cancel reason \(number) is not known")
+        }
+        return reason
+    }
+
     fileprivate mutating func state() throws(TQError) -> TaskState {
         let number: UInt8 = try integer()
         guard let state = TaskState(rawValue: number) else { throw malformed("task state \(number) is not known") }

@@ -29,6 +29,7 @@ enum Listings {
             json: { .bool($0.isCancelRequested) },
             text: { $0.isCancelRequested ? "yes" : "" }
         ),
+        Column("cancelled because", "cancel_reason", optional: { $0.cancelReason?.name }),
         Column("progress", "progress_percent", optional: { $0.progress.map { "\($0.percent) %" } }),
         Column("message", "progress_message", optional: { $0.progress.flatMap { message($0) } }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),

@@ -61,6 +61,15 @@ struct Submit: AsyncParsableCommand {
     var delay: DurationArgument?
     @Option(help: "When the task may start, such as 2026-12-24T18:00:00Z.")
     var scheduledAt: TimestampArgument?
+    @Option(
+        help: ArgumentHelp(
+            "When the task must have started at the latest: a time, or how long from now. Later it is cancelled.",
+            valueName: "time"
+        )
+    )
+    var startBy: LatestStartArgument?
+    @Flag(help: "With --start-by: a task that is too late becomes a dead letter.")
+    var buryLate = false
     @Option(help: "How long the result is kept.")
     var retention: DurationArgument?
     @Option(help: "Makes the submit repeatable: the same key and content give the same task.")
@@ -74,6 +83,7 @@ struct Submit: AsyncParsableCommand {
         if type != nil, positionalPayload != nil { throw ValidationError("The type is given twice.") }
         if type == nil, positionalType == nil { throw ValidationError("Say what kind of work it is: --type TYPE.") }
         if delay != nil, scheduledAt != nil { throw ValidationError("Give --delay or --scheduled-at.") }
+        if buryLate, startBy == nil { throw ValidationError("--bury-late needs --start-by.") }
         if key != nil, lines != nil { throw ValidationError("One --key cannot name several tasks of --lines.") }
     }
 
@@ -114,6 +124,7 @@ struct Submit: AsyncParsableCommand {
         if let priority { task.rank = priority.priority.rank }
         if let delay { task.start = .after(milliseconds: delay.milliseconds) }
         if let scheduledAt { task.start = .at(wallMilliseconds: scheduledAt.wallMilliseconds) }
+        if let startBy { task.startBy = TaskSpec.StartBy(startBy.time, buriesLate: buryLate) }
         if let timeout { task.timeoutMilliseconds = UInt32(clamping: timeout.milliseconds) }
         if let lease { task.leaseMilliseconds = UInt32(clamping: lease.milliseconds) }
         if let retention { task.retentionMilliseconds = retention.milliseconds }
@@ -122,6 +133,21 @@ struct Submit: AsyncParsableCommand {
         task.retriesMax = maxRetries
         task.crashesMax = maxCrashes
         return task
+    }
+}
+
+/// A time, or how long from now.
+struct LatestStartArgument: ExpressibleByArgument {
+    let time: TaskSpec.Start
+
+    init?(argument text: String) {
+        if let time = TimestampArgument(argument: text) {
+            self.time = .at(wallMilliseconds: time.wallMilliseconds)
+        } else if let span = DurationArgument(argument: text) {
+            time = .after(milliseconds: span.milliseconds)
+        } else {
+            return nil
+        }
     }
 }
 

@@ -74,7 +74,9 @@ private func printResult(_ result: TaskResult, format: OutputFormat) throws(TQEr
     }
     switch result.state {
     case .completed: return
-    case .cancelled: throw TQError(.taskCancelled, "Task \(result.id) was cancelled.")
+    case .cancelled:
+        let reason = result.cancelReason == .tooLate ? "did not start in time, so it was cancelled" : "was cancelled"
+        throw TQError(.taskCancelled, "Task \(result.id) \(reason).")
     default: throw TQError(.taskFailed, "Task \(result.id) failed: \(String(decoding: result.error, as: UTF8.self))")
     }
 }

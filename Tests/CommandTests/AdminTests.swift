@@ -153,6 +153,25 @@ struct AdminTests {
         #expect(status["crashes"] as? Int == 0)
     }
 
+    @Test("a task that does not start in time is cancelled or buried, and whoever waits hears why")
+    func startBy() throws {
+        let broker = try BrokerProcess()
+        let id = try broker.admin("submit", "t", "p", "--start-by", "50ms").output.dropLast()
+        let outcome = try broker.admin("wait", "\(id)")
+        #expect(outcome.status == 11)
+        #expect(outcome.errors.contains("did not start in time"))
+        let status = try json(try broker.admin("status", "\(id)", "-o", "json").output)
+        #expect(status["cancel_reason"] as? String == "tooLate")
+        let buried = try broker.admin("submit", "t", "p", "--start-by", "50ms", "--bury-late").output.dropLast()
+        #expect(try broker.admin("wait", "\(buried)").status == 10)
+        #expect(try broker.admin("dead-letter", "list").output.contains("tooLate"))
+        let past = try broker.admin("submit", "t", "p", "--start-by", "2020-01-01T00:00:00Z")
+        #expect(past.status == 1)
+        #expect(past.errors.contains("has passed"))
+        #expect(try broker.admin("submit", "t", "p", "--start-by", "never").status == 64)
+        #expect(try broker.admin("submit", "t", "p", "--bury-late").status == 64)
+    }
+
     @Test("SIGTERM ends a worker in good order")
     func stop() throws {
         let broker = try BrokerProcess()

@@ -133,6 +133,44 @@ struct DurabilityTests {
         #expect(broken(.completed) == [.once])
     }
 
+    @Test func aLateTaskIsOverAsItWasAskedForAndNotDelivered() {
+        func broken(
+            _ lateness: SubmitCall.Lateness,
+            by wall: UInt64 = 0,
+            after span: UInt64 = 0,
+            _ state: TaskState
+        ) -> [Invariant] {
+            Script.broken { script in
+                let spec = SubmitCall(
+                    queue: 1,
+                    payload: Digest(rawValue: 1),
+                    lateness: lateness,
+                    startByWallMilliseconds: wall,
+                    startBySpanMilliseconds: span
+                )
+                script.call(.submit(spec), .submitted(task(1), isDuplicate: false))
+                script.wait(5_000)
+                if state == .inProgress {
+                    script.claim(1, token: 1)
+                } else {
+                    script.dump([row(1, state)])
+                }
+            }
+        }
+        // The script begins at 1,000,000.
+        #expect(broken(.cancelled, by: 1_004_000, .cancelled).isEmpty)
+        #expect(broken(.cancelled, by: 1_009_000, .cancelled) == [.endStays])
+        #expect(broken(.cancelled, by: 1_004_000, .deadLetter) == [.attempts])
+        #expect(broken(.buried, by: 1_004_000, .deadLetter).isEmpty)
+        #expect(broken(.buried, by: 1_009_000, .deadLetter) == [.attempts])
+        #expect(broken(.buried, by: 1_004_000, .cancelled) == [.endStays])
+        #expect(broken(.cancelled, by: 1_004_000, .inProgress) == [.startTime])
+        #expect(broken(.cancelled, by: 1_009_000, .inProgress).isEmpty)
+        #expect(broken(.cancelled, after: 4_000, .cancelled).isEmpty)
+        #expect(broken(.cancelled, after: 6_000, .cancelled) == [.endStays])
+        #expect(broken(.cancelled, after: 6_000, .inProgress).isEmpty)
+    }
+
     @Test func aRenewalOrAnAttemptAfterACancelRequestIsFound() {
         func broken(_ outcome: Outcome, isCancelled: Bool = true) -> [Invariant] {
             Script.broken { script in

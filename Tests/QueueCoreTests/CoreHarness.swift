@@ -332,7 +332,8 @@ extension CoreHarness {
                 attempts: outcome.row.attempts,
                 crashes: outcome.row.crashes,
                 endWallMilliseconds: outcome.row.endWallMilliseconds,
-                resultBytes: UInt32(outcome.result.count)
+                resultBytes: UInt32(outcome.result.count),
+                cancelReason: outcome.row.state == .cancelled ? outcome.row.cancelReason : nil
             )
         }
         guard let letter = store.letters[sequence] else { return nil }

@@ -27,6 +27,9 @@ enum FormatFixture {
         key.retryPolicy = RetryPolicy(.exponential(first: 1_000, factorPercent: 150, longest: 60_000))
         key.retentionMilliseconds = 3_600_000
         let ids = try broker.submit([key, key, TaskSpec(queue: "reports", type: "nightly", payload: Bytes("x".utf8))])
+        var late = TaskSpec(queue: "codes", type: "send", payload: Bytes("1234".utf8))
+        late.startBy = TaskSpec.StartBy(.after(milliseconds: 600_000), buriesLate: true)
+        _ = try broker.submit(late)
         try broker.ask(.registerWorker(WorkerSpec(name: "worker-1", metadata: Bytes("host a".utf8), concurrency: 4)))
         for delivery in try broker.claim(2, queue: "reports") {
             if delivery.lease.task == ids[0] {

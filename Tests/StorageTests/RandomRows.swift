@@ -40,7 +40,10 @@ struct RandomRows {
         options.crashesMax = maybe { UInt16($0.below(65_535)) }
         options.retryPolicy = maybe { $0.number() } ?? 0
         options.retentionMilliseconds = maybe { $0.number() } ?? 0
-        options.expiresWallMilliseconds = maybe { $0.number() } ?? 0
+        if below(2) == 0 {
+            options.startBy = StartTime(rawValue: number(UInt64.self) & ~(1 << 62) | 1)
+            options.buriesLate = below(2) == 0
+        }
         options.limitKey = maybe { $0.number() } ?? 0
         options.serialKey = maybe { $0.number() } ?? 0
         options.uniqueKey = maybe { $0.number() } ?? 0
@@ -88,6 +91,7 @@ struct RandomRows {
         row.error = span(&texts, 40)
         row.progress = maybe { .init(percent: $0.number(), message: $0.span(&texts, 40)) }
         row.isCancelRequested = below(2) == 0
+        row.isRedriven = below(2) == 0
         if row.state == .inProgress { row.claimedStoreMilliseconds = number() }
         row.blocker = number()
         return row
@@ -103,6 +107,7 @@ struct RandomRows {
             type: number(),
             rank: Rank(rawValue: number()),
             state: below(2) == 0 ? .completed : .cancelled,
+            cancelReason: below(2) == 0 ? .requested : .tooLate,
             attempts: number(),
             crashes: number(),
             bucket: location.bucket,
