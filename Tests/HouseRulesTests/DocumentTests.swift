@@ -21,6 +21,24 @@ struct HouseDocumentTests {
         }
     }
 
+    @Test("docs/features.md has every requirement once, and a test that exists for each that is done")
+    func features() throws {
+        let rows = try Repository.text("docs/features.md").split(separator: "\n")
+            .map { $0.split(separator: "|").map { String($0.trimmingPrefix(" ")) } }
+            .filter { $0.count >= 3 && Int($0[0].prefix { $0.isNumber }) != nil }
+        #expect(rows.compactMap { Int($0[0].prefix { $0.isNumber }) } == Array(1...100))
+        let tests = Repository.files(below: "Tests", ending: ".swift").map { $0.lines.joined(separator: "\n") }.joined()
+        for row in rows {
+            let shown = row.count > 3 ? row[3].split(separator: "\"", omittingEmptySubsequences: false) : []
+            if shown.count == 3 {
+                let title = shown[1]
+                #expect(tests.contains("\"\(title)\"") || tests.contains("func \(title)("), "row \(row[0]): \(title)")
+            }
+            let isDone = row[2].hasPrefix("done") || row[2].hasPrefix("partly")
+            #expect(!isDone || shown.count == 3 || row[3].contains("`tools/") || row[3].contains("]("), "row \(row[0])")
+        }
+    }
+
     @Test("Sources/README.md has one line for every target")
     func targets() throws {
         let lines = try Repository.text("Sources/README.md").split(separator: "\n")
