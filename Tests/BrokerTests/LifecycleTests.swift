@@ -187,7 +187,7 @@ struct LifecycleTests {
     func renewAndLapse() async throws {
         try await withBroker { broker, client in
             let id = try await client.submit(TaskSpec(type: "t"))
-            let first = try await client.claimOne(lease: 3000)
+            let first = try await client.claimOne(lease: 60_000)
             #expect(try await client.renew([Renewal(lease: first.lease, leaseMilliseconds: 300)]) == [nil])
             let second = try await client.claimOne()
             #expect(second.lease.task == id)
