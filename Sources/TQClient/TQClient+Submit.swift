@@ -28,8 +28,14 @@ extension TQClient {
             guard ContinuousClock.now + wait < deadline else { break }
             do { try await Task.sleep(for: wait) } catch { break }
             let again = Self.refusedForNow(results).map(\.index)
-            let retried = try await submitOnce(again.map { tasks[$0] }, resend, until: deadline)
-            for (index, result) in zip(again, retried) { results[index] = result }
+            do throws(TQError) {
+                let retried = try await submitOnce(again.map { tasks[$0] }, resend, until: deadline)
+                for (index, result) in zip(again, retried) { results[index] = result }
+            } catch {
+                // The others are stored, and their ids are worth more than one error for all.
+                for index in again { results[index] = .failure(error) }
+                break
+            }
         }
         return results
     }

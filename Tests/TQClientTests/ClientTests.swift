@@ -246,6 +246,25 @@ struct ClientTests {
         await broker.stop()
     }
 
+    @Test("What befalls the second sending of a part of a batch does not take the ids of the others along")
+    func batchInParts() async throws {
+        let submits = Atomic<Int>(0)
+        let damaged = TQError(.storageCorrupt, "a table is damaged")
+        let broker = try await FakeBroker.start { request, requestID, peer in
+            guard case .submit = request else { return }
+            guard submits.add(1, ordering: .relaxed).newValue == 1 else {
+                return peer.reply(.error(damaged), to: requestID)
+            }
+            let full = TQError(.queueFull, "full", retryAfterMilliseconds: 1)
+            peer.reply(.submitted([.success(Submission(id: id)), .failure(full)]), to: requestID)
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        let results = try await client.submit([TaskSpec(type: "a"), TaskSpec(type: "b")])
+        #expect(results == [.success(Submission(id: id)), .failure(damaged)])
+        await client.close()
+        await broker.stop()
+    }
+
     @Test("A cancel that is sent again and refused then has an unknown outcome")
     func cancelIsFenced() async throws {
         let cancels = Atomic<Int>(0)
