@@ -465,7 +465,8 @@ extension QueueCore {
             }
         }
         let worker = index.workers[lease.worker]?.spec.name
-        let error = Bytes(text(of: loss, lease, slot, worker).utf8)
+        let needsError = reason != nil || loss == .timedOut
+        let error = needsError ? Bytes(text(of: loss, lease, slot, worker).utf8) : []
         if let reason {
             bury(sequence, slot, lease.token, reason, error: error, fetched)
         } else if loss == .timedOut {
