@@ -173,6 +173,7 @@ enum PendingTable {
         if columns.contains(.retention) { options.retentionMilliseconds = try reader.read() }
         if columns.contains(.startBy) {
             let value: UInt64 = try reader.read()
+            guard value != buriesLateBit else { throw reader.corrupt("a task that is late and has no latest start") }
             options.startBy = StartTime(rawValue: value & ~buriesLateBit)
             options.buriesLate = value & buriesLateBit != 0
         }

@@ -194,6 +194,7 @@ enum TransitionTable {
         row.isRedriven = columns.contains(.redriven)
         if columns.contains(.blocker) { row.blocker = try reader.read() }
         if columns.contains(.claimed) {
+            guard state == .inProgress else { throw reader.corrupt("an attempt that began and does not run") }
             row.claimedStoreMilliseconds = try reader.read()
         } else if state == .inProgress {
             row.claimedStoreMilliseconds = storeMilliseconds
