@@ -7,6 +7,7 @@
 #include "info_log.h"
 #include "options.h"
 #include "store.h"
+#include "table_check.h"
 
 namespace fs = std::filesystem;
 
@@ -51,7 +52,10 @@ static void addSeedTables(const fs::path &directory, const fs::path &scratch, co
 }
 
 tq_status tq_table_check(const char *path) {
-  return tq::guarded([&] { return tq::report(rocksdb::SstFileReader(rocksdb::Options()).Open(path)); });
+  return tq::guarded([&] {
+    if (const auto damage = tq::checkProperties(path); !damage.ok()) return tq::report(damage);
+    return tq::report(rocksdb::SstFileReader(rocksdb::Options()).Open(path));
+  });
 }
 
 tq_status tq_store_rebuild_manifest(const char *path, const tq_options *options, const tq_family *families,

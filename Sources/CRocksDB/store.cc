@@ -10,6 +10,7 @@
 
 #include "info_log.h"
 #include "options.h"
+#include "table_check.h"
 #include "wal_order.h"
 
 
@@ -141,6 +142,7 @@ tq_status tq_store_open(const char *path, const tq_options *options, const tq_fa
   return tq::guarded([&]() -> tq_status {
     if (const auto presence = checkPresence(path, options->create_if_missing); presence.code != TQ_OK) return presence;
     if (options->create_if_missing) mkdir(path, 0755);  // the diary is opened before the engine makes its directory
+    if (const auto damage = tq::checkPropertiesOfAll(path); !damage.ok()) return tq::report(damage);
     const auto log = std::make_shared<tq::InfoLog>(path, /*writes=*/!options->read_only);
     auto store = std::make_unique<tq_store>();
     std::optional<tq::WalOrder> order;

@@ -9,6 +9,15 @@
 
 namespace tq {
 
+/// Finds a flipped bit that would end the process: RocksDB reads the block of a table file's properties before it compares
+/// the block's checksum, and a build with assertions aborts when the block says that it has a hash index, which none has.
+///
+/// What it cannot read is left to RocksDB, which refuses it.
+rocksdb::Status checkProperties(const std::string &path);
+
+/// The same for every table file of a directory.
+rocksdb::Status checkPropertiesOfAll(const std::string &directory);
+
 /// Reads every block of a table file and compares its checksum.
 rocksdb::Status checkTable(const std::string &path);
 

@@ -242,6 +242,27 @@ struct RocksDBTests {
         damaged.close()
     }
 
+    @Test("survives the bit in the end of a table file that ends a process when it is flipped, and names the file")
+    func damagedTableEnd() throws {
+        let scratch = try ScratchDirectory()
+        let store = try RocksDBStorage.open(path: scratch / "db")
+        try fill(store, 0..<10)
+        store.close()
+        let table = try #require(try largest(in: scratch / "db", suffix: ".sst"))
+        let content = try ScratchDirectory.read(table)
+        var aborting = 0
+        for place in content.count - 600..<content.count {
+            var damaged = content
+            damaged[place] ^= 0x80
+            try ScratchDirectory.write(damaged, to: table)
+            do throws(StorageError) { try RocksDBStorage.open(path: scratch / "db").close() } catch {
+                let isOfProperties = error.message.contains("properties of the table are damaged")
+                if isOfProperties, error.kind == .corruption, error.description.contains(table) { aborting += 1 }
+            }
+        }
+        #expect(aborting == 1)
+    }
+
     @Test("refuses to open without one of its table files, and names it")
     func missingTable() throws {
         let scratch = try ScratchDirectory()
