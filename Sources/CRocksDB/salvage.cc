@@ -53,8 +53,8 @@ static void addSeedTables(const fs::path &directory, const fs::path &scratch, co
 
 tq_status tq_table_check(const char *path) {
   return tq::guarded([&] {
-    if (const auto damage = tq::checkProperties(path); !damage.ok()) return tq::report(damage);
-    return tq::report(rocksdb::SstFileReader(rocksdb::Options()).Open(path));
+    rocksdb::SstFileReader reader{rocksdb::Options()};
+    return tq::report(tq::openTable(reader, path));
   });
 }
 

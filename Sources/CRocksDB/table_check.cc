@@ -2,9 +2,7 @@
 
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
-#include <rocksdb/sst_file_reader.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -112,10 +110,14 @@ rocksdb::Status tq::checkPropertiesOfAll(const std::string &directory) {
   return rocksdb::Status::OK();
 }
 
-rocksdb::Status tq::checkTable(const std::string &path) {
+rocksdb::Status tq::openTable(rocksdb::SstFileReader &reader, const std::string &path) {
   if (auto damage = checkProperties(path); !damage.ok()) return damage;
+  return reader.Open(path);
+}
+
+rocksdb::Status tq::checkTable(const std::string &path) {
   rocksdb::SstFileReader reader{rocksdb::Options()};
-  auto status = reader.Open(path);
+  auto status = openTable(reader, path);
   if (status.ok()) status = reader.VerifyChecksum();
   return status;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rocksdb/listener.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/status.h>
 
 #include <atomic>
@@ -17,6 +18,9 @@ rocksdb::Status checkProperties(const std::string &path);
 
 /// The same for every table file of a directory.
 rocksdb::Status checkPropertiesOfAll(const std::string &directory);
+
+/// Opens a table file whose properties are sound; its blocks are not read yet.
+rocksdb::Status openTable(rocksdb::SstFileReader &reader, const std::string &path);
 
 /// Reads every block of a table file and compares its checksum.
 rocksdb::Status checkTable(const std::string &path);

@@ -169,7 +169,8 @@ extension QueueCore {
         var lateCount = 0
         let worker = claim.worker.flatMap { present($0) } ?? 0
         while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
-            if isLate(entry.sequence) {
+            let slot = index.tasks[entry.sequence]
+            if isLate(slot, entry.sequence) {
                 // The others that are late have their turn with the next tick, which serves the queue again.
                 guard lateCount < Self.lateTasksPerClaim else {
                     index.announce(queue)
@@ -179,10 +180,10 @@ extension QueueCore {
                 setAside(entry.sequence)
                 continue
             }
-            byteCount += index.tasks[entry.sequence].payloadByteCountMax
+            byteCount += slot.payloadByteCountMax
             if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.queues[Int(queue)].removeFirst(entry, type: type)
-            taken.append(lease(entry.sequence, for: claim, worker))
+            taken.append(lease(entry.sequence, slot, for: claim, worker))
         }
         return taken
     }
@@ -216,8 +217,12 @@ extension QueueCore {
     }
 
     /// Leases one pending task.
-    private mutating func lease(_ sequence: TaskSequence, for claim: ParkedClaim, _ worker: UInt32) -> Taken {
-        let slot = index.tasks[sequence]
+    private mutating func lease(
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        for claim: ParkedClaim,
+        _ worker: UInt32
+    ) -> Taken {
         let options = slot.hasOptions ? index.options[sequence] : nil
         let since = index.records[slot.transition == 0 ? slot.segment : slot.transition].group
         let duration = leaseDuration(claim.leaseMilliseconds, options)
@@ -286,10 +291,4 @@ extension QueueCore {
             )
         )
     }
-}
-
-/// The value, unless it is absent or 0, which stands for "not asked for".
-func nonZero<Number: UnsignedInteger>(_ value: Number?) -> Number? {
-    guard let value, value > 0 else { return nil }
-    return value
 }

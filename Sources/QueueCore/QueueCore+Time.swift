@@ -56,7 +56,7 @@ extension QueueCore {
             }
             guard DurableIndex.holds(entry, index.tasks, index.options) else { continue }
             // A late one is only set aside until it is ended.
-            guard !isLate(entry.sequence) else { continue }
+            guard !isLate(index.tasks[entry.sequence], entry.sequence) else { continue }
             makePending(entry.sequence)
         }
     }
@@ -68,16 +68,13 @@ extension QueueCore {
     // MARK: Late tasks
 
     /// Whether a waiting task must not start any more.
-    func isLate(_ sequence: TaskSequence) -> Bool {
-        let slot = index.tasks[sequence]
+    func isLate(_ slot: TaskSlot, _ sequence: TaskSequence) -> Bool {
         guard slot.hasOptions, !slot.isRedriven, let latest = index.options[sequence]?.startBy, latest != .none
         else { return false }
         return latest.milliseconds <= (latest.isStoreTime ? clock.milliseconds : now.wallMilliseconds)
     }
 
-    private func buriesLate(_ sequence: TaskSequence) -> Bool {
-        index.tasks[sequence].state.isWaiting && isLate(sequence) && index.options[sequence]?.buriesLate == true
-    }
+    private func buriesLate(_ sequence: TaskSequence) -> Bool { index.options[sequence]?.buriesLate == true }
 
     /// The payloads of late tasks that become dead letters, as many as one command may hold.
     private var lateReads: [Fetch] {
@@ -85,6 +82,7 @@ extension QueueCore {
         var byteCount = 0
         for sequence in late where buriesLate(sequence) {
             let slot = index.tasks[sequence]
+            guard slot.state.isWaiting, isLate(slot, sequence) else { continue }
             byteCount += slot.payloadByteCountMax
             guard reads.isEmpty || byteCount <= Self.lateBytesPerTick, reads.count < Self.lateTasksPerClaim else {
                 break
@@ -116,13 +114,12 @@ extension QueueCore {
 
     /// Ends tasks that did not start in time; whose payload must be read and was not has its turn with the next tick.
     private mutating func endLateTasks(_ fetched: [Fetch: Fetched]) {
-        collectLateTasks()
         let turn = late
         late = []
         for sequence in turn {
             let slot = index.tasks[sequence]
             guard slot.stateValue != 0, slot.state.isWaiting else { continue }
-            if !isLate(sequence) {
+            if !isLate(slot, sequence) {
                 // Somebody has set the clock back.
                 index.pushLatestStart(slot, sequence)
                 let options = index.options[sequence]

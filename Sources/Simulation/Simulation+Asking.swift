@@ -245,7 +245,7 @@ extension Simulation {
             notBeforeWallMilliseconds: start,
             retriesMax: spec.retriesMax ?? Defaults.retriesMax,
             crashesMax: spec.crashesMax ?? Defaults.crashesMax,
-            timeoutMilliseconds: spec.timeoutMilliseconds > 0 ? spec.timeoutMilliseconds : Defaults.timeoutMilliseconds,
+            timeoutMilliseconds: nonZero(spec.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds,
             lateness: spec.startBy.map { $0.buriesLate ? .buried : .cancelled } ?? .none,
             startByWallMilliseconds: latest,
             startBySpanMilliseconds: span

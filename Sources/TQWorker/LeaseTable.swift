@@ -35,7 +35,7 @@ struct LeaseTable {
 
     mutating func add(_ delivery: Delivery, now: ContinuousClock.Instant) -> Entry {
         let duration = Duration.milliseconds(Int64(delivery.leaseMilliseconds))
-        let timeout = delivery.timeoutMilliseconds > 0 ? delivery.timeoutMilliseconds : Defaults.timeoutMilliseconds
+        let timeout = nonZero(delivery.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds
         let entry = Entry(
             lease: delivery.lease,
             leaseDuration: duration,

@@ -52,7 +52,7 @@ struct Submitter {
             notBeforeWallMilliseconds: start,
             retriesMax: retriesMax,
             crashesMax: crashesMax,
-            timeoutMilliseconds: spec.timeoutMilliseconds > 0 ? spec.timeoutMilliseconds : Defaults.timeoutMilliseconds
+            timeoutMilliseconds: nonZero(spec.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds
         )
         return RecordedClient.Draft(spec: spec, call: call)
     }

@@ -37,7 +37,7 @@ struct RocksDBTests {
         let store = try RocksDBStorage.open(path: scratch / "db")
         try fill(store, 0..<20)
         try fill(store, 20..<40, sync: false)
-        try copyFiles(from: scratch / "db", to: scratch / "copy")
+        try Salvage.copyFiles(from: scratch / "db", to: scratch / "copy")
         store.close()
         let copy = try RocksDBStorage.open(path: scratch / "copy")
         #expect(try copy.rows(.pending).map { $0.key[0] } == [UInt8](0..<40))
@@ -67,7 +67,7 @@ struct RocksDBTests {
         let path = scratch / "db"
         let store = try RocksDBStorage.open(path: path)
         try fill(store, 0..<10)
-        try copyFiles(from: path, to: scratch / "copy")
+        try Salvage.copyFiles(from: path, to: scratch / "copy")
         store.close()
         let before = try contents(scratch / "copy")
         let reader = try RocksDBStorage.open(path: scratch / "copy", readOnly: true)
@@ -99,7 +99,7 @@ struct RocksDBTests {
         let scratch = try ScratchDirectory()
         let store = try RocksDBStorage.open(path: scratch / "db")
         try fill(store, 0..<50)
-        try copyFiles(from: scratch / "db", to: scratch / "copy")
+        try Salvage.copyFiles(from: scratch / "db", to: scratch / "copy")
         store.close()
         let log = try #require(try largest(in: scratch / "copy", suffix: ".log"))
         var content = try ScratchDirectory.read(log)
@@ -122,7 +122,7 @@ struct RocksDBTests {
         let scratch = try ScratchDirectory()
         let store = try RocksDBStorage.open(path: scratch / "db")
         try fill(store, 0..<20)
-        try copyFiles(from: scratch / "db", to: scratch / "copy")
+        try Salvage.copyFiles(from: scratch / "db", to: scratch / "copy")
         store.close()
         let log = try #require(try largest(in: scratch / "copy", suffix: ".log"))
         let content = try ScratchDirectory.read(log)
@@ -154,7 +154,7 @@ struct RocksDBTests {
                 }
                 try store.write(batch, sync: true)
             }
-            if round == 0 { try copyFiles(from: scratch / "db", to: path) }
+            if round == 0 { try Salvage.copyFiles(from: scratch / "db", to: path) }
             let log = try #require(try largest(in: scratch / "db", suffix: ".log"))
             let name = String(log[log.index(after: log.lastIndex(of: "/") ?? log.startIndex)...])
             try ScratchDirectory.write(try ScratchDirectory.read(log), to: "\(path)/\(name)")
@@ -217,13 +217,18 @@ struct RocksDBTests {
         }
     }
 
+    /// A store of some rows in one table file; the file's path.
+    private func makeTable(of count: Int, in scratch: ScratchDirectory) throws -> String {
+        let store = try RocksDBStorage.open(path: scratch / "db")
+        try fill(store, 0..<count)
+        store.close()
+        return try #require(try largest(in: scratch / "db", suffix: ".sst"))
+    }
+
     @Test("finds a flipped bit in a table file where it is read, and names the file")
     func damagedTable() throws {
         let scratch = try ScratchDirectory()
-        let store = try RocksDBStorage.open(path: scratch / "db")
-        try fill(store, 0..<100)
-        store.close()
-        let table = try #require(try largest(in: scratch / "db", suffix: ".sst"))
+        let table = try makeTable(of: 100, in: scratch)
         var content = try ScratchDirectory.read(table)
         content[1000] ^= 0x20
         try ScratchDirectory.write(content, to: table)
@@ -245,10 +250,7 @@ struct RocksDBTests {
     @Test("survives the bit in the end of a table file that ends a process when it is flipped, and names the file")
     func damagedTableEnd() throws {
         let scratch = try ScratchDirectory()
-        let store = try RocksDBStorage.open(path: scratch / "db")
-        try fill(store, 0..<10)
-        store.close()
-        let table = try #require(try largest(in: scratch / "db", suffix: ".sst"))
+        let table = try makeTable(of: 10, in: scratch)
         let content = try ScratchDirectory.read(table)
         var aborting = 0
         for place in content.count - 600..<content.count {
@@ -266,10 +268,7 @@ struct RocksDBTests {
     @Test("refuses to open without one of its table files, and names it")
     func missingTable() throws {
         let scratch = try ScratchDirectory()
-        let store = try RocksDBStorage.open(path: scratch / "db")
-        try fill(store, 0..<10)
-        store.close()
-        let table = try #require(try largest(in: scratch / "db", suffix: ".sst"))
+        let table = try makeTable(of: 10, in: scratch)
         #expect(remove(table) == 0)
         let error = try #require(throws: StorageError.self) { _ = try RocksDBStorage.open(path: scratch / "db") }
         #expect(error.kind == .corruption)
@@ -352,13 +351,6 @@ struct RocksDBTests {
             contents[name] = try ScratchDirectory.read("\(directory)/\(name)")
         }
         return contents
-    }
-
-    private func copyFiles(from: String, to: String) throws {
-        try #require(mkdir(to, 0o700) == 0)
-        for (name, content) in try contents(from) where name != "LOCK" {
-            try ScratchDirectory.write(content, to: "\(to)/\(name)")
-        }
     }
 
     private func largest(in directory: String, suffix: String) throws -> String? {

@@ -74,10 +74,7 @@ struct AdminTests {
             "-c",
             "read a; [ $a != bad ] && echo got $a"
         )
-        defer {
-            worker.signal(SIGTERM)
-            worker.wait()
-        }
+        defer { worker.end() }
         let ids = try broker.admin("submit", "--queue", "q", "--type", "t", "--lines", "-", input: "1\n2\n3\n").output
             .split(separator: "\n")
         #expect(ids.count == 3)
@@ -108,10 +105,7 @@ struct AdminTests {
             "-c",
             "trap 'exit 3' TERM; echo running > \(started); sleep 1000 & wait"
         )
-        defer {
-            worker.signal(SIGTERM)
-            worker.wait()
-        }
+        defer { worker.end() }
         let id = try broker.admin("submit", "--queue", "q", "--type", "t").output.dropLast()
         // Opening the pipe waits for the program to write to it.
         let pipe = try #require(FileHandle(forReadingAtPath: started))
@@ -128,10 +122,7 @@ struct AdminTests {
     func timeout() throws {
         let broker = try BrokerProcess()
         let worker = try broker.startWorker("exec", "--queue", "q", "--", "sleep", "1000")
-        defer {
-            worker.signal(SIGTERM)
-            worker.wait()
-        }
+        defer { worker.end() }
         let id = try broker.admin(
             "submit",
             "--queue",

@@ -52,6 +52,12 @@ extension ChildProcess {
         let status = wait()
         return status & 0x7f == 0 ? status >> 8 & 0xff : -(status & 0x7f)
     }
+
+    /// Ends the process in an orderly way.
+    func end() {
+        signal(SIGTERM)
+        wait()
+    }
 }
 
 /// A directory for the data of a broker, removed at the end.
@@ -96,10 +102,7 @@ final class BrokerProcess {
     }
 
     /// Ends the broker in an orderly way; its directory stays.
-    func stop() {
-        process.signal(SIGTERM)
-        process.wait()
-    }
+    func stop() { process.end() }
 
     deinit { stop() }
 
