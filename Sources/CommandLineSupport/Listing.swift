@@ -88,6 +88,9 @@ public struct Listing<Row>: Sendable {
     /// Prints one row to standard output.
     public func print(_ row: Row, format: OutputFormat) { writeToStandardOutput(text(of: row, format: format)) }
 
+    /// Several rows as a value inside another one.
+    public func json(of rows: [Row]) -> JSONValue { .array(rows.map { object($0) }) }
+
     private func object(_ row: Row) -> JSONValue { .object(columns.map { .init($0.name, $0.json(row)) }) }
 
     private func table(_ rows: [Row], isColored: Bool) -> String {

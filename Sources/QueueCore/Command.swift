@@ -33,8 +33,8 @@ public enum Fetch: Hashable, Sendable {
     case transitions(GroupID)
     /// The dead letter of a task, with its error and payload.
     case deadLetter(TaskSequence)
-    /// The locators that expire with a bucket.
-    case locators(ExpiryBucket)
+    /// What expires with a bucket of outcomes.
+    case expiring(ExpiryBucket)
 }
 
 /// What was stored there.
@@ -43,12 +43,12 @@ public enum Fetched: Sendable {
     case task(TaskRow, payload: Bytes)
     /// The rows of a segment in the order of their places.
     case segment([(row: TaskRow, payload: Bytes)])
-    /// The transitions of a group in the order of their decision, with the errors of failed attempts.
-    case transitions([(transition: Transition, error: Bytes)])
+    /// The tasks of the transitions of a group, in the order of their decision.
+    case transitions([TaskSequence])
     /// A dead letter with its error and payload.
     case deadLetter(DeadLetterRow, error: Bytes, payload: Bytes)
-    /// The keys of the locators, in any order.
-    case locators([LocatorKey])
+    /// What expires with the bucket, in any order.
+    case expiring([ExpiringRecord])
     /// Nothing is stored there.
     case missing
     /// Something is stored there that does not match its checksum.
@@ -61,9 +61,8 @@ public enum Fetched: Sendable {
         switch self {
         case .task(_, let payload): payload.count
         case .segment(let tasks): tasks.reduce(0) { $0 + $1.payload.count }
-        case .transitions(let rows): rows.reduce(0) { $0 + $1.error.count }
         case .deadLetter(_, let error, let payload): error.count + payload.count
-        case .locators, .missing, .damaged, .postponed: 0
+        case .transitions, .expiring, .missing, .damaged, .postponed: 0
         }
     }
 
@@ -112,8 +111,8 @@ public struct Answer: Sendable {
         case payloads([PayloadPlace])
         /// What became of a task that has ended; for ``Reply/status(_:)`` or ``Reply/result(_:)``.
         case ended(TaskID, TaskSequence, Ended, asResult: Bool)
-        /// The error of the attempt that failed last.
-        case error(GroupID, TaskSequence)
+        /// The history of a task that has not ended; for ``Reply/status(_:)``.
+        case history(TaskSequence)
         /// A page of dead letters behind a sequence.
         case deadLetters(DeadLetterQuery, after: TaskSequence)
     }

@@ -20,8 +20,6 @@ public struct IndexedTask: Sendable {
     public var worker: Name?
     /// How far the running attempt is; `nil` when its worker has not said.
     public var progress: TaskProgress?
-    /// The group whose record has the newest transition; `nil` before the first one.
-    public var transition: GroupID?
     /// Where the outcome is; `nil` for a task that has none, or whose outcome expired.
     public var outcome: OutcomeLocation?
 }
@@ -43,10 +41,12 @@ extension DurableIndex {
             startWallMilliseconds: waitsForStart ? options[sequence]?.start.milliseconds ?? 0 : 0,
             worker: slot.state == .inProgress ? workers[leases[slot.link].worker]?.spec.name : nil,
             progress: progress[sequence],
-            transition: slot.transition == 0 ? nil : records[slot.transition].group,
             outcome: outcomeLocation(slot, sequence)
         )
     }
+
+    /// Whether a task waits or runs.
+    public func isLive(_ sequence: TaskSequence) -> Bool { tasks[sequence].isLive }
 
     /// Where the outcome of a task is; `nil` for one that has none, or whose row is gone.
     public func outcome(of sequence: TaskSequence) -> OutcomeLocation? {

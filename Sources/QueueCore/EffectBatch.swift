@@ -35,13 +35,17 @@ public struct EffectBatch: Sendable {
     public var deadLetters: [DeadLetterRow] = []
     /// Dead letters that were put back.
     public var redrivenDeadLetters: [TaskSequence] = []
+    /// Attempts that did not succeed.
+    public var attempts: [AttemptRow] = []
+    /// Histories of tasks that ended, to be deleted with their outcomes.
+    public var endedHistories: [EndedHistory] = []
     /// Idempotency keys used for the first time.
     public var keys: [KeyRow] = []
     /// Buckets of outcomes whose time has come.
     public var expiredOutcomes: [ExpiredBucket] = []
     /// Buckets of idempotency keys whose time has come.
     public var expiredKeys: [ExpiryBucket] = []
-    /// Error texts, metadata and payloads of dead letters.
+    /// Error texts, names of workers, messages, and payloads of dead letters.
     public var texts: [UInt8] = []
 
     /// What follows from the above and is the same for whoever applies it.
@@ -60,7 +64,7 @@ public struct EffectBatch: Sendable {
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
-            + keys.count * 48
+            + keys.count * 48 + attempts.count * 64
     }
 
     /// Copies bytes into the text arena.
@@ -68,6 +72,9 @@ public struct EffectBatch: Sendable {
         defer { texts.append(contentsOf: bytes) }
         return Span(offset: UInt32(texts.count), count: UInt32(bytes.count))
     }
+
+    /// Writes a text for people into the text arena.
+    mutating func text(_ string: String) -> Span { text(Bytes(string.utf8)) }
 
     /// Copies the message of a report into the text arena.
     mutating func progress(_ progress: TaskProgress?) -> Transition.Progress? {
@@ -245,8 +252,6 @@ public struct Transition: Hashable, Sendable {
     public var rank: Rank?
     /// The queue's number, when it is not that of the task's row.
     public var queue: UInt32?
-    /// The error of a failed attempt, in the batch's texts.
-    public var error = EffectBatch.Span()
     /// How far the attempt is, when its worker said so.
     public var progress: Progress?
     /// Whether somebody asked for the end of the running attempt.
@@ -455,18 +460,26 @@ public struct KeyRow: Hashable, Sendable {
     }
 }
 
-/// An expired bucket of outcomes, with the locators that point into it.
+/// An expired bucket of outcomes, with what is deleted beside them.
 public struct ExpiredBucket: Hashable, Sendable {
     /// The bucket.
     public var bucket: ExpiryBucket
-    /// The locators that are deleted with it.
-    public var locators: [LocatorKey]
+    /// What points into it, or belongs to its tasks.
+    public var records: [ExpiringRecord]
 
     /// Creates a row.
-    public init(bucket: ExpiryBucket, locators: [LocatorKey]) {
+    public init(bucket: ExpiryBucket, records: [ExpiringRecord]) {
         self.bucket = bucket
-        self.locators = locators
+        self.records = records
     }
+}
+
+/// What is deleted with a bucket of outcomes beside the outcomes.
+public enum ExpiringRecord: Hashable, Sendable {
+    /// A locator that leads to outcomes of the bucket.
+    case locator(LocatorKey)
+    /// The first places of the history of a task whose outcome is in the bucket.
+    case history(TaskSequence, placeCount: UInt8)
 }
 
 /// The key of a locator record.

@@ -121,6 +121,10 @@ extension QueueCore {
         ended.bucket = bucket
         ended.outcomePart = part
         record(ended)
+        if hasHistory(slot) {
+            let placeCount = slot.isRedriven ? Limits.historyMax : UInt8(min(slot.attempts, UInt16(Limits.historyMax)))
+            batch.endedHistories.append(EndedHistory(sequence: sequence, bucket: bucket, placeCount: placeCount))
+        }
         let location = OutcomeLocation(bucket: bucket, group: batch.group, part: part)
         tellWaiting(for: sequence, id(of: sequence, slot), .outcome(location))
     }
@@ -147,11 +151,15 @@ extension QueueCore {
             totals.failed += 1
             if lease.isCancelRequested {
                 endCancelled(sequence, slot, lease.token)
-            } else if let reason {
-                bury(sequence, slot, lease.token, reason, error: Self.cut(item.error), fetched)
+                return nil
+            }
+            let error = batch.text(Self.cut(item.error))
+            addToHistory(slot, lease, item.isPermanent ? .failedPermanently : .failed, error)
+            if let reason {
+                bury(sequence, slot, lease.token, reason, error: error, fetched)
             } else {
                 let wait = item.retryAfterMilliseconds ?? backoff(sequence, slot)
-                retry(sequence, slot, lease.token, .fail, error: Self.cut(item.error), after: wait)
+                retry(sequence, slot, lease.token, .fail, after: wait)
             }
             return nil
         } catch {
@@ -164,12 +172,10 @@ extension QueueCore {
         _ slot: TaskSlot,
         _ token: LeaseToken,
         _ operation: Transition.Operation,
-        error: Bytes,
         after wait: UInt64
     ) {
         var failed = transition(operation, to: wait == 0 ? .pending : .failed, sequence, slot, token)
         failed.start = start(after: wait)
-        failed.error = batch.text(error)
         record(failed)
         totals.retried += 1
     }
@@ -204,6 +210,34 @@ extension QueueCore {
         .task(index.records[slot.segment].key, place: slot.place)
     }
 
+    // MARK: History
+
+    /// Keeps an attempt that did not succeed.
+    private mutating func addToHistory(
+        _ slot: TaskSlot,
+        _ lease: Lease,
+        _ end: AttemptEnd,
+        _ error: EffectBatch.Span
+    ) {
+        batch.attempts.append(
+            AttemptRow(
+                sequence: lease.sequence,
+                number: slot.attempts,
+                end: end,
+                token: lease.token,
+                startWallMilliseconds: wallMilliseconds(ofStore: lease.claimedStoreMilliseconds),
+                endWallMilliseconds: now.wallMilliseconds,
+                worker: batch.text(index.workers[lease.worker]?.spec.name.bytes ?? []),
+                error: error
+            )
+        )
+    }
+
+    /// Whether a task may have attempts that did not succeed; one that runs has an attempt of which nobody knows yet.
+    func hasHistory(_ slot: TaskSlot) -> Bool {
+        slot.isRedriven || slot.attempts > (slot.state == .inProgress ? 1 : 0)
+    }
+
     // MARK: Dead letters
 
     mutating func bury(
@@ -211,7 +245,7 @@ extension QueueCore {
         _ slot: TaskSlot,
         _ token: LeaseToken,
         _ reason: DeadLetterReason,
-        error: Bytes,
+        error: EffectBatch.Span,
         _ fetched: [Fetch: Fetched]
     ) {
         var reason = reason
@@ -244,7 +278,7 @@ extension QueueCore {
                 crashes: slot.crashes,
                 token: token,
                 buriedWallMilliseconds: now.wallMilliseconds,
-                error: batch.text(error),
+                error: error,
                 payload: batch.text(payload)
             )
         )
@@ -304,7 +338,7 @@ extension QueueCore {
             slot,
             lease.token,
             .payloadDamaged,
-            error: Bytes("The payload does not match its checksum.".utf8),
+            error: batch.text("The payload does not match its checksum."),
             [:]
         )
     }
@@ -464,17 +498,18 @@ extension QueueCore {
                 if loss == .timedOut { $0.attemptDeadlineMilliseconds = $0.deadlineMilliseconds }
             }
         }
+        guard loss == .timedOut || countsAsCrash(lease, loss) else {
+            return giveBack(sequence, slot, lease.token, loss == .lapsed ? .lapse : .reclaim)
+        }
         let worker = index.workers[lease.worker]?.spec.name
-        let needsError = reason != nil || loss == .timedOut
-        let error = needsError ? Bytes(text(of: loss, lease, slot, worker).utf8) : []
+        let error = batch.text(text(of: loss, lease, slot, worker))
+        addToHistory(slot, lease, loss == .timedOut ? .timedOut : loss == .lapsed ? .leaseLapsed : .workerLost, error)
         if let reason {
             bury(sequence, slot, lease.token, reason, error: error, fetched)
         } else if loss == .timedOut {
-            retry(sequence, slot, lease.token, .timeOut, error: error, after: backoff(sequence, slot))
-        } else if countsAsCrash(lease, loss) {
-            record(transition(loss == .lapsed ? .lapse : .reclaim, to: .pending, sequence, slot, lease.token))
+            retry(sequence, slot, lease.token, .timeOut, after: backoff(sequence, slot))
         } else {
-            return giveBack(sequence, slot, lease.token, loss == .lapsed ? .lapse : .reclaim)
+            record(transition(loss == .lapsed ? .lapse : .reclaim, to: .pending, sequence, slot, lease.token))
         }
         note(loss, of: id(of: sequence, slot), worker, slot)
     }

@@ -22,11 +22,10 @@ extension QueueCore {
         case .ended(let sequence): replyEnded(id, sequence, .anywhere(redrives: redrives), asResult: false, to: asker)
         case .slot(let sequence, let slot):
             guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: false, to: asker) }
-            let failure = slot.state == .failed ? index.records[slot.transition].group : nil
             reply(
                 .status(status(id, sequence, slot)),
                 to: asker,
-                missing: failure.map { .error($0, sequence) } ?? .nothing
+                missing: hasHistory(slot) ? .history(sequence) : .nothing
             )
         }
     }
@@ -54,7 +53,7 @@ extension QueueCore {
     }
 
     /// About when an instant of store time was on the wall clock.
-    private func wallMilliseconds(ofStore milliseconds: UInt64) -> UInt64 {
+    func wallMilliseconds(ofStore milliseconds: UInt64) -> UInt64 {
         let ago = clock.milliseconds - min(milliseconds, clock.milliseconds)
         return now.wallMilliseconds - min(ago, now.wallMilliseconds)
     }

@@ -18,7 +18,7 @@ extension QueueCore {
         collectLateTasks()
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
         return losses.prefix(Self.lossBurialsPerCommand) + lateReads
-            + index.expiredOutcomeBuckets.prefix(Self.expiriesPerTick).map { .locators($0) }
+            + index.expiredOutcomeBuckets.prefix(Self.expiriesPerTick).map { .expiring($0) }
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
@@ -129,7 +129,7 @@ extension QueueCore {
             } else if fetched[payloadFetch(slot)].map(\.isPostponed) ?? true {
                 late.append(sequence)
             } else {
-                let error = Bytes("The task did not start by the time that it was given.".utf8)
+                let error = batch.text("The task did not start by the time that it was given.")
                 bury(sequence, slot, LeaseToken(rawValue: 0), .tooLate, error: error, fetched)
             }
         }
@@ -148,10 +148,10 @@ extension QueueCore {
 
     private mutating func expire(_ fetched: [Fetch: Fetched]) {
         for bucket in index.expiredOutcomeBuckets {
-            guard case .locators(let locators)? = fetched[.locators(bucket)] else { continue }
+            guard case .expiring(let records)? = fetched[.expiring(bucket)] else { continue }
             totals.expired += index.outcomeCount(in: bucket)
             index.apply(expiredOutcomes: bucket)
-            batch.expiredOutcomes.append(ExpiredBucket(bucket: bucket, locators: locators))
+            batch.expiredOutcomes.append(ExpiredBucket(bucket: bucket, records: records))
         }
         for bucket in index.keys.expired(storeMilliseconds: clock.milliseconds) {
             index.apply(expiredKeys: bucket)
@@ -170,33 +170,24 @@ extension QueueCore {
                 .map { ($0, index.records[$0].group) }
         }
         cleaning.removeAll { index.records[$0.handle].group != $0.group || index.records[$0.handle].live == 0 }
-        return cleaning.flatMap { reads(cleaning: $0.handle) }
+        return cleaning.map { read(cleaning: $0.handle) }
     }
 
-    private func reads(cleaning handle: UInt32) -> [Fetch] {
+    private func read(cleaning handle: UInt32) -> Fetch {
         let record = index.records[handle]
-        guard record.isSegment else { return [.transitions(record.group)] }
-        // The error of a failed task is only in its transition, which is carried along.
-        let failures = index.records.sequences(handle)
-            .map { index.tasks[$0] }
-            .filter { $0.state == .failed && $0.segment == handle && $0.stateValue != 0 }
-            .map { Fetch.transitions(index.records[$0.transition].group) }
-        return [.segment(record.key)] + failures
+        return record.isSegment ? .segment(record.key) : .transitions(record.group)
     }
 
     mutating func clean(_ fetched: [Fetch: Fetched]) {
         let turn = cleaning
         cleaning = []
         for (handle, group) in turn where index.records[handle].group == group {
-            let record = index.records[handle]
-            let read: Fetch = record.isSegment ? .segment(record.key) : .transitions(group)
+            let read = read(cleaning: handle)
             switch fetched[read] {
-            case .segment(let tasks): move(tasks, from: handle, fetched)
-            case .transitions(let rows):
-                // The last transition of a task says how it is; carrying it moves the task to the open group's record.
-                for row in rows.reversed() where index.tasks[row.transition.sequence].transition == handle {
-                    carry(row.transition.sequence, error: row.error)
-                }
+            case .segment(let tasks): move(tasks, from: handle)
+            case .transitions(let sequences):
+                // Carrying a task moves it to the open group's record, so its earlier transitions are passed over.
+                for sequence in sequences where index.tasks[sequence].transition == handle { carry(sequence) }
             case .damaged(let text): notices.append(.damagedRecord(text))
             case .postponed: cleaning.append((handle, group))
             default: notices.append(.damagedRecord("\(read) is not stored"))
@@ -205,28 +196,18 @@ extension QueueCore {
     }
 
     /// Moves what is left of a segment into the open one; with its last task the old segment dies.
-    private mutating func move(
-        _ tasks: [(row: TaskRow, payload: Bytes)],
-        from handle: UInt32,
-        _ fetched: [Fetch: Fetched]
-    ) {
+    private mutating func move(_ tasks: [(row: TaskRow, payload: Bytes)], from handle: UInt32) {
         for (row, payload) in tasks {
             let slot = index.tasks[row.sequence]
             guard slot.isLive, slot.segment == handle else { continue }
-            var error: Bytes = []
-            if slot.state == .failed,
-                case .transitions(let rows)? = fetched[.transitions(index.records[slot.transition].group)]
-            {
-                error = rows.last { $0.transition.sequence == row.sequence }?.error ?? []
-            }
             store(row, payload: payload, isMoved: true)
             // A row outdates older transitions, so the state goes along with it.
-            if slot.transition != 0 { carry(row.sequence, error: error) }
+            if slot.transition != 0 { carry(row.sequence) }
         }
     }
 
     /// Writes a task's present state once more, so that the record that held it can go.
-    private mutating func carry(_ sequence: TaskSequence, error: Bytes) {
+    private mutating func carry(_ sequence: TaskSequence) {
         let slot = index.tasks[sequence]
         var carried =
             slot.state == .inProgress
@@ -234,7 +215,6 @@ extension QueueCore {
             : transition(.carry, to: slot.state, sequence, slot, LeaseToken(rawValue: 0))
         carried.rank = slot.rank
         carried.queue = slot.queue
-        carried.error = batch.text(error)
         switch slot.state {
         case .inProgress:
             carried.progress = batch.progress(index.progress[sequence])

@@ -1,6 +1,7 @@
 import ByteStore
 import HistoryChecker
 import QueueCore
+import Storage
 import TQModel
 
 extension Simulation {
@@ -165,14 +166,17 @@ extension Simulation {
                 // Header, identity, epoch.
                 case .default: 3
                 case .deadLetter: deadLetters
-                // Names, retry policies and counters, of which there is a fixed number.
-                case .index: UInt64(16 + Cast.retryPolicies.count - 1)
+                // Names, retry policies and counters, of which there is a fixed number, and histories.
+                case .index: UInt64(16 + Cast.retryPolicies.count - 1) + deadLetters * UInt64(Limits.historyMax)
                 case .pending, .payload, .inProgress, .completed: 0
                 }
             guard rows <= rowsMax else {
                 throw Broken("I14", "\(family.name) has \(rows) rows when only \(deadLetters) dead letters are left")
             }
         }
+        var problem: StoreVerification.Problem?
+        _ = StoreVerification.verify(broker.disk, mark: nil) { problem = problem ?? $0 }
+        if let problem { throw Broken("I14", "\(problem.place): \(problem.message), when only dead letters are left") }
         let entries = broker.process.core.index.taskEntryCount
         guard entries == 0 else {
             throw Broken("I14", "The broker remembers \(entries) things of tasks when only dead letters are left")

@@ -41,15 +41,18 @@ public struct AnswerCompletion: Sendable {
             case .nothing: return .reply(answer.reply, damaged: [])
             case .payloads(let places): return deliveries(answer.reply, places, present)
             case .ended(let id, let sequence, let ended, let asResult):
-                guard let task = try reader.endedTask(id, sequence, ended) else {
+                guard var task = try reader.endedTask(id, sequence, ended) else {
                     guard present.isElsewhere(id, ended) else { return .reply(answer.reply, damaged: []) }
                     let request: Request = asResult ? .result(id, waitMilliseconds: 0) : .status(id)
                     return .askAgain(.request(answer.session, id: answer.request, .anonymous, request))
                 }
-                return .reply(asResult ? .result(task.asResult) : .status(task.status), damaged: [])
-            case .error(let group, let sequence):
+                if asResult { return .reply(.result(task.asResult), damaged: []) }
+                if task.status.attempts > 0 { task.status.history = try reader.history(of: sequence) }
+                return .reply(.status(task.status), damaged: [])
+            case .history(let sequence):
                 guard case .status(var status) = answer.reply else { return .reply(answer.reply, damaged: []) }
-                status.error = try reader.error(of: sequence, in: group)
+                status.history = try reader.history(of: sequence)
+                if status.state == .failed { status.error = status.history.last?.error ?? [] }
                 return .reply(.status(status), damaged: [])
             case .deadLetters(let query, let after):
                 return .reply(.deadLetters(try reader.deadLetters(query, after: after)), damaged: [])

@@ -46,7 +46,7 @@ enum BatchDecoding {
     private struct Decoder {
         private(set) var effects = EffectBatch(group: GroupID(rawValue: 0))
         private(set) var isAtStart = true
-        private var deletedLocators: [LocatorKey] = []
+        private var deletedRecords: [ExpiringRecord] = []
 
         mutating func take(_ operation: BatchOperation) throws(StorageError) {
             isAtStart = false
@@ -135,10 +135,21 @@ enum BatchDecoding {
             case "N": effects.names.append(try NameRecord.read(key: key, value: value))
             case "W": effects.registeredWorkers.append(try WorkerRecord.read(key: key, value: value))
             case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
+            case "A": effects.attempts.append(try AttemptRecord.read(key: key, value: value, texts: &effects.texts))
             case "L", "l": effects.derived.locators.append(try LocatorRecord.read(key: key, value: value))
+            case "P": try putExpiry(key)
             case "C": effects.derived.counters.append(try CounterRecord.read(key: key, value: value))
             default: break
             }
+        }
+
+        private mutating func putExpiry(_ key: UnsafeRawBufferPointer) throws(StorageError) {
+            let (bucket, record) = try KeyReader.expiry(key)
+            // That of a locator is written with the locator.
+            guard case .history(let sequence, let placeCount) = record else { return }
+            effects.endedHistories.append(
+                EndedHistory(sequence: sequence, bucket: bucket, placeCount: placeCount)
+            )
         }
 
         private mutating func delete(_ family: Family, _ key: UnsafeRawBufferPointer) throws(StorageError) {
@@ -149,7 +160,12 @@ enum BatchDecoding {
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
                 effects.removedWorkers.append(try reader.read())
-            case (.index, "L"), (.index, "l"): deletedLocators.append(try KeyReader.locator(key))
+            case (.index, "L"), (.index, "l"): deletedRecords.append(.locator(try KeyReader.locator(key)))
+            case (.index, "A"):
+                let (sequence, place) = try KeyReader.attempt(key)
+                // Places are deleted in their order.
+                if place > 0, !deletedRecords.isEmpty { deletedRecords.removeLast() }
+                deletedRecords.append(.history(sequence, placeCount: place &+ 1))
             case (.index, "C"):
                 effects.derived.counters.append(CounterRow(key: try KeyReader.counter(key), value: 0))
             default: break
@@ -160,7 +176,7 @@ enum BatchDecoding {
             var reader = KeyReader(lower)
             if family == .completed {
                 effects.expiredOutcomes.append(
-                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), locators: [])
+                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), records: [])
                 )
             } else if family == .index {
                 let letter: UInt8 = try reader.read()
@@ -168,8 +184,8 @@ enum BatchDecoding {
                 if letter == UInt8(ascii: "K") {
                     effects.expiredKeys.append(bucket)
                 } else if let last = effects.expiredOutcomes.indices.last {
-                    effects.expiredOutcomes[last].locators = deletedLocators
-                    deletedLocators = []
+                    effects.expiredOutcomes[last].records = deletedRecords
+                    deletedRecords = []
                 }
             }
         }

@@ -34,6 +34,11 @@ enum BatchEncoding {
             ) { DeadLetterRecord.write(row, texts: effects.texts, to: $0) }
         }
         encodeKeys(effects, into: batch)
+        for row in effects.attempts { AttemptRecord.write(row, texts: effects.texts, to: batch) }
+        for ended in effects.endedHistories {
+            let history = ExpiringRecord.history(ended.sequence, placeCount: ended.placeCount)
+            batch.put(.index, key: KeyLayout.expiry(ended.bucket, history), value: [])
+        }
         for locator in effects.derived.locators { LocatorRecord.write(locator, to: batch) }
         for counter in effects.derived.counters { CounterRecord.write(counter, to: batch) }
         encodeDeletes(effects, into: batch)
@@ -83,6 +88,14 @@ enum BatchEncoding {
         }
     }
 
+    private static func delete(_ record: ExpiringRecord, in batch: WriteBatch) {
+        switch record {
+        case .locator(let key): batch.delete(.index, key: KeyLayout.locator(key))
+        case .history(let sequence, let placeCount):
+            for place in 0..<placeCount { batch.delete(.index, key: KeyLayout.attempt(sequence, place: place)) }
+        }
+    }
+
     private static func encodeDeletes(_ effects: EffectBatch, into batch: WriteBatch) {
         for key in effects.derived.deadSegments {
             batch.singleDelete(.pending, key: KeyLayout.segment(key))
@@ -99,12 +112,8 @@ enum BatchEncoding {
                 from: KeyLayout.outcomes(from: expired.bucket),
                 to: KeyLayout.outcomes(from: next)
             )
-            for locator in expired.locators { batch.delete(.index, key: KeyLayout.locator(locator)) }
-            batch.deleteRange(
-                .index,
-                from: KeyLayout.locatorExpiry(from: expired.bucket),
-                to: KeyLayout.locatorExpiry(from: next)
-            )
+            for record in expired.records { delete(record, in: batch) }
+            batch.deleteRange(.index, from: KeyLayout.expiry(from: expired.bucket), to: KeyLayout.expiry(from: next))
         }
         for bucket in effects.expiredKeys {
             batch.deleteRange(

@@ -12,8 +12,8 @@ public enum Compaction {
         try store.compact(.completed, from: nil, to: KeyLayout.outcomes(from: next))
         try store.compact(
             .index,
-            from: KeyLayout.locatorExpiry(from: ExpiryBucket(rawValue: 0)),
-            to: KeyLayout.locatorExpiry(from: next)
+            from: KeyLayout.expiry(from: ExpiryBucket(rawValue: 0)),
+            to: KeyLayout.expiry(from: next)
         )
     }
 }

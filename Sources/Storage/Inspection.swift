@@ -222,9 +222,7 @@ public struct StoreInspection: Sendable {
         task.worker = known.worker
         task.progress = known.progress
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
-        if known.state == .failed, let group = known.transition {
-            task.error = try reader.error(of: row.sequence, in: group)
-        }
+        if known.state == .failed { task.error = try reader.history(of: row.sequence).last?.error }
         return task
     }
 

@@ -31,12 +31,18 @@ enum KeyLayout {
         prefix(key.isSegment ? "L" : "l") + bytes(key.sequence.rawValue)
     }
 
-    /// Says in which bucket a locator expires.
-    static func locatorExpiry(_ bucket: ExpiryBucket, _ key: LocatorKey) -> [UInt8] {
-        locatorExpiry(from: bucket) + locator(key)
+    static func attempt(_ sequence: TaskSequence, place: UInt8) -> [UInt8] { attempts(of: sequence) + [place] }
+    static func attempts(of sequence: TaskSequence) -> [UInt8] { prefix("A") + bytes(sequence.rawValue) }
+
+    /// Says in which bucket a record expires.
+    static func expiry(_ bucket: ExpiryBucket, _ record: ExpiringRecord) -> [UInt8] {
+        switch record {
+        case .locator(let key): expiry(from: bucket) + locator(key)
+        case .history(let sequence, let placeCount): expiry(from: bucket) + attempt(sequence, place: placeCount)
+        }
     }
 
-    static func locatorExpiry(from bucket: ExpiryBucket) -> [UInt8] { prefix("P") + bytes(bucket.rawValue) }
+    static func expiry(from bucket: ExpiryBucket) -> [UInt8] { prefix("P") + bytes(bucket.rawValue) }
 
     static func counter(_ key: CounterKey) -> [UInt8] {
         switch key {
@@ -108,13 +114,47 @@ struct KeyReader {
 
     static func locator(_ key: UnsafeRawBufferPointer) throws(StorageError) -> LocatorKey {
         var reader = KeyReader(key)
-        let letter: UInt8 = try reader.read()
-        let sequence = TaskSequence(try reader.read())
-        try reader.end()
-        guard letter == UInt8(ascii: "L") || letter == UInt8(ascii: "l") else {
-            throw StorageError(.corruption, "A locator's key begins with byte \(letter). Run 'tq-inspect verify'.")
+        guard case .locator(let key) = try reader.expiring() else {
+            throw StorageError(.corruption, "A locator has the key of an attempt. Run 'tq-inspect verify'.")
         }
-        return LocatorKey(sequence: sequence, isSegment: letter == UInt8(ascii: "L"))
+        return key
+    }
+
+    static func attempt(_ key: UnsafeRawBufferPointer) throws(StorageError) -> (sequence: TaskSequence, place: UInt8) {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let sequence = TaskSequence(try reader.read())
+        let place: UInt8 = try reader.read()
+        try reader.end()
+        return (sequence, place)
+    }
+
+    static func expiry(
+        _ key: UnsafeRawBufferPointer
+    ) throws(StorageError) -> (bucket: ExpiryBucket, record: ExpiringRecord) {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let bucket = ExpiryBucket(rawValue: try reader.read())
+        return (bucket, try reader.expiring())
+    }
+
+    /// The end of a key: a letter, a sequence, and what belongs to the letter.
+    private mutating func expiring() throws(StorageError) -> ExpiringRecord {
+        let letter: UInt8 = try read()
+        let sequence = TaskSequence(try read())
+        let placeCount: UInt8 = letter == UInt8(ascii: "A") ? try read() : 0
+        try end()
+        switch Unicode.Scalar(letter) {
+        case "L": return .locator(LocatorKey(sequence: sequence, isSegment: true))
+        case "l": return .locator(LocatorKey(sequence: sequence, isSegment: false))
+        case "A" where (1...Limits.historyMax).contains(placeCount):
+            return .history(sequence, placeCount: placeCount)
+        default:
+            throw StorageError(
+                .corruption,
+                "A key ends with the letter \(letter) and \(placeCount) places. Run 'tq-inspect verify'."
+            )
+        }
     }
 
     static func counter(_ key: UnsafeRawBufferPointer) throws(StorageError) -> CounterKey {

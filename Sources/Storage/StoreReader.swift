@@ -66,7 +66,7 @@ public struct StoreReader: Sendable {
         case .deadLetter(let sequence):
             guard let (row, error, payload) = try deadLetter(sequence) else { return nil }
             return .deadLetter(row, error: error, payload: payload)
-        case .locators(let bucket): return .locators(try locators(bucket))
+        case .expiring(let bucket): return .expiring(try expiring(bucket))
         }
     }
 
@@ -86,15 +86,12 @@ public struct StoreReader: Sendable {
         return .segment(tasks)
     }
 
-    private func transitions(
-        _ group: GroupID
-    ) throws(StorageError) -> [(transition: Transition, error: Bytes)]? {
+    private func transitions(_ group: GroupID) throws(StorageError) -> [TaskSequence]? {
         guard let bytes = try store.get(.inProgress, KeyLayout.transitions(group)) else { return nil }
         var texts: [UInt8] = []
-        let rows = try bytes.withRaw { value throws(StorageError) in
-            try TransitionTable.read(value, texts: &texts).rows
+        return try bytes.withRaw { value throws(StorageError) in
+            try TransitionTable.read(value, texts: &texts).rows.map(\.sequence)
         }
-        return rows.map { ($0, texts[$0.error.range]) }
     }
 
     private func deadLetter(
@@ -112,18 +109,17 @@ public struct StoreReader: Sendable {
         return (row, texts[row.error.range], texts[row.payload.range])
     }
 
-    private func locators(_ bucket: ExpiryBucket) throws(StorageError) -> [LocatorKey] {
-        let lower = KeyLayout.locatorExpiry(from: bucket)
-        var keys: [LocatorKey] = []
+    private func expiring(_ bucket: ExpiryBucket) throws(StorageError) -> [ExpiringRecord] {
+        var records: [ExpiringRecord] = []
         try store.scan(
             .index,
-            from: lower,
-            to: KeyLayout.locatorExpiry(from: KeyLayout.next(bucket))
+            from: KeyLayout.expiry(from: bucket),
+            to: KeyLayout.expiry(from: KeyLayout.next(bucket))
         ) { key, _ throws(StorageError) in
-            keys.append(try KeyReader.locator(UnsafeRawBufferPointer(rebasing: key[lower.count...])))
+            records.append(try KeyReader.expiry(key).record)
             return .continue
         }
-        return keys
+        return records
     }
 
     // MARK: Payloads
@@ -280,12 +276,31 @@ public struct StoreReader: Sendable {
         }
     }
 
-    // MARK: Lists
-
-    /// The error of the attempt that a transition record says failed last; empty when the record is gone.
-    public func error(of sequence: TaskSequence, in group: GroupID) throws(StorageError) -> Bytes {
-        try transitions(group)?.last { $0.transition.sequence == sequence }?.error ?? []
+    /// The attempts of a task that did not succeed and are kept, the oldest first.
+    public func history(of sequence: TaskSequence) throws(StorageError) -> [Attempt] {
+        var attempts: [(token: LeaseToken, attempt: Attempt)] = []
+        try store.scan(
+            .index,
+            from: KeyLayout.attempts(of: sequence),
+            to: KeyLayout.attempts(of: sequence) + [Limits.historyMax]
+        ) { key, value throws(StorageError) in
+            var texts: [UInt8] = []
+            let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
+            let attempt = Attempt(
+                number: row.number,
+                end: row.end,
+                startWallMilliseconds: row.startWallMilliseconds,
+                endWallMilliseconds: row.endWallMilliseconds,
+                worker: Name(bytes: texts[row.worker.range]),
+                error: texts[row.error.range]
+            )
+            attempts.append((row.token, attempt))
+            return .continue
+        }
+        return attempts.sorted { $0.token < $1.token }.map(\.attempt)
     }
+
+    // MARK: Lists
 
     /// A page of dead letters after a sequence.
     public func deadLetters(

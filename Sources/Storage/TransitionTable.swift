@@ -32,19 +32,17 @@ enum TransitionTable {
         static let rank = Columns(rawValue: 1 << 5)
         /// u32.
         static let queue = Columns(rawValue: 1 << 6)
-        /// u16 length, then so many bytes.
-        static let error = Columns(rawValue: 1 << 7)
         /// u8 percent, u16 length, then so many bytes.
-        static let progress = Columns(rawValue: 1 << 8)
+        static let progress = Columns(rawValue: 1 << 7)
         /// Nothing: that it is there says that somebody asked for the end of the running attempt.
-        static let cancelRequest = Columns(rawValue: 1 << 9)
+        static let cancelRequest = Columns(rawValue: 1 << 8)
         /// u64.
-        static let blocker = Columns(rawValue: 1 << 10)
+        static let blocker = Columns(rawValue: 1 << 9)
         /// u64.
-        static let claimed = Columns(rawValue: 1 << 11)
+        static let claimed = Columns(rawValue: 1 << 10)
         /// Nothing: that it is there says that the task was put back from the dead letters.
-        static let redriven = Columns(rawValue: 1 << 12)
-        static let known = Columns(rawValue: 0x1fff)
+        static let redriven = Columns(rawValue: 1 << 11)
+        static let known = Columns(rawValue: 0x0fff)
 
         init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -57,7 +55,6 @@ enum TransitionTable {
             if transition.outcomeGroup != nil { columns.insert(.outcomeGroup) }
             if transition.rank != nil { columns.insert(.rank) }
             if transition.queue != nil { columns.insert(.queue) }
-            if transition.error.count != 0 { columns.insert(.error) }
             if transition.progress != nil { columns.insert(.progress) }
             if transition.isCancelRequested { columns.insert(.cancelRequest) }
             if transition.blocker != 0 { columns.insert(.blocker) }
@@ -88,7 +85,6 @@ enum TransitionTable {
         if columns.contains(.outcomeGroup) { count += 8 }
         if columns.contains(.rank) { count += 4 }
         if columns.contains(.queue) { count += 4 }
-        if columns.contains(.error) { count += 2 + Int(row.error.count) }
         if let progress = row.progress { count += 3 + Int(progress.message.count) }
         if columns.contains(.blocker) { count += 8 }
         if columns.contains(.claimed) { count += 8 }
@@ -117,10 +113,6 @@ enum TransitionTable {
             if let group = row.outcomeGroup { writer.write(group.rawValue) }
             if let rank = row.rank { writer.write(rank.rawValue) }
             if let queue = row.queue { writer.write(queue) }
-            if columns.contains(.error) {
-                writer.write(UInt16(row.error.count))
-                writer.write(texts[row.error.range])
-            }
             if let progress = row.progress {
                 writer.write(progress.percent)
                 writer.write(UInt16(progress.message.count))
@@ -137,7 +129,7 @@ enum TransitionTable {
 
     // MARK: Reading
 
-    /// Reads the transitions; their errors and messages are appended to `texts`, and their spans point into it.
+    /// Reads the transitions; their messages are appended to `texts`, and their spans point into it.
     static func read(_ value: UnsafeRawBufferPointer, texts: inout [UInt8]) throws(StorageError) -> Content {
         var (header, reader) = try TableHeader.open(value, "transition table") { Int($0.extra) }
         guard reader.remaining == Int(header.extra), Int(header.count) <= reader.remaining / headByteCount else {
@@ -186,7 +178,6 @@ enum TransitionTable {
         if columns.contains(.outcomeGroup) { row.outcomeGroup = GroupID(rawValue: try reader.read()) }
         if columns.contains(.rank) { row.rank = Rank(rawValue: try reader.read()) }
         if columns.contains(.queue) { row.queue = try reader.read() }
-        if columns.contains(.error) { row.error = try readText(&reader, &texts) }
         if columns.contains(.progress) {
             row.progress = Transition.Progress(percent: try reader.read(), message: try readText(&reader, &texts))
         }

@@ -132,16 +132,33 @@ extension StoreVerification {
             case "W": _ = try WorkerRecord.read(key: key, value: value)
             case "K": _ = try IdempotencyTable.read(key: key, value: value)
             case "C": _ = try CounterRecord.read(key: key, value: value)
+            case "A":
+                var texts: [UInt8] = []
+                try self.verify(try AttemptRecord.read(key: key, value: value, texts: &texts))
             case "L", "l": try self.verify(try LocatorRecord.read(key: key, value: value))
             case "P": try self.verifyExpiry(key)
             default: throw Self.contradiction("an unknown key")
             }
         }
+        for sequence in endedHistories.sorted() {
+            report("history of task \(sequence)", "the task has ended, and nothing removes its history")
+        }
+    }
+
+    /// Checks that somebody will remove the history of a task; keys of expiry come behind those of attempts.
+    private func verify(_ row: AttemptRow) throws(StorageError) {
+        if let index, row.sequence.rawValue >= index.nextSequence {
+            throw Self.contradiction("an attempt of task \(row.sequence), which does not exist")
+        }
+        guard let index, !index.isLive(row.sequence),
+            try store.get(.deadLetter, KeyLayout.deadLetter(row.sequence)) == nil
+        else { return }
+        endedHistories.insert(row.sequence)
     }
 
     private func verify(_ locator: Locator) throws(StorageError) {
         guard let last = locator.bucket else { throw Self.contradiction("a locator that leads nowhere") }
-        if try store.get(.index, KeyLayout.locatorExpiry(last, locator.key)) == nil {
+        if try store.get(.index, KeyLayout.expiry(last, .locator(locator.key))) == nil {
             throw Self.contradiction("nothing removes the locator of task \(locator.key.sequence) when it expires")
         }
         for (place, location) in locator.locations.enumerated() {
@@ -154,10 +171,12 @@ extension StoreVerification {
     }
 
     private func verifyExpiry(_ key: UnsafeRawBufferPointer) throws(StorageError) {
-        let locator = [UInt8](key.dropFirst(5))
-        _ = try locator.withRaw { key throws(StorageError) in try KeyReader.locator(key) }
-        if try store.get(.index, locator) == nil {
-            throw Self.contradiction("the locator that expires here is missing")
+        switch try KeyReader.expiry(key).record {
+        case .locator(let locator):
+            if try store.get(.index, KeyLayout.locator(locator)) == nil {
+                throw Self.contradiction("the locator that expires here is missing")
+            }
+        case .history(let sequence, _): endedHistories.remove(sequence)
         }
     }
 }

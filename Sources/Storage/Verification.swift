@@ -1,5 +1,6 @@
 public import ByteStore
 import QueueCore
+import TQModel
 
 /// Reads everything that a store holds, and compares what can be compared.
 ///
@@ -44,6 +45,9 @@ public final class StoreVerification {
     var recount: [CounterKey: UInt64] = [:]
     /// The outcome record that was looked up last.
     var recentOutcomes: (location: OutcomeLocation, sequences: Set<UInt64>)?
+
+    /// Tasks that have ended and have a history of which nothing was found yet that removes it.
+    var endedHistories: Set<TaskSequence> = []
 
     private init(_ store: any ByteStoreReader, _ onProblem: @escaping (Problem) -> Void) {
         self.store = store

@@ -10,6 +10,8 @@ public enum Limits {
     public static let idempotencyKeyBytesMax = 255
     /// The error text kept of a failed attempt in bytes; the rest is cut at a character.
     public static let errorBytesMax = 4096
+    /// Attempts that a task's history keeps; the next ones take the places of the first.
+    public static let historyMax: UInt8 = 16
     /// The message of a report of progress in bytes.
     public static let progressBytesMax = 255
     /// Tasks in one submit, handles in one complete, fail, release or renew, and ids in one redrive.

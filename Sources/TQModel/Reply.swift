@@ -122,6 +122,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var worker: Name?
     /// The last error of a failed or dead task.
     public var error: Bytes
+    /// Its attempts that did not succeed, the oldest first: the last ``Limits/historyMax`` of them, at most.
+    public var history: [Attempt]
     /// The size of the result.
     public var resultBytes: UInt32
     /// How far the running attempt is; `nil` when its worker has not said.
@@ -146,6 +148,7 @@ public struct TaskStatus: Hashable, Sendable {
         endWallMilliseconds: UInt64 = 0,
         worker: Name? = nil,
         error: Bytes = [],
+        history: [Attempt] = [],
         resultBytes: UInt32 = 0,
         progress: TaskProgress? = nil,
         attemptStartWallMilliseconds: UInt64 = 0,
@@ -168,6 +171,7 @@ public struct TaskStatus: Hashable, Sendable {
         self.endWallMilliseconds = endWallMilliseconds
         self.worker = worker
         self.error = error
+        self.history = history
         self.resultBytes = resultBytes
     }
 }

@@ -153,15 +153,32 @@ struct FieldReader: ~Copyable {
         try list(max: max, itemBytesMin: 4) { (reader) throws(TQError) in try reader.record(item) }
     }
 
+    /// A list of records that an optional field holds, at most `max` of them.
+    mutating func records<Item>(
+        of field: Field,
+        max: Int,
+        _ item: (inout FieldReader) throws(TQError) -> Item
+    ) throws(TQError) -> [Item] {
+        try nested(field.start, field.count) { (reader) throws(TQError) in try reader.records(max: max, item) }
+    }
+
     /// A length of 4 bytes and a record that fills exactly that many.
     mutating func record<Item>(_ item: (inout FieldReader) throws(TQError) -> Item) throws(TQError) -> Item {
         let count = Int(try integer(UInt32.self))
-        let start = try advance(count)
-        let outer = (end: end, previousTag: previousTag)
+        return try nested(try advance(count), count, item)
+    }
+
+    /// Reads a part of the frame, all of it, and goes on where it was.
+    private mutating func nested<Value>(
+        _ start: Int,
+        _ count: Int,
+        _ body: (inout FieldReader) throws(TQError) -> Value
+    ) throws(TQError) -> Value {
+        let outer = (position, end, previousTag)
         (position, end, previousTag) = (start, start + count, 0)
-        let value = try item(&self)
+        let value = try body(&self)
         guard position == end else { throw malformed("a record has \(end - position) bytes too many") }
-        (end, previousTag) = outer
+        (position, end, previousTag) = outer
         return value
     }
 

@@ -12,6 +12,7 @@ extension TaskStatus {
         static let attemptStartWallMilliseconds: UInt8 = 7
         static let isCancelRequested: UInt8 = 8
         static let cancelReason: UInt8 = 9
+        static let history: UInt8 = 10
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -35,6 +36,10 @@ extension TaskStatus {
             case Tag.progress: progress = try reader.progress(of: field)
             case Tag.attemptStartWallMilliseconds: attemptStartWallMilliseconds = try reader.integer(of: field)
             case Tag.cancelReason: cancelReason = try reader.cancelReason(of: field)
+            case Tag.history:
+                history = try reader.records(of: field, max: Int(Limits.historyMax)) { (reader) throws(TQError) in
+                    try Attempt(from: &reader)
+                }
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
             default: try reader.unknown(field)
             }
@@ -59,6 +64,38 @@ extension TaskStatus {
         bytes.append(field: Tag.attemptStartWallMilliseconds, nonZero: attemptStartWallMilliseconds)
         bytes.append(field: Tag.isCancelRequested, nonZero: isCancelRequested ? 1 as UInt8 : 0)
         bytes.append(field: Tag.cancelReason, integer: cancelReason?.rawValue)
+        if !history.isEmpty {
+            bytes.append(Tag.history)
+            bytes.appendRecord { $0.append(records: history) { $1.write(to: &$0) } }
+        }
+    }
+}
+
+extension Attempt {
+    init(from reader: inout FieldReader) throws(TQError) {
+        let number: UInt16 = try reader.integer()
+        let end: UInt8 = try reader.integer()
+        guard let end = AttemptEnd(rawValue: end) else {
+            throw reader.malformed("end \(end) of an attempt is not known")
+        }
+        self.init(
+            number: number,
+            end: end,
+            startWallMilliseconds: try reader.integer(),
+            endWallMilliseconds: try reader.integer(),
+            worker: try reader.name(),
+            error: try reader.bytes()
+        )
+        try reader.noKnownFields()
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(integer: number)
+        bytes.append(end.rawValue)
+        bytes.append(integer: startWallMilliseconds)
+        bytes.append(integer: endWallMilliseconds)
+        bytes.append(name: worker)
+        bytes.append(bytes: error)
     }
 }
 

@@ -34,6 +34,18 @@ enum Listings {
         Column("message", "progress_message", optional: { $0.progress.flatMap { message($0) } }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
         Column("result bytes", "result_bytes", count: { UInt64($0.resultBytes) }),
+        // For people it is a table of its own.
+        Column("history", "history", json: { history.json(of: $0.history) }, text: { _ in "" }),
+    ])
+
+    /// Attempts that did not succeed.
+    static let history = Listing<Attempt>([
+        Column("attempt", "attempt", count: { UInt64($0.number) }),
+        Column("end", "end") { $0.end.name },
+        Column("started", "started_at", time: \.startWallMilliseconds),
+        Column("ended", "ended_at", time: \.endWallMilliseconds),
+        Column("worker", "worker", optional: { $0.worker.bytes.isEmpty ? nil : "\($0.worker)" }),
+        Column("error", "error") { String(decoding: $0.error, as: UTF8.self) },
     ])
 
     private static func message(_ progress: TaskProgress) -> String? {

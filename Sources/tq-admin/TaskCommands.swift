@@ -13,7 +13,11 @@ struct Status: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withClient { client in
-            Listings.status.print(try await client.status(id.id), format: output.format)
+            let status = try await client.status(id.id)
+            Listings.status.print(status, format: output.format)
+            guard output.format == .table, !status.history.isEmpty else { return }
+            writeToStandardOutput("\n")
+            Listings.history.print(status.history, format: .table)
         }
     }
 }

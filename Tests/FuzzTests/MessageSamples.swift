@@ -100,6 +100,16 @@ enum MessageSamples {
         endWallMilliseconds: 2,
         worker: "w",
         error: [1],
+        history: [
+            Attempt(
+                number: 1,
+                end: .failed,
+                startWallMilliseconds: 1,
+                endWallMilliseconds: 2,
+                worker: "w",
+                error: [1]
+            )
+        ],
         resultBytes: 1,
         progress: TaskProgress(percent: 1, message: [1])
     )

@@ -154,6 +154,7 @@ struct CoreHarness {
         settle()
         #expect(store.faults.isEmpty, comment, sourceLocation: sourceLocation)
         #expect(diverged.isEmpty, comment, sourceLocation: sourceLocation)
+        #expect(store.endlessHistories(core.index).isEmpty, comment, sourceLocation: sourceLocation)
         let live = core.index.canonicalDump
         #expect(difference(live, follower.canonicalDump) == "", comment, sourceLocation: sourceLocation)
         #expect(core.index.pendingOrder == follower.pendingOrder, comment, sourceLocation: sourceLocation)
@@ -306,10 +307,11 @@ extension CoreHarness {
         guard let answer = answer(.status(id)) else { return nil }
         switch answer.missing {
         case .ended(let id, let sequence, let ended, _): return endedStatus(id, sequence, ended)
-        case .error(let group, let sequence):
+        case .history(let sequence):
             settle()
             guard case .status(var status) = answer.reply else { return nil }
-            status.error = store.transitions[group]?.last { $0.transition.sequence == sequence }?.error ?? []
+            status.history = store.history(of: sequence)
+            if status.state == .failed { status.error = status.history.last?.error ?? [] }
             return status
         default:
             guard case .status(let status) = answer.reply else { return nil }
@@ -332,6 +334,7 @@ extension CoreHarness {
                 attempts: outcome.row.attempts,
                 crashes: outcome.row.crashes,
                 endWallMilliseconds: outcome.row.endWallMilliseconds,
+                history: store.history(of: sequence),
                 resultBytes: UInt32(outcome.result.count),
                 cancelReason: outcome.row.state == .cancelled ? outcome.row.cancelReason : nil
             )
@@ -345,7 +348,8 @@ extension CoreHarness {
             priority: letter.row.task.rank.priority,
             attempts: letter.row.attempts,
             crashes: letter.row.crashes,
-            error: letter.error
+            error: letter.error,
+            history: store.history(of: sequence)
         )
     }
 

@@ -10,7 +10,6 @@ struct FakeStore {
 
     struct StoredTransition {
         var transition: Transition
-        var error: Bytes
         /// All texts of the group: the transition's spans point into them.
         var texts: [UInt8]
     }
@@ -18,6 +17,12 @@ struct FakeStore {
     struct StoredOutcome {
         var row: OutcomeRow
         var result: Bytes
+    }
+
+    struct StoredAttempt {
+        var row: AttemptRow
+        var worker: Bytes
+        var error: Bytes
     }
 
     struct StoredLetter {
@@ -34,6 +39,9 @@ struct FakeStore {
     private(set) var transitions: [GroupID: [StoredTransition]] = [:]
     private(set) var outcomes: [OutcomeLocation: [StoredOutcome]] = [:]
     private(set) var letters: [TaskSequence: StoredLetter] = [:]
+    /// The attempts of each task that did not succeed, by their places.
+    private(set) var histories: [TaskSequence: [UInt8: StoredAttempt]] = [:]
+    private(set) var endedHistories: [ExpiryBucket: [EndedHistory]] = [:]
     private(set) var locators: [LocatorKey: Locator] = [:]
     private(set) var keys: [ExpiryBucket: [KeyHash: KeyRow]] = [:]
     private(set) var counters: [CounterKey: UInt64] = [:]
@@ -69,9 +77,17 @@ struct FakeStore {
         }
         if !batch.transitions.isEmpty {
             transitions[batch.group] = batch.transitions.map {
-                StoredTransition(transition: $0, error: batch.texts[$0.error.range], texts: batch.texts)
+                StoredTransition(transition: $0, texts: batch.texts)
             }
         }
+        for row in batch.attempts {
+            histories[row.sequence, default: [:]][row.place] = StoredAttempt(
+                row: row,
+                worker: batch.texts[row.worker.range],
+                error: batch.texts[row.error.range]
+            )
+        }
+        for history in batch.endedHistories { endedHistories[history.bucket, default: []].append(history) }
     }
 
     private mutating func putEnds(_ batch: EffectBatch) {
@@ -105,7 +121,15 @@ struct FakeStore {
     private mutating func expire(_ batch: EffectBatch) {
         for expired in batch.expiredOutcomes {
             outcomes = outcomes.filter { $0.key.bucket != expired.bucket }
-            for key in expired.locators { locators[key] = nil }
+            endedHistories[expired.bucket] = nil
+            for record in expired.records {
+                switch record {
+                case .locator(let key): locators[key] = nil
+                case .history(let sequence, let placeCount):
+                    for place in 0..<placeCount { histories[sequence]?[place] = nil }
+                    if histories[sequence]?.isEmpty == true { histories[sequence] = nil }
+                }
+            }
         }
     }
 
@@ -119,12 +143,37 @@ struct FakeStore {
         case .segment(let key):
             return segments[key].map { .segment($0.map { ($0.row, $0.payload) }) } ?? .missing
         case .transitions(let group):
-            return transitions[group].map { .transitions($0.map { ($0.transition, $0.error) }) } ?? .missing
+            return transitions[group].map { .transitions($0.map(\.transition.sequence)) } ?? .missing
         case .deadLetter(let sequence):
             return letters[sequence].map { .deadLetter($0.row, error: $0.error, payload: $0.payload) } ?? .missing
-        case .locators(let bucket):
-            return .locators(locators.values.filter { $0.bucket == bucket }.map(\.key))
+        case .expiring(let bucket):
+            let ended = endedHistories[bucket] ?? []
+            return .expiring(
+                locators.values.filter { $0.bucket == bucket }.map { .locator($0.key) }
+                    + ended.map { .history($0.sequence, placeCount: $0.placeCount) }
+            )
         }
+    }
+
+    /// The history of a task, the oldest attempt first.
+    func history(of sequence: TaskSequence) -> [Attempt] {
+        (histories[sequence] ?? [:]).values.sorted { $0.row.token < $1.row.token }
+            .map {
+                Attempt(
+                    number: $0.row.number,
+                    end: $0.row.end,
+                    startWallMilliseconds: $0.row.startWallMilliseconds,
+                    endWallMilliseconds: $0.row.endWallMilliseconds,
+                    worker: Name(bytes: $0.worker),
+                    error: $0.error
+                )
+            }
+    }
+
+    /// Tasks that are over, and whose history nothing removes.
+    func endlessHistories(_ index: DurableIndex) -> [TaskSequence] {
+        let ending = Set(endedHistories.values.joined().map(\.sequence))
+        return histories.keys.filter { !index.isLive($0) && letters[$0] == nil && !ending.contains($0) }
     }
 
     func payload(_ place: PayloadPlace) -> Bytes? {

@@ -20,10 +20,9 @@ extension EffectBatch {
         }
         for transition in transitions {
             var row = transition
-            row.error = Span()
             row.progress?.message = Span()
             let message = transition.progress.map { hex(texts[$0.message.range]) } ?? "-"
-            lines.append("\(row) \(hex(texts[transition.error.range])) \(message)")
+            lines.append("\(row) \(message)")
         }
         let order = outcomes.sorted { ($0.bucket, $0.part, $0.sequence) < ($1.bucket, $1.part, $1.sequence) }
         for outcome in order {
@@ -36,6 +35,12 @@ extension EffectBatch {
             (row.error, row.payload) = (Span(), Span())
             lines.append("\(row) \(hex(texts[letter.error.range])) \(hex(texts[letter.payload.range]))")
         }
+        for attempt in attempts {
+            var row = attempt
+            (row.worker, row.error) = (Span(), Span())
+            lines.append("\(row) \(hex(texts[attempt.worker.range])) \(hex(texts[attempt.error.range]))")
+        }
+        lines += endedHistories.map { "\($0)" }
         lines += redrivenDeadLetters.map { "redriven \($0)" }
         lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
         lines += expiredOutcomes.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }

@@ -88,7 +88,6 @@ struct RandomRows {
         row.outcomeGroup = maybe { GroupID(rawValue: $0.number()) }
         row.rank = maybe { Rank(rawValue: $0.number()) }
         row.queue = maybe { $0.number() }
-        row.error = span(&texts, 40)
         row.progress = maybe { .init(percent: $0.number(), message: $0.span(&texts, 40)) }
         row.isCancelRequested = below(2) == 0
         row.isRedriven = below(2) == 0
@@ -127,6 +126,19 @@ struct RandomRows {
             buriedWallMilliseconds: number(),
             error: span(&texts, 40),
             payload: payload
+        )
+    }
+
+    mutating func attempt(_ texts: inout [UInt8]) -> AttemptRow {
+        AttemptRow(
+            sequence: TaskSequence(number()),
+            number: number(),
+            end: AttemptEnd.allCases[below(AttemptEnd.allCases.count)],
+            token: LeaseToken(rawValue: number()),
+            startWallMilliseconds: number(),
+            endWallMilliseconds: number(),
+            worker: span(&texts, 255),
+            error: span(&texts, 40)
         )
     }
 

@@ -16,7 +16,7 @@ struct RecordSample {
 /// Every form of record of the format.
 enum RecordForm: String, CaseIterable {
     case pendingTable, payloads, transitions, outcomes, deadLetter
-    case name, worker, idempotencyKeys, locator, counter
+    case name, worker, idempotencyKeys, attempt, locator, counter
     case header, identity, epoch
 
     func sample(_ rows: inout RandomRows) -> RecordSample {
@@ -29,6 +29,7 @@ enum RecordForm: String, CaseIterable {
         case .name: name(&rows)
         case .worker: worker(&rows)
         case .idempotencyKeys: idempotencyKeys(&rows)
+        case .attempt: attempt(&rows)
         case .locator: locator(&rows)
         case .counter: counter(&rows)
         case .header: header(&rows)
@@ -82,10 +83,9 @@ enum RecordForm: String, CaseIterable {
 
     private func describe(_ transition: Transition, _ texts: [UInt8]) -> String {
         var row = transition
-        row.error = .init()
         row.progress?.message = .init()
         let message = transition.progress.map { hex(texts[$0.message.range]) } ?? "-"
-        return "\(row) \(hex(texts[transition.error.range])) \(message)"
+        return "\(row) \(message)"
     }
 
     private func outcomes(_ rows: inout RandomRows) -> RecordSample {
@@ -191,6 +191,24 @@ enum RecordForm: String, CaseIterable {
         } _: { key, value throws(StorageError) in
             try IdempotencyTable.read(key: key, value: value).map { "\($0)" }
         }
+    }
+
+    private func attempt(_ rows: inout RandomRows) -> RecordSample {
+        var texts: [UInt8] = []
+        let attempt = rows.attempt(&texts)
+        return indexed([describe(attempt, texts)]) {
+            AttemptRecord.write(attempt, texts: texts, to: $0)
+        } _: { key, value throws(StorageError) in
+            var texts: [UInt8] = []
+            let read = try AttemptRecord.read(key: key, value: value, texts: &texts)
+            return [describe(read, texts)]
+        }
+    }
+
+    private func describe(_ attempt: AttemptRow, _ texts: [UInt8]) -> String {
+        var row = attempt
+        (row.worker, row.error) = (.init(), .init())
+        return "\(row) \(hex(texts[attempt.worker.range])) \(hex(texts[attempt.error.range]))"
     }
 
     private func locator(_ rows: inout RandomRows) -> RecordSample {

@@ -108,10 +108,14 @@ enum Rewriting {
         case "L", "l":
             let locator = try LocatorRecord.read(key: key, value: value)
             return firstValue { LocatorRecord.write(locator, to: $0) }
+        case "A":
+            var texts: [UInt8] = []
+            let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
+            return firstValue { AttemptRecord.write(row, texts: texts, to: $0) }
         case "C":
             let row = try CounterRecord.read(key: key, value: value)
             return firstValue { CounterRecord.write(row, to: $0) }
-        default: return []
+        default: return [UInt8](value)
         }
     }
 

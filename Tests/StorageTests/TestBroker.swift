@@ -149,12 +149,14 @@ final class TestBroker {
         case .nothing: break
         case .payloads(let places): answer.reply = try fill(answer.reply, places)
         case .ended(let id, let sequence, let ended, let asResult):
-            if let task = try reader.endedTask(id, sequence, ended) {
+            if var task = try reader.endedTask(id, sequence, ended) {
+                if !asResult { task.status.history = try reader.history(of: sequence) }
                 answer.reply = asResult ? .result(task.asResult) : .status(task.status)
             }
-        case .error(let group, let sequence):
+        case .history(let sequence):
             if case .status(var status) = answer.reply {
-                status.error = try reader.error(of: sequence, in: group)
+                status.history = try reader.history(of: sequence)
+                if status.state == .failed { status.error = status.history.last?.error ?? [] }
                 answer.reply = .status(status)
             }
         case .deadLetters(let query, let after):
@@ -304,6 +306,9 @@ struct StoredRow: Hashable, CustomStringConvertible {
     var value: [UInt8]
 
     var description: String { "\(family.name) \(hex(key)) \(hex(value))" }
+
+    /// Whether it is an entry of a task's history.
+    var isAttempt: Bool { family == .index && key.first == UInt8(ascii: "A") }
 }
 
 /// Every row of a store, or of one family.

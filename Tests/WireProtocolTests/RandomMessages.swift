@@ -181,8 +181,20 @@ struct RandomMessages {
             endWallMilliseconds: number(),
             worker: maybe { $0.name() },
             error: bytes(max: 50),
+            history: (0..<below(4)).map { _ in attempt() },
             resultBytes: number(),
             progress: progress()
+        )
+    }
+
+    private mutating func attempt() -> Attempt {
+        Attempt(
+            number: number(),
+            end: AttemptEnd.allCases[below(AttemptEnd.allCases.count)],
+            startWallMilliseconds: number(),
+            endWallMilliseconds: number(),
+            worker: name(),
+            error: bytes(max: 50)
         )
     }
 

@@ -14,6 +14,8 @@ struct RepairedStore {
     private var outcomeParts: [ExpiryBucket: UInt16] = [:]
     private var locations: [(sequence: UInt64, location: OutcomeLocation)] = []
     private var counters: [CounterKey: UInt64] = [:]
+    /// How many places the histories have, by task.
+    private var histories: [UInt64: UInt8] = [:]
 
     private static let batchByteCountMax = 4 << 20
     private static let segmentByteCountMax = 64 << 10
@@ -77,8 +79,7 @@ struct RepairedStore {
     mutating func add(
         _ row: TaskRow,
         payload: Bytes,
-        _ transition: Transition?,
-        error: Bytes
+        _ transition: Transition?
     ) throws(StorageError) {
         let isFull = batch.segments.last.map {
             $0.bodyByteCount + payload.count > Self.segmentByteCountMax || $0.taskCount >= Self.segmentTaskCountMax
@@ -101,7 +102,6 @@ struct RepairedStore {
         batch.tasks.append(row)
         batch.bodies.append(contentsOf: payload)
         if var transition {
-            transition.error = text(error)
             transition.progress = nil
             batch.transitions.append(transition)
         }
@@ -138,12 +138,29 @@ struct RepairedStore {
         try commitIfFull()
     }
 
+    /// Adds an attempt to the history of its task, which was added before; its spans are replaced.
+    mutating func add(_ attempt: AttemptRow, worker: Bytes, error: Bytes) throws(StorageError) {
+        var attempt = attempt
+        attempt.worker = text(worker)
+        attempt.error = text(error)
+        batch.attempts.append(attempt)
+        let sequence = attempt.sequence.rawValue
+        histories[sequence] = max(histories[sequence] ?? 0, attempt.place + 1)
+        try commitIfFull()
+    }
+
     // MARK: The end
 
     /// Writes what is left, the locators of all outcomes and the counters.
     mutating func finish() throws(StorageError) {
         try commit()
         locations.sort { $0.sequence < $1.sequence }
+        for (sequence, location) in locations {
+            guard let placeCount = histories[sequence] else { continue }
+            batch.endedHistories.append(
+                EndedHistory(sequence: TaskSequence(sequence), bucket: location.bucket, placeCount: placeCount)
+            )
+        }
         var run: [(sequence: UInt64, location: OutcomeLocation)] = []
         for place in locations {
             if let last = run.last, place.sequence != last.sequence + 1 || run.count >= Self.locatorCountMax {

@@ -28,11 +28,9 @@ struct SalvagedStore {
     /// Segments of which there are payloads alone.
     private(set) var tablelessSegments: [SegmentKey] = []
 
-    /// A transition with the text that it points to.
     struct StoredTransition {
         var transition: Transition
         var group: GroupID
-        var error: Bytes
     }
 
     init(_ source: any ByteStoreReader, _ traces: FileTraces, mark: Mark?, report: RepairReport) throws(StorageError) {
@@ -111,6 +109,11 @@ struct SalvagedStore {
                     store.note(row.sequence)
                     store.keys.append(row)
                 }
+            case "A":
+                var texts: [UInt8] = []
+                let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
+                store.note(row.sequence)
+                store.note(row.token)
             case "L", "l": store.take(try LocatorRecord.read(key: key, value: value))
             // Counted anew, and made anew with the locators.
             case "C", "P": break
@@ -183,12 +186,7 @@ struct SalvagedStore {
             note(transition.token)
             // One of an earlier life of the task, before a redrive, is void.
             if let row = rows[transition.sequence.rawValue], row.group > group { continue }
-            let error = texts[transition.error.range]
-            transitions[transition.sequence.rawValue] = StoredTransition(
-                transition: transition,
-                group: group,
-                error: Bytes(Array(error))
-            )
+            transitions[transition.sequence.rawValue] = StoredTransition(transition: transition, group: group)
         }
     }
 

@@ -125,6 +125,7 @@ public struct StoreRepair {
         try writeDeadLetters()
         try writeTasks()
         try buryTablelessBodies()
+        try writeHistories()
         listLosses()
         try writeKeys()
         writeNames()
@@ -225,7 +226,7 @@ public struct StoreRepair {
         if report.hasLostFiles || report[.inProgress].isDamaged { report.startedOver += 1 }
         let transition = stored?.transition.withoutLease
         if stored?.transition.state == .inProgress, transition?.state == .pending { report.releasedLeases += 1 }
-        try target.add(row, payload: payload, transition, error: stored?.error ?? [])
+        try target.add(row, payload: payload, transition)
     }
 
     /// Whether a task is over, whatever became of its outcome.
@@ -287,6 +288,16 @@ public struct StoreRepair {
                     ? "its options and creation time are gone, so this id is a new one" : "its options are gone"
                 try bury(row, stored, .permanentFailure, payload: bodies.record[body.payload], note)
             }
+        }
+    }
+
+    private mutating func writeHistories() throws(StorageError) {
+        try scan(.index) { repair, key, value throws(StorageError) in
+            guard key.first == UInt8(ascii: "A") else { return }
+            var texts: [UInt8] = []
+            let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
+            guard repair.accounted.contains(row.sequence.rawValue) else { return }
+            try repair.target.add(row, worker: texts[row.worker.range], error: texts[row.error.range])
         }
     }
 
@@ -393,6 +404,7 @@ extension Transition {
         )
         transition.rank = rank
         transition.queue = queue
+        transition.isRedriven = isRedriven
         return transition
     }
 }

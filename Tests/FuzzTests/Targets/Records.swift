@@ -105,10 +105,9 @@ private struct RecordContent {
         let table = try TransitionTable.read(value, texts: &texts)
         facts = table.rows.map { transition in
             var row = transition
-            row.error = .init()
             row.progress?.message = .init()
             let message = transition.progress.map { texts[$0.message.range] }
-            return "\(row) \(texts[transition.error.range]) \(message ?? [])"
+            return "\(row) \(message ?? [])"
         }
         written = filled(TransitionTable.byteCount(table)) { TransitionTable.write(table, texts: texts, to: $0) }
     }
@@ -157,6 +156,13 @@ private struct RecordContent {
             let locator = try LocatorRecord.read(key: key, value: value)
             facts = ["\(locator)"]
             written = put { LocatorRecord.write(locator, to: $0) }
+        case "A":
+            var texts: [UInt8] = []
+            let attempt = try AttemptRecord.read(key: key, value: value, texts: &texts)
+            var row = attempt
+            (row.worker, row.error) = (.init(), .init())
+            facts = ["\(row) \(texts[attempt.worker.range]) \(texts[attempt.error.range])"]
+            written = put { AttemptRecord.write(attempt, texts: texts, to: $0) }
         case "C":
             let row = try CounterRecord.read(key: key, value: value)
             facts = ["\(row)"]
