@@ -4,7 +4,7 @@ extension QueueCore {
     // MARK: Leases
 
     /// The task that a lease handle holds, or why it does not.
-    private func held(_ handle: LeaseHandle) throws(TQError) -> (sequence: TaskSequence, slot: TaskSlot, lease: Lease) {
+    func held(_ handle: LeaseHandle) throws(TQError) -> (sequence: TaskSequence, slot: TaskSlot, lease: Lease) {
         switch find(handle.task) {
         case .nowhere: throw notFound(handle.task)
         case .ended: throw leaseLost(handle)
@@ -60,84 +60,6 @@ extension QueueCore {
         transition.claimedStoreMilliseconds = lease.claimedStoreMilliseconds
         transition.isCancelRequested = lease.isCancelRequested
         return transition
-    }
-
-    // MARK: Complete
-
-    mutating func complete(_ item: Completion) -> TQError? {
-        do throws(TQError) {
-            let (sequence, slot, lease) = try held(item.lease)
-            guard item.result.count <= Limits.payloadBytesMax else {
-                throw TQError(
-                    .payloadTooLarge,
-                    "The result of task \(item.lease.task) has \(item.result.count) bytes, the limit is "
-                        + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address."
-                )
-            }
-            end(sequence, slot, .complete, .completed, token: lease.token, result: item.result)
-            totals.completed += 1
-            return nil
-        } catch {
-            return error
-        }
-    }
-
-    /// Ends a task: its outcome is stored, whoever waits for it is told.
-    private mutating func end(
-        _ sequence: TaskSequence,
-        _ slot: TaskSlot,
-        _ operation: Transition.Operation,
-        _ state: TaskState,
-        token: LeaseToken,
-        result: Bytes,
-        cancelReason: CancelReason = .requested
-    ) {
-        let retention =
-            nonZero(slot.hasOptions ? index.options[sequence]?.retentionMilliseconds : nil)
-            ?? configuration.retentionMilliseconds
-        let bucket = ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: retention)
-        let part = outcomePart(bucket, adding: result.count)
-        let span = EffectBatch.Span(offset: UInt32(batch.results.count), count: UInt32(result.count))
-        batch.results.append(contentsOf: result)
-        batch.outcomes.append(
-            OutcomeRow(
-                sequence: sequence,
-                createdMilliseconds: slot.createdMilliseconds,
-                endWallMilliseconds: now.wallMilliseconds,
-                token: token,
-                queue: slot.queue,
-                type: slot.type,
-                rank: slot.rank,
-                state: state,
-                cancelReason: cancelReason,
-                attempts: slot.attempts,
-                crashes: slot.crashes,
-                bucket: bucket,
-                part: part,
-                result: span
-            )
-        )
-        var ended = transition(operation, to: state, sequence, slot, token)
-        ended.bucket = bucket
-        ended.outcomePart = part
-        record(ended)
-        if hasHistory(slot) {
-            let placeCount = slot.isRedriven ? Limits.historyMax : UInt8(min(slot.attempts, UInt16(Limits.historyMax)))
-            batch.endedHistories.append(EndedHistory(sequence: sequence, bucket: bucket, placeCount: placeCount))
-        }
-        let location = OutcomeLocation(bucket: bucket, group: batch.group, part: part)
-        tellWaiting(for: sequence, id(of: sequence, slot), .outcome(location))
-    }
-
-    /// The part of the group's outcome record that takes so many bytes more.
-    private mutating func outcomePart(_ bucket: ExpiryBucket, adding byteCount: Int) -> UInt16 {
-        var open = openOutcomes[bucket] ?? (part: 0, byteCount: 0)
-        if open.byteCount > 0, open.byteCount + byteCount > Self.segmentByteCountMax {
-            open = (part: open.part + 1, byteCount: 0)
-        }
-        open.byteCount += byteCount + 1
-        openOutcomes[bucket] = open
-        return open.part
     }
 
     // MARK: Fail

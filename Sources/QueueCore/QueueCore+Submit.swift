@@ -6,7 +6,7 @@ extension QueueCore {
         results.reserveCapacity(specs.count)
         for spec in specs {
             do throws(TQError) {
-                results.append(.success(try submit(spec, principal)))
+                results.append(.success(submit(spec, try admit(spec, principal))))
             } catch {
                 results.append(.failure(error))
             }
@@ -14,44 +14,72 @@ extension QueueCore {
         return results
     }
 
-    private mutating func submit(_ spec: TaskSpec, _ principal: Principal) throws(TQError) -> Submission {
+    /// A submit that was checked: nothing can refuse it any more.
+    enum Admission {
+        case new(Admitted)
+        case duplicate(Submission)
+    }
+
+    /// What a task becomes in the index.
+    struct Admitted {
+        var queue: UInt32
+        var type: UInt32
+        var options: TaskOptions?
+        var key: KeyHash?
+    }
+
+    /// Checks a submit; it changes nothing but that names become known.
+    mutating func admit(
+        _ spec: TaskSpec,
+        _ principal: Principal,
+        whileDraining: Bool = false
+    ) throws(TQError) -> Admission {
         try checkBounds(spec)
         let key = try spec.idempotencyKey.isEmpty ? nil : keyHash(spec, principal)
         if let key, let known = index.keys[key], !known.bucket.isExpired(storeMilliseconds: clock.milliseconds) {
-            return try duplicate(known, of: spec)
+            return .duplicate(try duplicate(known, of: spec))
         }
-        try admit()
+        try checkAdmittance(whileDraining: whileDraining)
         let queue = try number(of: spec.queue, .queue, principal.namespace)
         let type = try number(of: spec.type, .type, principal.namespace)
         try checkDepth(queue)
+        return .new(Admitted(queue: queue, type: type, options: try options(of: spec), key: key))
+    }
 
+    /// Stores a task that was admitted.
+    mutating func submit(_ spec: TaskSpec, _ admission: Admission) -> Submission {
+        let task: Admitted
+        switch admission {
+        case .duplicate(let submission): return submission
+        case .new(let new): task = new
+        }
         let sequence = TaskSequence(index.nextSequence)
         let row = TaskRow(
             sequence: sequence,
             createdMilliseconds: now.wallMilliseconds & 0xffff_ffff_ffff,
-            queue: queue,
-            type: type,
+            queue: task.queue,
+            type: task.type,
             rank: spec.rank,
             bodyByteCount: UInt32(spec.payload.count),
-            options: try options(of: spec)
+            options: task.options
         )
         store(row, payload: spec.payload)
-        if let key {
-            let window =
-                spec.idempotencyWindowMilliseconds > 0
-                ? spec.idempotencyWindowMilliseconds : Defaults.idempotencyWindowMilliseconds
-            let keyRow = KeyRow(
-                key: key,
-                sequence: sequence,
-                createdMilliseconds: row.createdMilliseconds,
-                contentHash: contentHash(spec),
-                bucket: ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: window)
-            )
-            index.apply(keyRow)
-            batch.keys.append(keyRow)
-        }
+        if let key = task.key { store(key, of: spec, row) }
         totals.submitted += 1
         return Submission(id: cipher.id(of: sequence, createdMilliseconds: row.createdMilliseconds))
+    }
+
+    private mutating func store(_ key: KeyHash, of spec: TaskSpec, _ row: TaskRow) {
+        let window = nonZero(spec.idempotencyWindowMilliseconds) ?? Defaults.idempotencyWindowMilliseconds
+        let keyRow = KeyRow(
+            key: key,
+            sequence: row.sequence,
+            createdMilliseconds: row.createdMilliseconds,
+            contentHash: contentHash(spec),
+            bucket: ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: window)
+        )
+        index.apply(keyRow)
+        batch.keys.append(keyRow)
     }
 
     /// Puts a task into the open segment: a fresh one, or one that keeps its old sequence.
@@ -176,8 +204,8 @@ extension QueueCore {
     }
 
     /// Refuses what would add work while the broker cannot take it.
-    private func admit() throws(TQError) {
-        if isDraining {
+    private func checkAdmittance(whileDraining: Bool) throws(TQError) {
+        if isDraining, !whileDraining {
             throw TQError(
                 .draining,
                 "The broker is shutting down. Submit to another one or later.",
@@ -193,8 +221,9 @@ extension QueueCore {
         }
     }
 
-    private func checkDepth(_ queue: UInt32) throws(TQError) {
-        let depth = index.queues[Int(queue)].counts.waiting
+    /// - Parameter count: Tasks that were admitted and are not stored yet.
+    func checkDepth(_ queue: UInt32, adding count: UInt64 = 0) throws(TQError) {
+        let depth = index.queues[Int(queue)].counts.waiting + count
         guard depth < configuration.queueDepthThreshold else {
             throw TQError(
                 .queueFull,

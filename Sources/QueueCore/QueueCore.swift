@@ -128,7 +128,7 @@ public struct QueueCore: Sendable {
         case .openStream(let stream, let spec): openStream(stream, spec, asker)
         case .addCredit(let stream, let count): addCredit(stream, count, asker)
         case .closeStream(let stream): closeStream(stream, asker)
-        case .complete(let items): reply(.outcomes(items.map { complete($0) }), to: asker)
+        case .complete(let items): complete(items, asker)
         case .fail(let items): reply(.outcomes(items.map { fail($0, fetched) }), to: asker)
         case .release(let items): reply(.outcomes(items.map { release($0) }), to: asker)
         case .renew(let items): reply(.outcomes(items.map { renew($0, asker.session) }), to: asker)

@@ -141,6 +141,8 @@ struct BrokerProcess {
         for answer in core.takeAnswers() {
             switch answer.reply {
             case .submitted(let results): submissions += results
+            case .completed(let entries):
+                for case .success(let followUps) in entries { submissions += followUps.map { .success($0) } }
             case .delivery(let stream, let deliveries):
                 streamed.append(
                     Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token))

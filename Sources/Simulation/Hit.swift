@@ -62,7 +62,7 @@ public enum CommandKind: String, Sendable, CaseIterable {
 /// What it answers, but for errors.
 public enum ReplyKind: String, Sendable, CaseIterable {
     /// One for each kind of reply.
-    case submitted, claimed, delivery, outcomes, cancellations, cancelRequested
+    case submitted, claimed, delivery, outcomes, completed, cancellations, cancelRequested
     /// Answers to those who look.
     case status, result, statistics, queues, workers, deadLetters, health, done
 }
@@ -84,6 +84,8 @@ public enum Fault: String, Sendable, CaseIterable {
 public enum Happening: String, Sendable, CaseIterable {
     /// Repetitions and late comers, which must change nothing.
     case duplicateSubmit, repeatedSubmit, staleToken, lateReplyOfEndedLease
+    /// A completion that submitted other tasks with it, and one that the broker refused for them.
+    case handedOver, handOverRefused
     /// Time and lost connections.
     case leaseLapsed, workerLost, leaseEndedWithSession, attemptTimedOut, runningTaskCancelled
     case taskDue, cancelledLate, buriedLate

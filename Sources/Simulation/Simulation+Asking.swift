@@ -144,6 +144,7 @@ extension Simulation {
             asked[AskedKey(session: session, request: id)]?.arrival = (now.monotonicMilliseconds, isDraining)
             if !clients.contains(where: { $0.session == session }) { report.hits.count(.fault(.lateRequest)) }
             if case .submit(let submitted) = request { specs = submitted }
+            if case .complete(let completions) = request { specs = completions.flatMap(\.followUps) }
             if case .closeStream(let number) = request { endStream(number, of: session) }
         }
         perform(parcel.command, parcel.kind)
@@ -320,10 +321,20 @@ extension Simulation {
     private mutating func complete(_ client: Int) {
         guard let lease = pickLease() else { return }
         let result = Bytes("result of \(lease.token) \(dice.below(2))".utf8)
+        var completion = Completion(lease: lease, result: result)
+        if dice.oneIn(6) {
+            completion.followUps = (0..<1 + dice.below(3)).map { _ in nextSpec() }
+            if dice.oneIn(3), let id = dice.pickRecent(ids) {
+                cancelled.insert(id)
+                completion.cancels = [id]
+            }
+        }
+        handOvers.note(completion)
         ask(
             client,
-            .complete([Completion(lease: lease, result: result)]),
+            .complete([completion]),
             calls: [.complete(lease, result: Digest(of: result))]
+                + completion.followUps.map { .submit(call(of: $0)) } + completion.cancels.map { .cancel($0) }
         )
     }
 

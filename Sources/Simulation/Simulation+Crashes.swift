@@ -19,7 +19,7 @@ extension Simulation {
             // Mostly the moments between a write and its sync.
             for step in [BrokerProcess.CommitStep.close, .write]
             where dice.oneIn(2) && step == broker.process.nextCommitStep {
-                if let effects = try broker.commitStep(step, isTogether: false) { count(effects) }
+                if let effects = try broker.commitStep(step, isTogether: false) { try take(effects) }
             }
             if dice.oneIn(2) { try askAtTheLastMoment() }
             try deliver()

@@ -36,6 +36,7 @@ extension Simulation {
         case .claimed(let deliveries):
             finish(request, .delivered(deliveries.map { take($0, request.client) }))
         case .outcomes(let outcomes): takeOutcomes(outcomes, request)
+        case .completed(let entries): takeCompleted(entries, request)
         case .cancellations(let entries): takeCancellations(entries, request)
         case .status(let status):
             finish(request, .observed(Observation(state: status.state, attempts: status.attempts)))
@@ -56,7 +57,15 @@ extension Simulation {
     }
 
     private mutating func takeSubmitted(_ results: [Result<Submission, TQError>], _ request: Asked) {
-        for (operation, result) in zip(request.operations, results) {
+        takeSubmitted(results, request.operations[...], request)
+    }
+
+    private mutating func takeSubmitted(
+        _ results: [Result<Submission, TQError>],
+        _ operations: ArraySlice<OperationNumber>,
+        _ request: Asked
+    ) {
+        for (operation, result) in zip(operations, results) {
             switch result {
             case .success(let submission):
                 finish(operation, .submitted(submission.id, isDuplicate: submission.isDuplicate), request.client)
@@ -80,6 +89,27 @@ extension Simulation {
                 if request.request.kind == .redrive { report.hits.count(.event(.redriven)) }
                 if request.request.kind != .renew { acknowledge() }
             }
+        }
+    }
+
+    /// Looks at the one completion of a request: its calls are the completion, its follow-ups and its cancels.
+    private mutating func takeCompleted(_ entries: [Result<[Submission], TQError>], _ request: Asked) {
+        switch entries.first {
+        case .success(let submissions)?:
+            takeOutcomes([nil], request)
+            takeSubmitted(submissions.map { .success($0) }, request.operations.dropFirst(), request)
+            // The reply does not say what became of the cancels.
+            let cancels = request.operations.dropFirst(1 + submissions.count)
+            for operation in cancels { finish(operation, .unknown, request.client) }
+            if !submissions.isEmpty { report.hits.count(.event(.handedOver)) }
+        case .failure(let error)?:
+            takeOutcomes([error], request)
+            // The error may be about another one of them.
+            for operation in request.operations.dropFirst() {
+                finish(operation, .refused(.connectionFailed), request.client)
+            }
+            if error.code != .leaseLost { report.hits.count(.event(.handOverRefused)) }
+        case nil: break
         }
     }
 
@@ -275,6 +305,7 @@ extension Simulation {
         case .claimed: report.hits.count(.reply(.claimed))
         case .delivery: report.hits.count(.reply(.delivery))
         case .outcomes: report.hits.count(.reply(.outcomes))
+        case .completed: report.hits.count(.reply(.completed))
         case .cancellations: report.hits.count(.reply(.cancellations))
         case .cancelRequested: report.hits.count(.reply(.cancelRequested))
         case .status: report.hits.count(.reply(.status))
@@ -289,8 +320,13 @@ extension Simulation {
         }
     }
 
-    /// Counts what a committed group shows.
-    mutating func count(_ effects: EffectBatch) {
+    /// Looks at a committed group.
+    mutating func take(_ effects: EffectBatch) throws(Broken) {
+        try handOvers.check(effects)
+        count(effects)
+    }
+
+    private mutating func count(_ effects: EffectBatch) {
         report.hits.count(.event(.segmentDied), by: effects.derived.deadSegments.count)
         report.hits.count(.event(.transitionsDied), by: effects.derived.deadTransitions.count)
         report.hits.count(.event(.locatorWritten), by: effects.derived.locators.count)

@@ -62,6 +62,7 @@ public struct Simulation {
     var storedIDs: [TaskID] = []
     /// Submits with a key whose outcome is unknown.
     var repeats: [TaskSpec] = []
+    var handOvers = HandOvers()
     var keyed: [TaskSpec] = []
     var payloads: UInt64 = 0
     /// Steps for which a broker that failed stays read-only.
@@ -297,7 +298,7 @@ public struct Simulation {
     }
 
     mutating func commit(_ step: BrokerProcess.CommitStep) throws(Broken) {
-        if let effects = try broker.commitStep(step, isTogether: dice.oneIn(2)) { count(effects) }
+        if let effects = try broker.commitStep(step, isTogether: dice.oneIn(2)) { try take(effects) }
         if isReadOnly() {
             stepsToRebuild = dice.below(20)
             countFailure()

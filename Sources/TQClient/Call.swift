@@ -95,6 +95,8 @@ final class Call: @unchecked Sendable {
         case .error(let error): finish(.failure(afterAllSends(error)))
         case .outcomes(let errors) where resend == .fenced && sends > 1:
             finish(.success(.outcomes(errors.map { $0.map(afterResend) })))
+        case .completed(let entries) where resend == .fenced && sends > 1:
+            finish(.success(.completed(entries.map { $0.mapError(afterResend) })))
         case .cancellations(let entries) where resend == .fenced && sends > 1:
             finish(.success(.cancellations(entries.map { $0.mapError(afterResend) })))
         default: finish(.success(reply))

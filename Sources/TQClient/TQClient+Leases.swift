@@ -24,11 +24,30 @@ extension TQClient {
         try await outcomes(.complete(completions), resend: .fenced)
     }
 
-    /// Ends a task with success.
+    /// Ends a task with success, and submits and cancels others with it: all of that happens, or nothing does.
     ///
-    /// - Throws: `leaseLost` when the lease had ended: the task runs elsewhere or will.
-    public func complete(_ delivery: Delivery, result: Bytes = []) async throws(TQError) {
-        try await single(complete([Completion(lease: delivery.lease, result: result)]))
+    /// - Parameters:
+    ///   - followUps: Tasks to submit; when one is refused, nothing happens and the lease lasts.
+    ///   - cancels: Tasks to cancel; those that have ended are left alone.
+    /// - Returns: The follow-ups, in their order.
+    /// - Throws: `leaseLost` when the lease had ended: the task runs elsewhere or will. What refuses a follow-up, such as
+    ///   `invalidArgument`, `queueFull` and `diskFull`.
+    @discardableResult
+    public func complete(
+        _ delivery: Delivery,
+        result: Bytes = [],
+        followUps: [TaskSpec] = [],
+        cancels: [TaskID] = []
+    ) async throws(TQError) -> [Submission] {
+        let completion = Completion(lease: delivery.lease, result: result, followUps: followUps, cancels: cancels)
+        guard completion.handsOver else {
+            try await single(complete([completion]))
+            return []
+        }
+        let request = Request.complete([completion])
+        let reply = try await session.call(request, resend: .fenced, patience: options.connectionPatience)
+        guard case .completed(let entries) = reply, let entry = entries.first else { throw .unexpectedReply }
+        return try entry.get()
     }
 
     /// Ends attempts with failure; one entry per failure, `nil` is success.
@@ -83,7 +102,7 @@ extension TQClient {
         let call = Call(request, resend: resend, patience: nil) { result in
             completion(
                 result.flatMap { reply in
-                    guard case .outcomes(let errors) = reply else { return .failure(.unexpectedReply) }
+                    guard let errors = reply.outcomes else { return .failure(.unexpectedReply) }
                     return .success(errors)
                 }
             )

@@ -150,7 +150,7 @@ public final class TQClient: Sendable {
 
     func outcomes(_ request: Request, resend: Call.Resend) async throws(TQError) -> [TQError?] {
         let reply = try await session.call(request, resend: resend, patience: options.connectionPatience)
-        guard case .outcomes(let errors) = reply else { throw .unexpectedReply }
+        guard let errors = reply.outcomes else { throw .unexpectedReply }
         return errors
     }
 
@@ -164,5 +164,16 @@ public final class TQClient: Sendable {
 extension TQError {
     static var unexpectedReply: TQError {
         TQError(.malformedFrame, "The broker's reply does not belong to the request.")
+    }
+}
+
+extension Reply {
+    /// What became of each item of a request: an error or nothing; `nil` when the reply does not say.
+    var outcomes: [TQError?]? {
+        switch self {
+        case .outcomes(let errors): errors
+        case .completed(let entries): entries.map { if case .failure(let error) = $0 { error } else { nil } }
+        default: nil
+        }
     }
 }

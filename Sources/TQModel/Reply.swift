@@ -7,6 +7,8 @@ public enum Reply: Hashable, Sendable {
     case delivery(stream: UInt32, [Delivery])
     /// One entry per item of the request, in its order; `nil` is success.
     case outcomes([TQError?])
+    /// One entry per completion, in the order of the request: the tasks that were submitted with it, in their order.
+    case completed([Result<[Submission], TQError>])
     /// One entry per task of a cancel, in its order.
     case cancellations([Result<Cancellation, TQError>])
     /// Somebody wants these attempts of the session's to end, unasked: stop the work, then say how it ended.

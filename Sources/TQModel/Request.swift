@@ -12,7 +12,9 @@ public enum Request: Hashable, Sendable {
     case addCredit(stream: UInt32, count: UInt32)
     /// Ends a stream; its leases stay with the session. Answer: ``Reply/done``.
     case closeStream(stream: UInt32)
-    /// Ends tasks with success. Answer: ``Reply/outcomes(_:)``.
+    /// Ends tasks with success. Answer: ``Reply/outcomes(_:)``, or ``Reply/completed(_:)`` when one of them hands over.
+    ///
+    /// All of them together hand over at most ``Limits/batchCountMax`` tasks.
     case complete([Completion])
     /// Ends attempts with failure. Answer: ``Reply/outcomes(_:)``.
     case fail([Failure])
@@ -86,11 +88,22 @@ public struct Completion: Hashable, Sendable {
     public var lease: LeaseHandle
     /// What the submitter gets; at most ``Limits/payloadBytesMax`` bytes.
     public var result: Bytes
+    /// Tasks to submit with it: when one of them is refused, nothing happens at all, and the lease lasts.
+    ///
+    /// They are taken while the broker drains, too, but not while its disk is nearly full.
+    public var followUps: [TaskSpec]
+    /// Tasks to cancel with it; those that have ended, or are not known, are left alone.
+    public var cancels: [TaskID]
 
-    public init(lease: LeaseHandle, result: Bytes = []) {
+    public init(lease: LeaseHandle, result: Bytes = [], followUps: [TaskSpec] = [], cancels: [TaskID] = []) {
         self.lease = lease
         self.result = result
+        self.followUps = followUps
+        self.cancels = cancels
     }
+
+    /// Whether other tasks are submitted or cancelled with it.
+    public var handsOver: Bool { !followUps.isEmpty || !cancels.isEmpty }
 }
 
 /// The failure of one attempt.

@@ -62,7 +62,7 @@ final class Execution: Sendable {
         wake(at: min(entry.renewAt, entry.deadline))
     }
 
-    private func finish(_ token: LeaseToken, _ end: AttemptEnd) {
+    private func finish(_ token: LeaseToken, _ end: AttemptReport) {
         // Under the lock, so that nobody finds the worker idle between the two; so below.
         state.withLock { state in
             if state.leases.remove(token) != nil { reporter.add([end]) }
@@ -71,7 +71,7 @@ final class Execution: Sendable {
     }
 
     /// Runs the handler and says how its attempt ended.
-    private static func run(_ handler: RawHandler, _ delivery: Delivery, _ context: TaskContext) async -> AttemptEnd {
+    private static func run(_ handler: RawHandler, _ delivery: Delivery, _ context: TaskContext) async -> AttemptReport {
         do {
             let result = try await handler(delivery.payload, context)
             guard result.count <= Limits.payloadBytesMax else {
@@ -79,7 +79,7 @@ final class Execution: Sendable {
                     "The result has \(result.count) bytes, the limit is \(Limits.payloadBytesMax). Store it elsewhere."
                 )
             }
-            return .completed(Completion(lease: delivery.lease, result: result))
+            return .completed(context.handOver.completion(of: delivery.lease, result))
         } catch {
             var failure = Failure(lease: delivery.lease, error: text(of: error))
             failure.isPermanent = error is PermanentFailure

@@ -4,7 +4,7 @@ import TQClient
 import TQModel
 
 /// How one attempt ended.
-enum AttemptEnd: Sendable {
+enum AttemptReport: Sendable {
     case completed(Completion)
     case failed(Failure)
     case released(Release)
@@ -17,9 +17,21 @@ enum AttemptEnd: Sendable {
         }
     }
 
+    /// What to report instead of a success that the broker refuses for what is in it: the lease would only lapse.
+    func failure(refusedWith error: TQError) -> AttemptReport? {
+        guard case .completed(let completion) = self else { return nil }
+        switch error.code {
+        case .invalidArgument, .conflict, .payloadTooLarge, .limitExceeded:
+            let text = "The broker refuses what the attempt hands over: \(error.message)"
+            return .failed(Failure(lease: completion.lease, error: Bytes(text.utf8)))
+        default: return nil
+        }
+    }
+
     var bytes: Int {
         switch self {
-        case .completed(let completion): completion.result.count
+        case .completed(let completion):
+            completion.followUps.reduce(completion.result.count) { $0 + $1.payload.count + 500 }
         case .failed(let failure): failure.error.count
         case .released: 0
         }
@@ -31,7 +43,7 @@ enum AttemptEnd: Sendable {
 /// What ends in the same turn of the event loop goes out together. Reports outlive connections and broker restarts.
 final class Reporter: Sendable {
     private struct State {
-        var ends: [AttemptEnd] = []
+        var ends: [AttemptReport] = []
         var isScheduled = false
         /// Reported or waiting to be, and not answered.
         var unanswered = 0
@@ -50,13 +62,13 @@ final class Reporter: Sendable {
 
     var isIdle: Bool { state.withLock { $0.unanswered == 0 } }
 
-    func add(_ ends: [AttemptEnd]) {
+    func add(_ ends: [AttemptReport]) {
         guard !ends.isEmpty else { return }
         state.withLock { $0.unanswered += ends.count }
         send(ends, after: .zero)
     }
 
-    private func send(_ ends: [AttemptEnd], after delay: Duration) {
+    private func send(_ ends: [AttemptReport], after delay: Duration) {
         let isFirst = state.withLock { state in
             state.ends.append(contentsOf: ends)
             defer { state.isScheduled = true }
@@ -73,7 +85,7 @@ final class Reporter: Sendable {
         for batch in Self.batches(ends) { report(batch) }
     }
 
-    private func report(_ batch: [AttemptEnd]) {
+    private func report(_ batch: [AttemptReport]) {
         guard let request = Self.request(batch) else { return }
         client.report(request) { result in
             switch result {
@@ -84,17 +96,21 @@ final class Reporter: Sendable {
     }
 
     /// What the broker could not do for now is told again; the rest is settled.
-    private func answered(_ batch: [AttemptEnd], _ outcomes: [TQError?]) {
-        var again: [AttemptEnd] = []
+    private func answered(_ batch: [AttemptReport], _ outcomes: [TQError?]) {
+        var again: [AttemptReport] = []
+        var failures: [AttemptReport] = []
         for (end, outcome) in zip(batch, outcomes) {
             guard let outcome else { continue }
             if outcome.retryable, outcome.code != .connectionFailed { again.append(end) }
+            if let failure = end.failure(refusedWith: outcome) { failures.append(failure) }
             logger.log(
                 level: outcome.code == .leaseLost ? .notice : .warning,
                 "the end of an attempt was refused",
                 metadata: ["task": "\(end.lease.task)", "error": "\(outcome)"]
             )
         }
+        // Before the others are settled, so that nobody finds the worker idle between the two.
+        add(failures)
         let settled = batch.count - again.count
         let (isIdle, wait) = state.withLock { state in
             state.unanswered -= settled
@@ -106,7 +122,7 @@ final class Reporter: Sendable {
     }
 
     /// Runs of one kind, none too large for a frame.
-    static func batches(_ ends: [AttemptEnd]) -> [[AttemptEnd]] {
+    static func batches(_ ends: [AttemptReport]) -> [[AttemptReport]] {
         var completed = Batches()
         var failed = Batches()
         var released = Batches()
@@ -121,10 +137,10 @@ final class Reporter: Sendable {
     }
 
     private struct Batches {
-        var all: [[AttemptEnd]] = []
+        var all: [[AttemptReport]] = []
         private var bytes = 0
 
-        mutating func add(_ end: AttemptEnd) {
+        mutating func add(_ end: AttemptReport) {
             if let count = all.last?.count, count < 1000, bytes + end.bytes <= Limits.replyPayloadBytesMax {
                 all[all.count - 1].append(end)
                 bytes += end.bytes
@@ -135,7 +151,7 @@ final class Reporter: Sendable {
         }
     }
 
-    private static func request(_ batch: [AttemptEnd]) -> Request? {
+    private static func request(_ batch: [AttemptReport]) -> Request? {
         switch batch.first {
         case .completed:
             .complete(batch.compactMap { if case .completed(let completion) = $0 { completion } else { nil } })

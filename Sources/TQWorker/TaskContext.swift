@@ -1,3 +1,4 @@
+import Synchronization
 public import TQClient
 public import TQModel
 
@@ -24,6 +25,7 @@ public struct TaskContext: Sendable {
     public let client: TQClient
 
     let lease: LeaseHandle
+    let handOver = HandOver()
 
     init(_ delivery: Delivery, deadline: ContinuousClock.Instant, client: TQClient) {
         self.id = delivery.lease.task
@@ -64,6 +66,30 @@ extension TaskContext {
     public func reportProgress(percent: UInt8, message: String = "") async throws(TQError) {
         let progress = TaskProgress(percent: percent, message: Bytes(Array(message.utf8)))
         try await renew(Renewal(lease: lease, progress: progress))
+    }
+}
+
+extension TaskContext {
+    /// Submits a task together with the result: the broker stores both, or, when it refuses one, neither.
+    ///
+    /// Nothing is sent before the handler returns, and nothing at all when it throws, so each attempt begins anew. A task
+    /// that the broker refuses for good fails the attempt.
+    public func submitOnCompletion(_ task: TaskSpec) { handOver.add(task) }
+
+    /// Cancels a task together with the result; one that has ended by then is left alone.
+    public func cancelOnCompletion(_ id: TaskID) { handOver.add(id) }
+}
+
+/// What an attempt hands over when it succeeds.
+final class HandOver: Sendable {
+    private let tasks = Mutex<(followUps: [TaskSpec], cancels: [TaskID])>(([], []))
+
+    func add(_ followUp: TaskSpec) { tasks.withLock { $0.followUps.append(followUp) } }
+
+    func add(_ cancel: TaskID) { tasks.withLock { $0.cancels.append(cancel) } }
+
+    func completion(of lease: LeaseHandle, _ result: Bytes) -> Completion {
+        tasks.withLock { Completion(lease: lease, result: result, followUps: $0.followUps, cancels: $0.cancels) }
     }
 }
 

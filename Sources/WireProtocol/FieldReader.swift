@@ -162,6 +162,16 @@ struct FieldReader: ~Copyable {
         try nested(field.start, field.count) { (reader) throws(TQError) in try reader.records(max: max, item) }
     }
 
+    /// A list of task ids.
+    mutating func taskIDs() throws(TQError) -> [TaskID] {
+        try list(max: Limits.batchCountMax, itemBytesMin: 16) { (reader) throws(TQError) in try reader.taskID() }
+    }
+
+    /// A list of task ids that an optional field holds.
+    mutating func taskIDs(of field: Field) throws(TQError) -> [TaskID] {
+        try nested(field.start, field.count) { (reader) throws(TQError) in try reader.taskIDs() }
+    }
+
     /// A length of 4 bytes and a record that fills exactly that many.
     mutating func record<Item>(_ item: (inout FieldReader) throws(TQError) -> Item) throws(TQError) -> Item {
         let count = Int(try integer(UInt32.self))

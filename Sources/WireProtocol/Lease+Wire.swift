@@ -2,21 +2,44 @@ import TQModel
 
 /// What workers say about the leases they hold, and what they are given.
 extension Completion {
+    private enum Tag {
+        static let followUps: UInt8 = 1
+        static let cancels: UInt8 = 2
+    }
+
     init(from reader: inout FieldReader) throws(TQError) {
         let lease = try reader.lease()
         self.init(lease: lease, result: try reader.payload(of: "result of task \(lease.task)"))
-        try reader.noKnownFields()
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.followUps:
+                followUps = try reader.records(of: field, max: Limits.batchCountMax) { (reader) throws(TQError) in
+                    try TaskSpec(from: &reader)
+                }
+            case Tag.cancels: cancels = try reader.taskIDs(of: field)
+            default: try reader.unknown(field)
+            }
+        }
     }
 
     func write(to bytes: inout [UInt8]) {
         bytes.append(lease: lease)
         bytes.append(bytes: result)
+        if !followUps.isEmpty {
+            bytes.append(Tag.followUps)
+            bytes.appendRecord { $0.append(records: followUps) { $1.write(to: &$0) } }
+        }
+        if !cancels.isEmpty {
+            bytes.append(Tag.cancels)
+            bytes.appendRecord { $0.append(list: cancels) { $0.append(taskID: $1) } }
+        }
     }
 
     func checkLimits() throws(TQError) {
         guard result.count <= Limits.payloadBytesMax else {
             throw .payloadTooLarge(result.count, of: "result of task \(lease.task)")
         }
+        for task in followUps { try task.checkLimits() }
     }
 }
 

@@ -70,6 +70,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case deliveryReply = 0x92
     /// ``Reply/cancelRequested(_:)``, with id 0.
     case cancelRequestedReply = 0x93
+    /// ``Reply/completed(_:)``.
+    case completedReply = 0x94
     /// ``Reply/outcomes(_:)``.
     case outcomesReply = 0x95
     /// ``Reply/cancellations(_:)``.

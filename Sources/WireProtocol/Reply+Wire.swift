@@ -29,6 +29,7 @@ extension Reply {
         case .claimed: .claimedReply
         case .delivery: .deliveryReply
         case .outcomes: .outcomesReply
+        case .completed: .completedReply
         case .cancellations: .cancellationsReply
         case .cancelRequested: .cancelRequestedReply
         case .status: .statusReply
@@ -51,6 +52,7 @@ extension Reply {
             bytes.append(integer: stream)
             bytes.append(records: deliveries) { $1.write(to: &$0) }
         case .outcomes(let errors): bytes.append(list: errors) { $0.append(outcome: $1) }
+        case .completed(let entries): bytes.append(list: entries) { $0.append(completion: $1) }
         case .cancellations(let entries): bytes.append(list: entries) { $0.append(cancellation: $1) }
         case .cancelRequested(let leases): bytes.append(list: leases) { $0.append(lease: $1) }
         case .status(let status): status.write(to: &bytes)
@@ -79,6 +81,12 @@ extension Reply {
             self = .outcomes(
                 try reader.list(max: Limits.batchCountMax, itemBytesMin: 1) { (reader) throws(TQError) in
                     try reader.outcome()
+                }
+            )
+        case .completedReply:
+            self = .completed(
+                try reader.list(max: Limits.batchCountMax, itemBytesMin: 5) { (reader) throws(TQError) in
+                    try reader.completion()
                 }
             )
         case .cancellationsReply:
@@ -119,7 +127,7 @@ extension Reply {
     }
 }
 
-/// How one entry of ``Reply/submitted(_:)``, ``Reply/outcomes(_:)`` or ``Reply/cancellations(_:)`` begins.
+/// How one entry of ``Reply/submitted(_:)``, ``Reply/outcomes(_:)``, ``Reply/completed(_:)`` or ``Reply/cancellations(_:)`` begins.
 private enum Entry {
     static let success: UInt8 = 0
     static let error: UInt8 = 1
@@ -135,6 +143,15 @@ extension [UInt8] {
         case .success(let submission):
             append(submission.isDuplicate ? Entry.duplicate : Entry.success)
             append(taskID: submission.id)
+        case .failure(let error): append(outcome: error)
+        }
+    }
+
+    fileprivate mutating func append(completion: Result<[Submission], TQError>) {
+        switch completion {
+        case .success(let submissions):
+            append(Entry.success)
+            append(list: submissions) { $0.append(submission: .success($1)) }
         case .failure(let error): append(outcome: error)
         }
     }
@@ -156,9 +173,25 @@ extension [UInt8] {
 extension FieldReader {
     fileprivate mutating func submission() throws(TQError) -> Result<Submission, TQError> {
         let entry: UInt8 = try integer()
+        return entry == Entry.error ? .failure(try error()) : .success(try submission(entry))
+    }
+
+    private mutating func submission(_ entry: UInt8) throws(TQError) -> Submission {
         switch entry {
-        case Entry.success: return .success(Submission(id: try taskID()))
-        case Entry.duplicate: return .success(Submission(id: try taskID(), isDuplicate: true))
+        case Entry.success: return Submission(id: try taskID())
+        case Entry.duplicate: return Submission(id: try taskID(), isDuplicate: true)
+        default: throw malformed("an entry begins with \(entry)")
+        }
+    }
+
+    fileprivate mutating func completion() throws(TQError) -> Result<[Submission], TQError> {
+        let entry: UInt8 = try integer()
+        switch entry {
+        case Entry.success:
+            let submissions = try list(max: Limits.batchCountMax, itemBytesMin: 17) { (reader) throws(TQError) in
+                try reader.submission(try reader.integer())
+            }
+            return .success(submissions)
         case Entry.error: return .failure(try error())
         default: throw malformed("an entry begins with \(entry)")
         }

@@ -141,6 +141,7 @@ extension Request {
             for task in tasks { try task.checkLimits() }
         case .complete(let completions):
             try checkBatch(completions.count)
+            try checkBatch(completions.reduce(0) { $0 + $1.followUps.count + $1.cancels.count })
             for completion in completions { try completion.checkLimits() }
         case .fail(let failures):
             try checkBatch(failures.count)
@@ -168,9 +169,5 @@ extension FieldReader {
         _ item: (inout FieldReader) throws(TQError) -> Item
     ) throws(TQError) -> [Item] {
         try records(max: Limits.batchCountMax, item)
-    }
-
-    fileprivate mutating func taskIDs() throws(TQError) -> [TaskID] {
-        try list(max: Limits.batchCountMax, itemBytesMin: 16) { (reader) throws(TQError) in try reader.taskID() }
     }
 }

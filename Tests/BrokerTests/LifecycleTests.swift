@@ -246,7 +246,7 @@ struct LifecycleTests {
     func blocking() async throws {
         try await withBroker { broker, client in
             let address = broker.address
-            let finished = Task { try await client.complete(try await client.claimOne(), result: bytes("r")) }
+            let finished = Task { _ = try await client.complete(try await client.claimOne(), result: bytes("r")) }
             let result = try await withCheckedThrowingContinuation { continuation in
                 Thread.start {
                     continuation.resume(

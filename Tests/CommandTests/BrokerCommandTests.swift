@@ -104,6 +104,35 @@ struct BrokerCommandTests {
         await client.close()
     }
 
+    @Test("a step that was completed with its follow-up is over, and the next one there, over kill -9")
+    func handOver() async throws {
+        let directory = DataDirectory()
+        var broker = try BrokerProcess(directory)
+        var client = try await client(broker)
+        let claim = ClaimSpec(queues: ["default"])
+        var step = try await client.submit(TaskSpec(type: "step", payload: Bytes("0".utf8)))
+        let spare = try await client.submit(TaskSpec(queue: "spare", type: "t"))
+        for number in 1...5 {
+            let delivery = try #require(try await client.claim(claim).first)
+            #expect(delivery.lease.task == step && delivery.payload == Bytes("\(number - 1)".utf8))
+            let next = TaskSpec(type: "step", payload: Bytes("\(number)".utf8))
+            let followUps = try await client.complete(delivery, followUps: [next], cancels: [spare])
+            broker.signal(SIGKILL)
+            #expect(broker.waitForExit() == -SIGKILL)
+            await client.close()
+            broker = try BrokerProcess(directory)
+            client = try await self.client(broker)
+            #expect(try await client.status(step).state == .completed)
+            #expect(try await client.status(spare).state == .cancelled)
+            step = try #require(followUps.first).id
+            await #expect(throws: TQError.self, "the same step again") {
+                try await client.complete(delivery, followUps: [next])
+            }
+            #expect(try await client.statistics().counts.pending == 1)
+        }
+        await client.close()
+    }
+
     @Test("a worker finishes what it runs although the broker is killed and comes back")
     func worker() async throws {
         let directory = DataDirectory()

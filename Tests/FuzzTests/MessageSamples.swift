@@ -30,6 +30,7 @@ enum MessageSamples {
         .renew([Renewal(lease: lease, leaseMilliseconds: 900, progress: TaskProgress(percent: 50, message: [104]))]),
         .status(id),
         .complete([Completion(lease: lease, result: [9])]),
+        .complete([Completion(lease: lease, followUps: [TaskSpec(queue: "q", type: "t"), fullTask], cancels: [id])]),
         .openStream(stream: 1, claim),
         .addCredit(stream: 1, count: 2),
         .fail([
@@ -64,6 +65,8 @@ enum MessageSamples {
     static let replies: [Reply] = [
         .submitted([.success(Submission(id: id)), .success(Submission(id: id, isDuplicate: true)), .failure(error)]),
         .claimed([delivery]), .delivery(stream: 1, [delivery]), .outcomes([nil, error]),
+        .completed([.success([Submission(id: id), Submission(id: id, isDuplicate: true)]), .failure(error)]),
+        .cancellations([.success(.cancelled), .success(.requested), .failure(error)]), .cancelRequested([lease]),
         .status(status), .result(TaskResult(id: id, state: .completed, result: [1], error: [2])),
         .statistics(BrokerStatistics(syncIntervalMilliseconds: 1)),
         .queues([QueueStatistics(name: "q", counts: TaskCounts())]),

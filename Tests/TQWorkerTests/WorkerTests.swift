@@ -21,6 +21,55 @@ struct WorkerTests {
         await finish(broker, worker)
     }
 
+    @Test("What a handler hands over goes out with its completion, and not at all when it throws")
+    func handOver() async throws {
+        let next = TaskSpec(type: "next", payload: [7])
+        let (broker, worker) = try await start(deliver: [delivery(1), delivery(2)], concurrency: 2) { worker in
+            worker.register("t") { _, context in
+                context.submitOnCompletion(next)
+                context.cancelOnCompletion(context.id)
+                if context.id == lease(2).task { throw TQError(.internalError, "no luck") }
+                return Bytes([1])
+            }
+        }
+        var ends = [await broker.nextEnd(), await broker.nextEnd()].compactMap { $0 }
+        ends.sort { "\($0)" < "\($1)" }
+        let completion = Completion(lease: lease(1), result: [1], followUps: [next], cancels: [lease(1).task])
+        #expect(ends.first == .complete([completion]))
+        #expect(ends.last == .fail([Failure(lease: lease(2), error: Bytes("internalError: no luck".utf8))]))
+        await finish(broker, worker)
+    }
+
+    @Test("A hand-over that the broker refuses for good fails the attempt")
+    func refusedHandOver() async throws {
+        let refusal = TQError(.invalidArgument, "'no name' is no task type name")
+        let broker = try await FakeBroker.start { request, id, peer in
+            switch request {
+            case .openStream(let stream, _):
+                peer.reply(.done, to: id)
+                peer.reply(.delivery(stream: stream, [delivery(1)]), to: 0)
+            case .complete: peer.reply(.completed([.failure(refusal)]), to: id)
+            default: peer.answer(request, id)
+            }
+        }
+        let worker = try run(broker) { worker in
+            worker.register("t") { _, context in
+                context.submitOnCompletion(TaskSpec(type: "no name"))
+                return Bytes([])
+            }
+        }
+        var end = await broker.nextEnd()
+        if case .complete = end { end = await broker.nextEnd() }
+        guard case .fail(let failures)? = end else {
+            Issue.record("the worker said \(String(describing: end))")
+            return
+        }
+        let failure = try #require(failures.first)
+        #expect(String(decoding: failure.error, as: UTF8.self).contains("no task type name"))
+        #expect(!failure.isPermanent)
+        await finish(broker, worker)
+    }
+
     @Test("What a handler throws fails the attempt, with the intent that the error states")
     func failures() async throws {
         let (broker, worker) = try await start(

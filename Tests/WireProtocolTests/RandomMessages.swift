@@ -13,7 +13,7 @@ struct RandomMessages {
         case 2: .openStream(stream: number(), claim())
         case 3: .addCredit(stream: number(), count: number())
         case 4: .closeStream(stream: number())
-        case 5: .complete(list { Completion(lease: $0.lease(), result: $0.bytes(max: 300)) })
+        case 5: .complete(list { $0.completion() })
         case 6: .fail(list { $0.failure() })
         case 7: .release(list { Release(lease: $0.lease(), delayMilliseconds: $0.number()) })
         case 8: .renew(list { Renewal(lease: $0.lease(), leaseMilliseconds: $0.number(), progress: $0.progress()) })
@@ -50,11 +50,25 @@ struct RandomMessages {
         case 9: .deadLetters(DeadLetterPage(letters: list { $0.deadLetter() }, hasMore: flag()))
         case 10: .health(health())
         case 11: .done
+        case 12: .completed(list { random in random.flag() ? .success(random.submissions()) : .failure(random.error()) })
+        case 13: .cancellations(list { $0.flag() ? .success($0.flag() ? .cancelled : .requested) : .failure($0.error()) })
+        case 14: .cancelRequested(list { $0.lease() })
         default: .error(error())
         }
     }
 
-    static let replyKinds = 13
+    static let replyKinds = 16
+
+    private mutating func submissions() -> [Submission] { list { Submission(id: $0.taskID(), isDuplicate: $0.flag()) } }
+
+    private mutating func completion() -> Completion {
+        Completion(
+            lease: lease(),
+            result: bytes(max: 300),
+            followUps: flag() ? [] : list { $0.task() },
+            cancels: flag() ? [] : list { $0.taskID() }
+        )
+    }
 
     /// Any integer; zero and the largest come often.
     mutating func number<Number: FixedWidthInteger & UnsignedInteger>() -> Number {

@@ -185,7 +185,14 @@ private final class FuzzedBroker {
     /// Ids whose first half is zero stand for those that the broker gave, by number.
     private func known(_ request: Request) -> Request {
         switch request {
-        case .complete(let items): .complete(items.map { Completion(lease: known($0.lease), result: $0.result) })
+        case .complete(let items):
+            .complete(
+                items.map { item in
+                    var item = item
+                    item.lease = known(item.lease)
+                    return item
+                }
+            )
         case .fail(let items):
             .fail(
                 items.map {

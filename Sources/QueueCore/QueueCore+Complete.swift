@@ -1,0 +1,127 @@
+import TQModel
+
+extension QueueCore {
+    mutating func complete(_ items: [Completion], _ asker: Asker) {
+        guard items.contains(where: \.handsOver) else {
+            return reply(.outcomes(items.map { complete($0).failure }), to: asker)
+        }
+        let count = items.reduce(0) { $0 + $1.followUps.count + $1.cancels.count }
+        guard count <= Limits.batchCountMax else {
+            let error = TQError(
+                .limitExceeded,
+                "The completions hand over \(count) tasks in all, the limit is \(Limits.batchCountMax). Split them."
+            )
+            return reply(error, to: asker)
+        }
+        reply(.completed(items.map { complete($0, asker.principal) }), to: asker)
+    }
+
+    /// Ends a task, submits its follow-ups and cancels others: all in one group, or nothing at all.
+    private mutating func complete(
+        _ item: Completion,
+        _ principal: Principal = .anonymous
+    ) -> Result<[Submission], TQError> {
+        do throws(TQError) {
+            let (sequence, slot, lease) = try held(item.lease)
+            guard item.result.count <= Limits.payloadBytesMax else {
+                throw TQError(
+                    .payloadTooLarge,
+                    "The result of task \(item.lease.task) has \(item.result.count) bytes, the limit is "
+                        + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address."
+                )
+            }
+            let admissions = try item.followUps.isEmpty ? [] : admit(followUps: item.followUps, principal)
+            end(sequence, slot, .complete, .completed, token: lease.token, result: item.result)
+            totals.completed += 1
+            let submissions = zip(item.followUps, admissions).map { submit($0, $1) }
+            for id in item.cancels { _ = cancel(id) }
+            return .success(submissions)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Checks tasks that are taken all together or not at all.
+    private mutating func admit(followUps specs: [TaskSpec], _ principal: Principal) throws(TQError) -> [Admission] {
+        var admissions: [Admission] = []
+        var added: [UInt32: UInt64] = [:]
+        var keys: Set<KeyHash> = []
+        for spec in specs {
+            let admission = try admit(spec, principal, whileDraining: true)
+            admissions.append(admission)
+            guard case .new(let task) = admission else { continue }
+            try checkDepth(task.queue, adding: added[task.queue, default: 0])
+            added[task.queue, default: 0] += 1
+            if let key = task.key, !keys.insert(key).inserted {
+                throw TQError(
+                    .conflict,
+                    "Two follow-ups have the idempotency key '\(String(decoding: spec.idempotencyKey, as: UTF8.self))'. "
+                        + "Leave one of them out, or give it another key."
+                )
+            }
+        }
+        return admissions
+    }
+
+    /// Ends a task: its outcome is stored, whoever waits for it is told.
+    mutating func end(
+        _ sequence: TaskSequence,
+        _ slot: TaskSlot,
+        _ operation: Transition.Operation,
+        _ state: TaskState,
+        token: LeaseToken,
+        result: Bytes,
+        cancelReason: CancelReason = .requested
+    ) {
+        let retention =
+            nonZero(slot.hasOptions ? index.options[sequence]?.retentionMilliseconds : nil)
+            ?? configuration.retentionMilliseconds
+        let bucket = ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: retention)
+        let part = outcomePart(bucket, adding: result.count)
+        let span = EffectBatch.Span(offset: UInt32(batch.results.count), count: UInt32(result.count))
+        batch.results.append(contentsOf: result)
+        batch.outcomes.append(
+            OutcomeRow(
+                sequence: sequence,
+                createdMilliseconds: slot.createdMilliseconds,
+                endWallMilliseconds: now.wallMilliseconds,
+                token: token,
+                queue: slot.queue,
+                type: slot.type,
+                rank: slot.rank,
+                state: state,
+                cancelReason: cancelReason,
+                attempts: slot.attempts,
+                crashes: slot.crashes,
+                bucket: bucket,
+                part: part,
+                result: span
+            )
+        )
+        var ended = transition(operation, to: state, sequence, slot, token)
+        ended.bucket = bucket
+        ended.outcomePart = part
+        record(ended)
+        if hasHistory(slot) {
+            let placeCount = slot.isRedriven ? Limits.historyMax : UInt8(min(slot.attempts, UInt16(Limits.historyMax)))
+            batch.endedHistories.append(EndedHistory(sequence: sequence, bucket: bucket, placeCount: placeCount))
+        }
+        let location = OutcomeLocation(bucket: bucket, group: batch.group, part: part)
+        tellWaiting(for: sequence, id(of: sequence, slot), .outcome(location))
+    }
+
+    /// The part of the group's outcome record that takes so many bytes more.
+    private mutating func outcomePart(_ bucket: ExpiryBucket, adding byteCount: Int) -> UInt16 {
+        var open = openOutcomes[bucket] ?? (part: 0, byteCount: 0)
+        if open.byteCount > 0, open.byteCount + byteCount > Self.segmentByteCountMax {
+            open = (part: open.part + 1, byteCount: 0)
+        }
+        open.byteCount += byteCount + 1
+        openOutcomes[bucket] = open
+        return open.part
+    }
+}
+
+extension Result where Failure == TQError {
+    fileprivate var failure: TQError? { if case .failure(let error) = self { error } else { nil } }
+}
