@@ -71,7 +71,8 @@ final class Execution: Sendable {
     }
 
     /// Runs the handler and says how its attempt ended.
-    private static func run(_ handler: RawHandler, _ delivery: Delivery, _ context: TaskContext) async -> AttemptReport {
+    private static func run(_ handler: RawHandler, _ delivery: Delivery, _ context: TaskContext) async -> AttemptReport
+    {
         do {
             let result = try await handler(delivery.payload, context)
             guard result.count <= Limits.payloadBytesMax else {

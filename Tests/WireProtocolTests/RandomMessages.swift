@@ -50,14 +50,24 @@ struct RandomMessages {
         case 9: .deadLetters(DeadLetterPage(letters: list { $0.deadLetter() }, hasMore: flag()))
         case 10: .health(health())
         case 11: .done
-        case 12: .completed(list { random in random.flag() ? .success(random.submissions()) : .failure(random.error()) })
-        case 13: .cancellations(list { $0.flag() ? .success($0.flag() ? .cancelled : .requested) : .failure($0.error()) })
+        case 12:
+            .completed(list { random in random.flag() ? .success(random.submissions()) : .failure(random.error()) })
+        case 13:
+            .cancellations(list { $0.flag() ? .success($0.flag() ? .cancelled : .requested) : .failure($0.error()) })
         case 14: .cancelRequested(list { $0.lease() })
         default: .error(error())
         }
     }
 
     static let replyKinds = 16
+
+    private mutating func completed() -> Result<[Submission], TQError> {
+        flag() ? .success(submissions()) : .failure(error())
+    }
+
+    private mutating func cancellation() -> Result<Cancellation, TQError> {
+        flag() ? .success(flag() ? .cancelled : .requested) : .failure(error())
+    }
 
     private mutating func submissions() -> [Submission] { list { Submission(id: $0.taskID(), isDuplicate: $0.flag()) } }
 
