@@ -63,20 +63,4 @@ extension Engine {
         reserve.giveUp()
         logger.error("the disk is full: the reserve was given up", metadata: ["bytes": "\(reserve.byteCount)"])
     }
-
-    /// Gives the disk space of expired outcomes back, on a thread of its own; call it about once an hour.
-    func compact() {
-        guard isCompacting.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
-        WorkThread.start { [self] in
-            defer { isCompacting.store(false, ordering: .relaxed) }
-            let (files, bucket) = monitor.withLock { ($0.files, $0.core.index.expiredThrough) }
-            do throws(StorageError) {
-                try files.reclaimExpired(through: bucket)
-            } catch  where error.kind != .closed {
-                logger.error("expired results keep their disk space", metadata: ["error": "\(error)"])
-            } catch {
-                // The broker stopped or rebuilds: the next turn does it.
-            }
-        }
-    }
 }

@@ -14,10 +14,10 @@ import TQModel
 final class Engine: Sendable {
     let settings: BrokerSettings
     let logger: Logger
-    private let sessions = SessionTable()
+    let sessions = SessionTable()
     let monitor: Monitor<State>
     let isTickWaiting = Atomic(false)
-    let isCompacting = Atomic(false)
+    let compactions = Mutex(Compactions())
     /// The second in which the log said that something cannot be read.
     private let lastUnreadable = Atomic<UInt64>(0)
     /// Reads the present store.
@@ -25,7 +25,7 @@ final class Engine: Sendable {
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
     let reads = WorkThread()
     /// Answers that wait, without their payloads, until their sessions have read more.
-    private let postponed = Mutex<[SessionID: [Answer]]>([:])
+    let postponed = Mutex<[SessionID: [Answer]]>([:])
 
     /// Bytes in the open group beyond which commands wait: the disk's pace is everybody's pace.
     private static let openByteCountMax = 8 << 20
@@ -103,27 +103,6 @@ final class Engine: Sendable {
             storeKey: files.identity.key,
             now: BrokerClock.now()
         )
-    }
-
-    // MARK: Sessions
-
-    func openSession(_ sink: any SessionSink, _ settings: SessionSettings) -> SessionID {
-        let id = sessions.add(sink)
-        perform([.openSession(id, settings)])
-        return id
-    }
-
-    func closeSession(_ id: SessionID) {
-        sessions.remove(id)
-        postponed.withLock { $0[id] = nil }
-        perform([.closeSession(id)])
-    }
-
-    /// Whether a session holds a lease or waits for an answer.
-    func isBusy(_ id: SessionID) -> Bool {
-        monitor.withLock { state in
-            state.core.isBusy(id) || state.held.contains { $0.session == id }
-        }
     }
 
     /// What the queue holds, for the start log.
@@ -435,6 +414,10 @@ final class Engine: Sendable {
     private func complete(_ answers: [Answer]) {
         let completion = AnswerCompletion(reader.withLock { $0 })
         for answer in answers where !postpones(answer) {
+            if case .compaction = answer.missing {
+                compact(for: answer)
+                continue
+            }
             guard case .reply(let reply, let damaged) = outcome(of: answer, completion) else { continue }
             for lease in damaged { performWithReads(.damagedPayload(lease)) }
             giveCreditBack(for: answer, reply)

@@ -14,6 +14,7 @@ final class StoreFiles {
     let epoch: UInt32
     private(set) var index: DurableIndex
     private let store: RocksDBStorage
+    private let directory: String
     private let mark: HighWaterMark
     private var marked: LogPosition
 
@@ -32,7 +33,8 @@ final class StoreFiles {
         let knownMark = if let acknowledged { acknowledged as Mark? } else { try HighWaterMark.read(markPath) }
         var options = RocksDBOptions.numbered
         options.memtableBytes = settings.memtableBytes
-        let opening = try StoreOpening(settings.dataDirectory + "/db", options: options, mark: knownMark)
+        directory = settings.dataDirectory + "/db"
+        let opening = try StoreOpening(directory, options: options, mark: knownMark)
         store = opening.store
         cutOff = opening.cutOff
         do throws(StorageError) {
@@ -78,6 +80,18 @@ final class StoreFiles {
     /// Gives the disk space of expired outcomes back; may take long, and disturbs nobody.
     func reclaimExpired(through bucket: ExpiryBucket) throws(StorageError) {
         try Compaction.reclaimExpired(in: store, through: bucket)
+    }
+
+    /// What the store's files hold; 0 where that cannot be read.
+    ///
+    /// The log reserves about as much beyond it as memory tables take.
+    var diskBytes: UInt64 {
+        let directory = directory
+        let names = (try? Salvage.fileNames(in: directory)) ?? []
+        return names.reduce(0) { sum, name in
+            var status = stat()
+            return stat("\(directory)/\(name)", &status) == 0 ? sum + UInt64(max(0, status.st_size)) : sum
+        }
     }
 
     func close() { store.close() }

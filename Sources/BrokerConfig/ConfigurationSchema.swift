@@ -84,9 +84,15 @@ public enum ConfigurationSchema {
         ),
         .init(
             .persistence,
+            "completed_task_retention_secs",
+            .integer(\.persistence.completedTaskRetentionMilliseconds, 0...3660 * 86_400, .seconds),
+            "The same in seconds; it goes before the days where both are set in one place."
+        ),
+        .init(
+            .persistence,
             "auto_compact",
             .boolean(\.persistence.isAutoCompacting),
-            "Whether the store gives back the space of finished tasks from time to time."
+            "Whether results go when their time has come and their disk space comes back; else `tq-admin compact` does both."
         ),
         .init(
             .persistence,

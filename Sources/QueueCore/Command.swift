@@ -33,8 +33,8 @@ public enum Fetch: Hashable, Sendable {
     case transitions(GroupID)
     /// The dead letter of a task, with its error and payload.
     case deadLetter(TaskSequence)
-    /// What expires with a bucket of outcomes.
-    case expiring(ExpiryBucket)
+    /// What is left of expired buckets up to this one, the earliest first, at most so many.
+    case expiring(through: ExpiryBucket, limit: Int)
 }
 
 /// What was stored there.
@@ -47,7 +47,7 @@ public enum Fetched: Sendable {
     case transitions([TaskSequence])
     /// A dead letter with its error and payload.
     case deadLetter(DeadLetterRow, error: Bytes, payload: Bytes)
-    /// What expires with the bucket, in any order.
+    /// What is left of expired buckets.
     case expiring([ExpiringRecord])
     /// Nothing is stored there.
     case missing
@@ -111,6 +111,8 @@ public struct Answer: Sendable {
         case payloads([PayloadPlace])
         /// What became of a task that has ended; for ``Reply/status(_:)`` or ``Reply/result(_:)``.
         case ended(TaskID, TaskSequence, Ended, asResult: Bool)
+        /// That the compaction which was asked for is done; for ``Reply/compacted(_:)``.
+        case compaction
         /// The history of a task that has not ended; for ``Reply/status(_:)``.
         case history(TaskSequence)
         /// A page of dead letters behind a sequence.

@@ -10,6 +10,8 @@ public struct CoreConfiguration: Sendable {
     public var leaseMilliseconds: UInt32
     /// How long outcomes are kept, unless the task says otherwise.
     public var retentionMilliseconds: UInt64
+    /// Whether outcomes go by themselves when their time has come; otherwise a compaction that is asked for takes them.
+    public var expiresOutcomes: Bool
     /// How long a worker may be silent before it is given up.
     public var workerInactivityMilliseconds: UInt64
     /// What health and statistics say of durability: 0 for always synced.
@@ -25,6 +27,7 @@ public struct CoreConfiguration: Sendable {
         claimCountMax: UInt32 = UInt32(Limits.claimCountMax),
         leaseMilliseconds: UInt32 = Defaults.leaseMilliseconds,
         retentionMilliseconds: UInt64 = Defaults.retentionMilliseconds,
+        expiresOutcomes: Bool = true,
         workerInactivityMilliseconds: UInt64 = Defaults.workerInactivityMilliseconds,
         syncIntervalMilliseconds: UInt32 = 0,
         version: String = "",
@@ -34,6 +37,7 @@ public struct CoreConfiguration: Sendable {
         self.claimCountMax = claimCountMax
         self.leaseMilliseconds = leaseMilliseconds
         self.retentionMilliseconds = retentionMilliseconds
+        self.expiresOutcomes = expiresOutcomes
         self.workerInactivityMilliseconds = workerInactivityMilliseconds
         self.syncIntervalMilliseconds = syncIntervalMilliseconds
         self.version = version

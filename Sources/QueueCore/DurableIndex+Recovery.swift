@@ -18,7 +18,7 @@ extension DurableIndex {
         batch.transitions.forEach { apply($0, texts: batch.texts) }
         batch.removedWorkers.forEach { apply(removedWorker: $0) }
         batch.keys.forEach { apply($0) }
-        batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0.bucket) }
+        batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0) }
         batch.expiredKeys.forEach { apply(expiredKeys: $0) }
         nextSequence = max(nextSequence, batch.nextSequence)
         storeMilliseconds = batch.storeMilliseconds
@@ -162,7 +162,7 @@ extension DurableIndex {
         records.findSparse()
         // Buckets up to now of which nothing is counted; later ones may still be filled.
         let oldest = bucketCounters.keys.min()?.rawValue ?? .max
-        expiredThrough = ExpiryBucket(rawValue: min(max(oldest, 1) - 1, UInt32(clamping: storeMilliseconds / 60_000)))
+        expiredThrough = ExpiryBucket(rawValue: min(max(oldest, 1) - 1, UInt32(clamping: storeMilliseconds / 1000)))
         touchedCounters.removeAll()
         defer { derived = EffectBatch.Derived() }
         return derived

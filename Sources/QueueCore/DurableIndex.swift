@@ -31,7 +31,8 @@ public struct DurableIndex: Sendable {
     var bucketCounters: [ExpiryBucket: [CounterKey]] = [:]
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
     public internal(set) var expiredThrough = ExpiryBucket(rawValue: 0)
-    private var expiringThrough = ExpiryBucket(rawValue: 0)
+    /// The same with those that the open group expires.
+    private(set) var expiringThrough = ExpiryBucket(rawValue: 0)
     /// How far running attempts are whose workers said so.
     var progress: [TaskSequence: TaskProgress] = [:]
     /// Groups of outcomes whose transition was carried to a later group.
@@ -79,17 +80,15 @@ public struct DurableIndex: Sendable {
         return derived
     }
 
-    /// Takes outcomes whose time has passed out of the locators that the group writes.
-    ///
-    /// Whoever expires a bucket has listed its locators a moment before: none may be added once its time has come.
+    /// Takes outcomes that are gone out of the locators that the group writes: whoever sweeps what expired with them
+    /// has perhaps been there already.
     private mutating func dropExpiredLocations() {
         expiredThrough = max(expiredThrough, expiringThrough)
-        let now = storeMilliseconds
+        let through = expiredThrough
         for place in derived.locators.indices
-        where derived.locators[place].locations.contains(where: { $0?.bucket.isExpired(storeMilliseconds: now) == true }
-        ) {
+        where derived.locators[place].locations.contains(where: { $0.map { $0.bucket <= through } ?? false }) {
             derived.locators[place].locations = derived.locators[place].locations.map { location in
-                location.flatMap { $0.bucket.isExpired(storeMilliseconds: now) ? nil : $0 }
+                location.flatMap { $0.bucket <= through ? nil : $0 }
             }
         }
         derived.locators.removeAll { $0.bucket == nil }

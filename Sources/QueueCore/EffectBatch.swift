@@ -42,7 +42,9 @@ public struct EffectBatch: Sendable {
     /// Idempotency keys used for the first time.
     public var keys: [KeyRow] = []
     /// Buckets of outcomes whose time has come.
-    public var expiredOutcomes: [ExpiredBucket] = []
+    public var expiredOutcomes: [ExpiryBucket] = []
+    /// What was left of buckets that expired.
+    public var swept: [ExpiringRecord] = []
     /// Buckets of idempotency keys whose time has come.
     public var expiredKeys: [ExpiryBucket] = []
     /// Error texts, names of workers, messages, and payloads of dead letters.
@@ -58,13 +60,13 @@ public struct EffectBatch: Sendable {
     public var isEmpty: Bool {
         tasks.isEmpty && transitions.isEmpty && names.isEmpty && registeredWorkers.isEmpty && removedWorkers.isEmpty
             && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
-            && expiredKeys.isEmpty && outcomes.isEmpty
+            && expiredKeys.isEmpty && outcomes.isEmpty && swept.isEmpty
     }
 
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
-            + keys.count * 48 + attempts.count * 64
+            + keys.count * 48 + attempts.count * 64 + swept.count * 48
     }
 
     /// Copies bytes into the text arena.
@@ -460,26 +462,26 @@ public struct KeyRow: Hashable, Sendable {
     }
 }
 
-/// An expired bucket of outcomes, with what is deleted beside them.
-public struct ExpiredBucket: Hashable, Sendable {
+/// A record that is of no use any more when a bucket of outcomes is gone.
+public struct ExpiringRecord: Hashable, Sendable {
     /// The bucket.
     public var bucket: ExpiryBucket
-    /// What points into it, or belongs to its tasks.
-    public var records: [ExpiringRecord]
+    /// What the record is.
+    public var kind: Kind
 
     /// Creates a row.
-    public init(bucket: ExpiryBucket, records: [ExpiringRecord]) {
+    public init(_ kind: Kind, bucket: ExpiryBucket) {
+        self.kind = kind
         self.bucket = bucket
-        self.records = records
     }
-}
 
-/// What is deleted with a bucket of outcomes beside the outcomes.
-public enum ExpiringRecord: Hashable, Sendable {
-    /// A locator that leads to outcomes of the bucket.
-    case locator(LocatorKey)
-    /// The first places of the history of a task whose outcome is in the bucket.
-    case history(TaskSequence, placeCount: UInt8)
+    /// What expires with outcomes.
+    public enum Kind: Hashable, Sendable {
+        /// A locator that leads to outcomes of the bucket.
+        case locator(LocatorKey)
+        /// The first places of the history of a task whose outcome is in the bucket.
+        case history(TaskSequence, placeCount: UInt8)
+    }
 }
 
 /// The key of a locator record.

@@ -77,12 +77,12 @@ public struct OutcomeLocation: Hashable, Sendable {
     }
 }
 
-/// A minute of store time at which records expire together.
+/// A second of store time at which records expire together.
 ///
-/// A time to live is rounded up, so that few buckets are open at once: to one minute below an hour, to ten minutes below
-/// a day, to an hour from there on.
+/// A time to live is rounded up, so that few buckets are open at once: to a second below a minute, to a minute below an
+/// hour, to ten minutes below a day, to an hour from there on.
 public struct ExpiryBucket: RawRepresentable, Hashable, Comparable, Sendable {
-    /// Minutes of store time at which the bucket ends; 0 is none.
+    /// Seconds of store time at which the bucket ends, up to the year 2106; 0 is none.
     public let rawValue: UInt32
 
     /// Takes the number as it is stored.
@@ -92,17 +92,18 @@ public struct ExpiryBucket: RawRepresentable, Hashable, Comparable, Sendable {
     public init(storeMilliseconds: UInt64, keptMilliseconds: UInt64) {
         let step: UInt64 =
             switch keptMilliseconds {
-            case ..<3_600_000: 1
-            case ..<86_400_000: 10
-            default: 60
+            case ..<60_000: 1
+            case ..<3_600_000: 60
+            case ..<86_400_000: 600
+            default: 3600
             }
         let (end, overflow) = storeMilliseconds.addingReportingOverflow(keptMilliseconds)
-        let minute = (overflow ? .max : end) / 60_000 + 1
-        self.rawValue = UInt32(clamping: (minute + step - 1) / step * step)
+        let second = (overflow ? .max : end) / 1000 + 1
+        self.rawValue = UInt32(clamping: (second + step - 1) / step * step)
     }
 
     /// Whether everything in the bucket is past its time.
-    public func isExpired(storeMilliseconds: UInt64) -> Bool { UInt64(rawValue) * 60_000 <= storeMilliseconds }
+    public func isExpired(storeMilliseconds: UInt64) -> Bool { UInt64(rawValue) * 1000 <= storeMilliseconds }
 
     /// Orders by time.
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }

@@ -5,7 +5,8 @@ extension QueueCore {
     private static let lapsesPerTick = 1_000
     private static let startsPerTick = 10_000
     private static let cleaningsPerTurn = 32
-    private static let expiriesPerTick = 16
+    private static let expiriesPerTick = 64
+    private static let sweptPerTick = 4_000
     /// Tasks that one claim finds to be late, and late ones that one tick buries.
     static let lateTasksPerClaim = 1_000
     private static let lateBytesPerTick = 16 << 20
@@ -17,8 +18,7 @@ extension QueueCore {
     mutating func tickReads() -> [Fetch] {
         collectLateTasks()
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
-        return losses.prefix(Self.lossBurialsPerCommand) + lateReads
-            + index.expiredOutcomeBuckets.prefix(Self.expiriesPerTick).map { .expiring($0) }
+        return losses.prefix(Self.lossBurialsPerCommand) + lateReads + [sweepRead].compactMap { $0 }
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
@@ -27,7 +27,8 @@ extension QueueCore {
         endLateTasks(fetched)
         stageDueTasks()
         endTimedOutWaits()
-        expire(fetched)
+        sweep(fetched)
+        expire()
         redriven = redriven.filter {
             now.monotonicMilliseconds - $0.value.monotonicMilliseconds < Self.redriveMemoryMilliseconds
         }
@@ -146,17 +147,51 @@ extension QueueCore {
         }
     }
 
-    private mutating func expire(_ fetched: [Fetch: Fetched]) {
-        for bucket in index.expiredOutcomeBuckets {
-            guard case .expiring(let records)? = fetched[.expiring(bucket)] else { continue }
+    // MARK: Expiry
+
+    /// Takes outcomes and keys whose time has come, bucket by bucket: no time is spent on single ones.
+    private mutating func expire() {
+        for bucket in dueBuckets.prefix(Self.expiriesPerTick) {
             totals.expired += index.outcomeCount(in: bucket)
             index.apply(expiredOutcomes: bucket)
-            batch.expiredOutcomes.append(ExpiredBucket(bucket: bucket, records: records))
+            batch.expiredOutcomes.append(bucket)
         }
         for bucket in index.keys.expired(storeMilliseconds: clock.milliseconds) {
             index.apply(expiredKeys: bucket)
             batch.expiredKeys.append(bucket)
         }
+    }
+
+    /// Buckets of outcomes that go now, earliest first.
+    private var dueBuckets: [ExpiryBucket] {
+        let buckets = index.expiredOutcomeBuckets
+        return configuration.expiresOutcomes ? buckets : buckets.filter { $0 <= askedToExpireThrough }
+    }
+
+    /// Whether ticks have outcomes to take, or what is left of some.
+    public var isExpiring: Bool {
+        !dueBuckets.isEmpty || sweptThrough < max(index.expiredThrough, index.expiringThrough)
+    }
+
+    /// What points into buckets that are gone, or belonged to their tasks.
+    private var sweepRead: Fetch? {
+        guard sweptThrough < index.expiredThrough else { return nil }
+        return .expiring(through: index.expiredThrough, limit: Self.sweptPerTick)
+    }
+
+    /// Removes what is left of expired buckets, some in each tick.
+    private mutating func sweep(_ fetched: [Fetch: Fetched]) {
+        guard let read = sweepRead, case .expiring(let records)? = fetched[read] else { return }
+        batch.swept += records
+        // Nothing is added to a bucket once it is gone.
+        if records.count < Self.sweptPerTick { sweptThrough = index.expiredThrough }
+    }
+
+    /// Takes all outcomes whose time has come; the reply leaves when that is done and their disk space is given back.
+    mutating func compact(_ asker: Asker) {
+        let due = ExpiryBucket(rawValue: UInt32(clamping: clock.milliseconds / 1000))
+        askedToExpireThrough = max(askedToExpireThrough, due)
+        reply(.compacted(Compaction()), to: asker, missing: .compaction)
     }
 
     // MARK: Cleaning

@@ -31,6 +31,10 @@ public struct QueueCore: Sendable {
     var redrives: UInt64 = 0
     /// Tasks that did not start in time and are still to be ended.
     var late: [TaskSequence] = []
+    /// Outcomes up to this bucket go although nothing takes them by itself.
+    var askedToExpireThrough = ExpiryBucket(rawValue: 0)
+    /// What was left of buckets up to this one is gone.
+    var sweptThrough = ExpiryBucket(rawValue: 0)
     /// Sparse records that are being rewritten.
     var cleaning: [(handle: UInt32, group: GroupID)] = []
     let startMonotonicMilliseconds: UInt64
@@ -136,6 +140,7 @@ public struct QueueCore: Sendable {
         case .redrive(let ids): reply(.outcomes(ids.map { redrive($0, fetched) }), to: asker)
         case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)
         case .deregisterWorker(let name): deregister(name, asker)
+        case .compact: compact(asker)
         case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping: read(request, asker)
         }
     }

@@ -56,7 +56,7 @@ public enum CommandKind: String, Sendable, CaseIterable {
     /// What reads, and what workers say of themselves.
     case status, result, registerWorker, heartbeat, deregisterWorker, statistics, queues, workers, deadLetters
     /// What needs no task.
-    case health, ping
+    case health, ping, compact
 }
 
 /// What it answers, but for errors.
@@ -64,7 +64,7 @@ public enum ReplyKind: String, Sendable, CaseIterable {
     /// One for each kind of reply.
     case submitted, claimed, delivery, outcomes, completed, cancellations, cancelRequested
     /// Answers to those who look.
-    case status, result, statistics, queues, workers, deadLetters, health, done
+    case status, result, statistics, queues, workers, deadLetters, compacted, health, done
 }
 
 /// What goes wrong around the core.

@@ -31,7 +31,7 @@ extension Simulation {
             }
         case ..<94: askForResult(client)
         case ..<97: askAsWorker(client)
-        case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, page]) ?? .ping)
+        case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, .compact, page]) ?? .ping)
         default: disconnect(client)
         }
     }
@@ -441,6 +441,7 @@ extension Request {
         case .workers: .workers
         case .deadLetters: .deadLetters
         case .redrive: .redrive
+        case .compact: .compact
         case .health: .health
         case .ping: .ping
         }

@@ -44,7 +44,8 @@ extension Simulation {
             let digest = result.state == .completed ? Digest(of: result.result) : nil
             finish(request, .observed(Observation(state: result.state, result: digest)))
         case .error(let error): takeError(error, request, key)
-        case .statistics, .queues, .workers, .deadLetters, .health, .done, .delivery, .cancelRequested: break
+        case .statistics, .queues, .workers, .deadLetters, .compacted, .health, .done, .delivery, .cancelRequested:
+            break
         }
     }
 
@@ -314,6 +315,7 @@ extension Simulation {
         case .queues: report.hits.count(.reply(.queues))
         case .workers: report.hits.count(.reply(.workers))
         case .deadLetters: report.hits.count(.reply(.deadLetters))
+        case .compacted: report.hits.count(.reply(.compacted))
         case .health: report.hits.count(.reply(.health))
         case .done: report.hits.count(.reply(.done))
         case .error: break

@@ -38,7 +38,7 @@ public struct AnswerCompletion: Sendable {
     public func outcome(of answer: Answer, _ present: Present) -> Outcome {
         do throws(StorageError) {
             switch answer.missing {
-            case .nothing: return .reply(answer.reply, damaged: [])
+            case .nothing, .compaction: return .reply(answer.reply, damaged: [])
             case .payloads(let places): return deliveries(answer.reply, places, present)
             case .ended(let id, let sequence, let ended, let asResult):
                 guard var task = try reader.endedTask(id, sequence, ended) else {

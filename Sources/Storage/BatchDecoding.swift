@@ -46,7 +46,6 @@ enum BatchDecoding {
     private struct Decoder {
         private(set) var effects = EffectBatch(group: GroupID(rawValue: 0))
         private(set) var isAtStart = true
-        private var deletedRecords: [ExpiringRecord] = []
 
         mutating func take(_ operation: BatchOperation) throws(StorageError) {
             isAtStart = false
@@ -144,11 +143,11 @@ enum BatchDecoding {
         }
 
         private mutating func putExpiry(_ key: UnsafeRawBufferPointer) throws(StorageError) {
-            let (bucket, record) = try KeyReader.expiry(key)
+            let record = try KeyReader.expiry(key)
             // That of a locator is written with the locator.
-            guard case .history(let sequence, let placeCount) = record else { return }
+            guard case .history(let sequence, let placeCount) = record.kind else { return }
             effects.endedHistories.append(
-                EndedHistory(sequence: sequence, bucket: bucket, placeCount: placeCount)
+                EndedHistory(sequence: sequence, bucket: record.bucket, placeCount: placeCount)
             )
         }
 
@@ -160,12 +159,7 @@ enum BatchDecoding {
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
                 effects.removedWorkers.append(try reader.read())
-            case (.index, "L"), (.index, "l"): deletedRecords.append(.locator(try KeyReader.locator(key)))
-            case (.index, "A"):
-                let (sequence, place) = try KeyReader.attempt(key)
-                // Places are deleted in their order.
-                if place > 0, !deletedRecords.isEmpty { deletedRecords.removeLast() }
-                deletedRecords.append(.history(sequence, placeCount: place &+ 1))
+            case (.index, "P"): effects.swept.append(try KeyReader.expiry(key))
             case (.index, "C"):
                 effects.derived.counters.append(CounterRow(key: try KeyReader.counter(key), value: 0))
             default: break
@@ -175,18 +169,10 @@ enum BatchDecoding {
         private mutating func deleteRange(_ family: Family, _ lower: UnsafeRawBufferPointer) throws(StorageError) {
             var reader = KeyReader(lower)
             if family == .completed {
-                effects.expiredOutcomes.append(
-                    ExpiredBucket(bucket: ExpiryBucket(rawValue: try reader.read()), records: [])
-                )
+                effects.expiredOutcomes.append(ExpiryBucket(rawValue: try reader.read()))
             } else if family == .index {
-                let letter: UInt8 = try reader.read()
-                let bucket = ExpiryBucket(rawValue: try reader.read())
-                if letter == UInt8(ascii: "K") {
-                    effects.expiredKeys.append(bucket)
-                } else if let last = effects.expiredOutcomes.indices.last {
-                    effects.expiredOutcomes[last].records = deletedRecords
-                    deletedRecords = []
-                }
+                _ = try reader.read(UInt8.self)
+                effects.expiredKeys.append(ExpiryBucket(rawValue: try reader.read()))
             }
         }
     }

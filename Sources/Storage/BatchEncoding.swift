@@ -36,8 +36,8 @@ enum BatchEncoding {
         encodeKeys(effects, into: batch)
         for row in effects.attempts { AttemptRecord.write(row, texts: effects.texts, to: batch) }
         for ended in effects.endedHistories {
-            let history = ExpiringRecord.history(ended.sequence, placeCount: ended.placeCount)
-            batch.put(.index, key: KeyLayout.expiry(ended.bucket, history), value: [])
+            let history = ExpiringRecord.Kind.history(ended.sequence, placeCount: ended.placeCount)
+            batch.put(.index, key: KeyLayout.expiry(ExpiringRecord(history, bucket: ended.bucket)), value: [])
         }
         for locator in effects.derived.locators { LocatorRecord.write(locator, to: batch) }
         for counter in effects.derived.counters { CounterRecord.write(counter, to: batch) }
@@ -89,7 +89,8 @@ enum BatchEncoding {
     }
 
     private static func delete(_ record: ExpiringRecord, in batch: WriteBatch) {
-        switch record {
+        batch.delete(.index, key: KeyLayout.expiry(record))
+        switch record.kind {
         case .locator(let key): batch.delete(.index, key: KeyLayout.locator(key))
         case .history(let sequence, let placeCount):
             for place in 0..<placeCount { batch.delete(.index, key: KeyLayout.attempt(sequence, place: place)) }
@@ -105,16 +106,14 @@ enum BatchEncoding {
             batch.singleDelete(.inProgress, key: KeyLayout.transitions(group))
         }
         for worker in effects.removedWorkers { batch.delete(.index, key: KeyLayout.worker(worker)) }
-        for expired in effects.expiredOutcomes {
-            let next = KeyLayout.next(expired.bucket)
+        for bucket in effects.expiredOutcomes {
             batch.deleteRange(
                 .completed,
-                from: KeyLayout.outcomes(from: expired.bucket),
-                to: KeyLayout.outcomes(from: next)
+                from: KeyLayout.outcomes(from: bucket),
+                to: KeyLayout.outcomes(from: KeyLayout.next(bucket))
             )
-            for record in expired.records { delete(record, in: batch) }
-            batch.deleteRange(.index, from: KeyLayout.expiry(from: expired.bucket), to: KeyLayout.expiry(from: next))
         }
+        for record in effects.swept { delete(record, in: batch) }
         for bucket in effects.expiredKeys {
             batch.deleteRange(
                 .index,

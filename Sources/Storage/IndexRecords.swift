@@ -154,7 +154,7 @@ enum LocatorRecord {
             TableHeader(form: compact == nil ? 1 : 0, count: UInt32(locator.locations.count))
                 .seal(value, covered: covered)
         }
-        batch.put(.index, key: KeyLayout.expiry(last, .locator(locator.key)), value: [])
+        batch.put(.index, key: KeyLayout.expiry(ExpiringRecord(.locator(locator.key), bucket: last)), value: [])
     }
 
     static func read(

@@ -35,10 +35,11 @@ enum KeyLayout {
     static func attempts(of sequence: TaskSequence) -> [UInt8] { prefix("A") + bytes(sequence.rawValue) }
 
     /// Says in which bucket a record expires.
-    static func expiry(_ bucket: ExpiryBucket, _ record: ExpiringRecord) -> [UInt8] {
-        switch record {
-        case .locator(let key): expiry(from: bucket) + locator(key)
-        case .history(let sequence, let placeCount): expiry(from: bucket) + attempt(sequence, place: placeCount)
+    static func expiry(_ record: ExpiringRecord) -> [UInt8] {
+        switch record.kind {
+        case .locator(let key): expiry(from: record.bucket) + locator(key)
+        case .history(let sequence, let placeCount):
+            expiry(from: record.bucket) + attempt(sequence, place: placeCount)
         }
     }
 
@@ -129,17 +130,15 @@ struct KeyReader {
         return (sequence, place)
     }
 
-    static func expiry(
-        _ key: UnsafeRawBufferPointer
-    ) throws(StorageError) -> (bucket: ExpiryBucket, record: ExpiringRecord) {
+    static func expiry(_ key: UnsafeRawBufferPointer) throws(StorageError) -> ExpiringRecord {
         var reader = KeyReader(key)
         _ = try reader.read(UInt8.self)
         let bucket = ExpiryBucket(rawValue: try reader.read())
-        return (bucket, try reader.expiring())
+        return ExpiringRecord(try reader.expiring(), bucket: bucket)
     }
 
     /// The end of a key: a letter, a sequence, and what belongs to the letter.
-    private mutating func expiring() throws(StorageError) -> ExpiringRecord {
+    private mutating func expiring() throws(StorageError) -> ExpiringRecord.Kind {
         let letter: UInt8 = try read()
         let sequence = TaskSequence(try read())
         let placeCount: UInt8 = letter == UInt8(ascii: "A") ? try read() : 0

@@ -66,7 +66,7 @@ public struct StoreReader: Sendable {
         case .deadLetter(let sequence):
             guard let (row, error, payload) = try deadLetter(sequence) else { return nil }
             return .deadLetter(row, error: error, payload: payload)
-        case .expiring(let bucket): return .expiring(try expiring(bucket))
+        case .expiring(let bucket, let limit): return .expiring(try expiring(through: bucket, limit))
         }
     }
 
@@ -109,15 +109,15 @@ public struct StoreReader: Sendable {
         return (row, texts[row.error.range], texts[row.payload.range])
     }
 
-    private func expiring(_ bucket: ExpiryBucket) throws(StorageError) -> [ExpiringRecord] {
+    private func expiring(through bucket: ExpiryBucket, _ limit: Int) throws(StorageError) -> [ExpiringRecord] {
         var records: [ExpiringRecord] = []
         try store.scan(
             .index,
-            from: KeyLayout.expiry(from: bucket),
+            from: KeyLayout.expiry(from: ExpiryBucket(rawValue: 0)),
             to: KeyLayout.expiry(from: KeyLayout.next(bucket))
         ) { key, _ throws(StorageError) in
-            records.append(try KeyReader.expiry(key).record)
-            return .continue
+            records.append(try KeyReader.expiry(key))
+            return records.count < limit ? .continue : .stop
         }
         return records
     }

@@ -158,20 +158,18 @@ extension StoreVerification {
 
     private func verify(_ locator: Locator) throws(StorageError) {
         guard let last = locator.bucket else { throw Self.contradiction("a locator that leads nowhere") }
-        if try store.get(.index, KeyLayout.expiry(last, .locator(locator.key))) == nil {
+        if try store.get(.index, KeyLayout.expiry(ExpiringRecord(.locator(locator.key), bucket: last))) == nil {
             throw Self.contradiction("nothing removes the locator of task \(locator.key.sequence) when it expires")
         }
         for (place, location) in locator.locations.enumerated() {
-            // Earlier buckets of a locator may have expired before its last one.
-            guard let location, !location.bucket.isExpired(storeMilliseconds: index?.storeMilliseconds ?? .max) else {
-                continue
-            }
+            // Earlier buckets of a locator may be gone before its last one.
+            guard let location, let index, location.bucket > index.expiredThrough else { continue }
             try expectOutcome(TaskSequence(locator.key.sequence.rawValue &+ UInt64(place)), location)
         }
     }
 
     private func verifyExpiry(_ key: UnsafeRawBufferPointer) throws(StorageError) {
-        switch try KeyReader.expiry(key).record {
+        switch try KeyReader.expiry(key).kind {
         case .locator(let locator):
             if try store.get(.index, KeyLayout.locator(locator)) == nil {
                 throw Self.contradiction("the locator that expires here is missing")

@@ -35,6 +35,12 @@ public final class TQClient: Sendable {
     /// A round trip to the broker.
     public func ping() async throws(TQError) { _ = try await call(.ping) }
 
+    /// Takes results whose time has come and gives their disk space back; returns when that is done, perhaps minutes later.
+    public func compact() async throws(TQError) -> Compaction {
+        guard case .compacted(let compaction) = try await call(.compact) else { throw .unexpectedReply }
+        return compaction
+    }
+
     /// Whether the broker can do its work.
     public func health() async throws(TQError) -> Health {
         guard case .health(let health) = try await call(.health) else { throw .unexpectedReply }

@@ -19,6 +19,7 @@ public enum Reply: Hashable, Sendable {
     case queues([QueueStatistics])
     case workers([WorkerStatus])
     case deadLetters(DeadLetterPage)
+    case compacted(Compaction)
     indirect case health(Health)
     case done
     case error(TQError)
@@ -417,6 +418,19 @@ public struct DeadLetterPage: Hashable, Sendable {
     public init(letters: [DeadLetter], hasMore: Bool) {
         self.letters = letters
         self.hasMore = hasMore
+    }
+}
+
+/// What a compaction gave back.
+public struct Compaction: Hashable, Sendable {
+    /// What the store's files held before, without what the log reserves.
+    public var diskBytesBefore: UInt64
+    /// What they hold now.
+    public var diskBytesAfter: UInt64
+
+    public init(diskBytesBefore: UInt64 = 0, diskBytesAfter: UInt64 = 0) {
+        self.diskBytesBefore = diskBytesBefore
+        self.diskBytesAfter = diskBytesAfter
     }
 }
 

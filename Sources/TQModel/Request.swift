@@ -44,6 +44,8 @@ public enum Request: Hashable, Sendable {
     case deadLetters(DeadLetterQuery)
     /// Puts dead letters back as pending. Answer: ``Reply/outcomes(_:)``.
     case redrive([TaskID])
+    /// Takes results whose time has come and gives their disk space back. Answer: ``Reply/compacted(_:)``, when that is done.
+    case compact
     /// Whether the broker can do its work. Answer: ``Reply/health(_:)``.
     case health
     /// Nothing but a sign of life. Answer: ``Reply/done``.

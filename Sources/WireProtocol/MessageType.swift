@@ -54,6 +54,9 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     /// ``Request/workers``.
     case workers = 0x42
 
+    /// ``Request/compact``.
+    case compact = 0x43
+
     /// ``HelloReply``: the first frame of a broker that accepts the connection.
     case helloReply = 0x81
     /// ``Reply/done``.
@@ -88,6 +91,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case queuesReply = 0xc1
     /// ``Reply/workers(_:)``.
     case workersReply = 0xc2
+    /// ``Reply/compacted(_:)``.
+    case compactedReply = 0xc3
 
     /// Whether a broker sends it.
     public var isReply: Bool { rawValue >= 0x80 }

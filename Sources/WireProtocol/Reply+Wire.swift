@@ -38,6 +38,7 @@ extension Reply {
         case .queues: .queuesReply
         case .workers: .workersReply
         case .deadLetters: .deadLettersReply
+        case .compacted: .compactedReply
         case .health: .healthReply
         case .done: .doneReply
         case .error: .errorReply
@@ -63,6 +64,9 @@ extension Reply {
         case .deadLetters(let page):
             bytes.append(page.hasMore ? 1 : 0)
             bytes.append(records: page.letters) { $1.write(to: &$0) }
+        case .compacted(let compaction):
+            bytes.append(integer: compaction.diskBytesBefore)
+            bytes.append(integer: compaction.diskBytesAfter)
         case .health(let health): health.write(to: &bytes)
         case .done: break
         case .error(let error): error.write(to: &bytes)
@@ -118,6 +122,10 @@ extension Reply {
         case .statusReply: self = .status(try TaskStatus(from: &reader))
         case .resultReply: self = .result(try TaskResult(from: &reader))
         case .statisticsReply: self = .statistics(try BrokerStatistics(from: &reader))
+        case .compactedReply:
+            self = .compacted(
+                Compaction(diskBytesBefore: try reader.integer(), diskBytesAfter: try reader.integer())
+            )
         case .healthReply: self = .health(try Health(from: &reader))
         case .errorReply: self = .error(try TQError(from: &reader))
         default: self = .done

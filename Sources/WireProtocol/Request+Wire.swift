@@ -50,6 +50,7 @@ extension Request {
         case .workers: .workers
         case .deadLetters: .deadLetters
         case .redrive: .redrive
+        case .compact: .compact
         case .health: .health
         case .ping: .ping
         }
@@ -78,7 +79,7 @@ extension Request {
         case .registerWorker(let worker), .heartbeat(let worker): worker.write(to: &bytes)
         case .deregisterWorker(let name): bytes.append(name: name)
         case .deadLetters(let query): query.write(to: &bytes)
-        case .statistics, .queues, .workers, .health, .ping: break
+        case .statistics, .queues, .workers, .compact, .health, .ping: break
         }
     }
 
@@ -127,6 +128,7 @@ extension Request {
         case .statistics: self = .statistics
         case .queues: self = .queues
         case .workers: self = .workers
+        case .compact: self = .compact
         case .health: self = .health
         case .ping: self = .ping
         default: throw TQError(.unknownMessage, "A \(message) frame can only be the first of a connection.")
@@ -153,7 +155,9 @@ extension Request {
         case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
         case .deregisterWorker(let name): try name.checkLength()
         case .deadLetters(let query): try query.queue?.checkLength()
-        case .addCredit, .closeStream, .status, .result, .statistics, .queues, .workers, .health, .ping: break
+        case .addCredit, .closeStream, .status, .result, .statistics, .queues, .workers, .compact, .health,
+            .ping:
+            break
         }
     }
 

@@ -14,6 +14,7 @@ struct Admin: AsyncParsableCommand {
         version: tqVersion,
         subcommands: [
             Submit.self, Status.self, Wait.self, ShowResult.self, Cancel.self, Stats.self, ShowHealth.self,
+            Compact.self,
         ],
         groupedSubcommands: [
             CommandGroup(
@@ -60,6 +61,6 @@ struct SystemNoun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "system",
         abstract: "Look at the broker.",
-        subcommands: [Stats.self, ShowHealth.self]
+        subcommands: [Stats.self, ShowHealth.self, Compact.self]
     )
 }

@@ -18,6 +18,25 @@ struct Stats: AsyncParsableCommand {
     }
 }
 
+struct Compact: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Take results whose time has come, and give their disk space back.",
+        discussion: """
+            The broker does so by itself, every persistence.compact_interval_secs, unless persistence.auto_compact is off. \
+            The command returns when it is done; tasks go on meanwhile.
+            """
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        try await connection.withClient { client in
+            Listings.compaction.print(try await client.compact(), format: output.format)
+        }
+    }
+}
+
 struct ShowHealth: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "health",

@@ -60,6 +60,11 @@ enum Listings {
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
     ])
 
+    static let compaction = Listing<Compaction>([
+        Column("disk bytes before", "disk_bytes_before", count: { $0.diskBytesBefore }),
+        Column("disk bytes after", "disk_bytes_after", count: { $0.diskBytesAfter }),
+    ])
+
     static let statistics = Listing<BrokerStatistics>(
         counts(\.counts) + [
             Column("total submitted", "total_submitted", count: { $0.totals.submitted }),

@@ -18,6 +18,7 @@ struct DefaultsTests {
                 "persistence.data_dir ./data",
                 "persistence.wal_sync_interval_ms 0",
                 "persistence.completed_task_retention_days 7",
+                "persistence.completed_task_retention_secs 604800",
                 "persistence.auto_compact true",
                 "persistence.compact_interval_secs 3600",
                 "persistence.memtable_mb 64",

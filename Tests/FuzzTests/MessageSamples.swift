@@ -43,7 +43,7 @@ enum MessageSamples {
         .cancel([id]),
         .redrive([id]),
         .deadLetters(DeadLetterQuery(queue: "q", after: id, count: 10)),
-        .heartbeat(worker), .deregisterWorker("w"), .statistics, .queues, .workers, .health, .ping,
+        .heartbeat(worker), .deregisterWorker("w"), .statistics, .queues, .workers, .compact, .health, .ping,
     ]
 
     private static let fullTask = TaskSpec(
@@ -77,6 +77,7 @@ enum MessageSamples {
                 hasMore: true
             )
         ),
+        .compacted(Compaction(diskBytesBefore: 1, diskBytesAfter: 2)),
         .health(Health(status: .readOnly, reason: "r", syncIntervalMilliseconds: 1, version: "1")), .done,
         .error(error),
     ]

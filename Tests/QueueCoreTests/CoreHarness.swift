@@ -103,6 +103,14 @@ struct CoreHarness {
         run(.tick)
     }
 
+    /// Lets ticks take what has expired, and what is left of it.
+    mutating func expireAll() {
+        while core.isExpiring {
+            run(.tick)
+            settle()
+        }
+    }
+
     /// Lets time pass on both clocks, of which nobody takes notice.
     mutating func wait(milliseconds: UInt64) {
         now.monotonicMilliseconds += milliseconds

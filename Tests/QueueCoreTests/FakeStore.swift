@@ -119,16 +119,14 @@ struct FakeStore {
     }
 
     private mutating func expire(_ batch: EffectBatch) {
-        for expired in batch.expiredOutcomes {
-            outcomes = outcomes.filter { $0.key.bucket != expired.bucket }
-            endedHistories[expired.bucket] = nil
-            for record in expired.records {
-                switch record {
-                case .locator(let key): locators[key] = nil
-                case .history(let sequence, let placeCount):
-                    for place in 0..<placeCount { histories[sequence]?[place] = nil }
-                    if histories[sequence]?.isEmpty == true { histories[sequence] = nil }
-                }
+        for bucket in batch.expiredOutcomes { outcomes = outcomes.filter { $0.key.bucket != bucket } }
+        for record in batch.swept {
+            switch record.kind {
+            case .locator(let key): locators[key] = nil
+            case .history(let sequence, let placeCount):
+                endedHistories[record.bucket]?.removeAll { $0.sequence == sequence }
+                for place in 0..<placeCount { histories[sequence]?[place] = nil }
+                if histories[sequence]?.isEmpty == true { histories[sequence] = nil }
             }
         }
     }
@@ -146,12 +144,11 @@ struct FakeStore {
             return transitions[group].map { .transitions($0.map(\.transition.sequence)) } ?? .missing
         case .deadLetter(let sequence):
             return letters[sequence].map { .deadLetter($0.row, error: $0.error, payload: $0.payload) } ?? .missing
-        case .expiring(let bucket):
-            let ended = endedHistories[bucket] ?? []
-            return .expiring(
-                locators.values.filter { $0.bucket == bucket }.map { .locator($0.key) }
-                    + ended.map { .history($0.sequence, placeCount: $0.placeCount) }
-            )
+        case .expiring(let bucket, let limit):
+            let located = locators.values.map { ExpiringRecord(.locator($0.key), bucket: $0.bucket ?? bucket) }
+            let ended = endedHistories.values.joined()
+                .map { ExpiringRecord(.history($0.sequence, placeCount: $0.placeCount), bucket: $0.bucket) }
+            return .expiring(Array((located + ended).filter { $0.bucket <= bucket }.prefix(limit)))
         }
     }
 

@@ -55,6 +55,7 @@ struct HistoryTests {
         try core.checkIndex()
         #expect(!core.store.histories.isEmpty)
         core.advance(milliseconds: core.core.configuration.retentionMilliseconds * 2)
+        core.expireAll()
         #expect(core.state(id) == nil)
         #expect(core.store.histories.isEmpty)
         try core.checkIndex()
@@ -72,7 +73,7 @@ struct HistoryTests {
         #expect(core.cancel(id) == .success(.cancelled))
         #expect(try core.known(id).history.count == Int(Limits.historyMax))
         core.advance(milliseconds: core.core.configuration.retentionMilliseconds * 2)
-        core.settle()
+        core.expireAll()
         #expect(core.store.histories.isEmpty)
     }
 

@@ -252,6 +252,7 @@ struct TaskEndTests {
         #expect(core.state(long) == nil)
         try core.checkIndex()
         #expect(core.store.outcomes.isEmpty)
+        core.expireAll()
         #expect(core.store.locators.isEmpty)
         #expect(core.store.counters.isEmpty)
     }
@@ -270,6 +271,7 @@ struct TaskEndTests {
         try core.checkIndex()
         core.advance(milliseconds: 180_000)
         try core.checkIndex()
+        core.expireAll()
         #expect(core.store.locators.isEmpty)
     }
 }

@@ -124,16 +124,15 @@ struct TimeTests {
         try core.checkIndex()
     }
 
-    @Test("Buckets end on steps of a minute, ten minutes or an hour, after what they hold")
+    @Test("Buckets end on steps of a second, a minute, ten minutes or an hour, after what they hold")
     func buckets() {
-        let minute: UInt64 = 60_000
-        for kept in [1, minute, 3_599_999, 3_600_000, 86_399_999, 86_400_000, 7 * 86_400_000] as [UInt64] {
+        for kept in [1, 59_999, 60_000, 3_599_999, 3_600_000, 86_399_999, 86_400_000, 7 * 86_400_000] as [UInt64] {
             for store in [0, 1, 59_999, 1_700_000_000_123] as [UInt64] {
                 let bucket = ExpiryBucket(storeMilliseconds: store, keptMilliseconds: kept)
-                let step: UInt32 = kept < 3_600_000 ? 1 : kept < 86_400_000 ? 10 : 60
+                let step: UInt32 = kept < 60_000 ? 1 : kept < 3_600_000 ? 60 : kept < 86_400_000 ? 600 : 3600
                 #expect(bucket.rawValue % step == 0)
                 #expect(!bucket.isExpired(storeMilliseconds: store + kept))
-                #expect(bucket.isExpired(storeMilliseconds: store + kept + UInt64(step) * minute))
+                #expect(bucket.isExpired(storeMilliseconds: store + kept + UInt64(step) * 1000))
             }
         }
         #expect(ExpiryBucket(storeMilliseconds: .max, keptMilliseconds: .max).rawValue == .max)

@@ -43,7 +43,7 @@ extension EffectBatch {
         lines += endedHistories.map { "\($0)" }
         lines += redrivenDeadLetters.map { "redriven \($0)" }
         lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
-        lines += expiredOutcomes.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }
+        lines += expiredOutcomes.map { "\($0)" } + swept.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }
         return lines + ["\(derived)"]
     }
 }

@@ -193,8 +193,12 @@ import Testing
         let deliveries = try broker.claim(2, leaseMilliseconds: 3_600_000)
         try broker.complete(deliveries[0], result: "early")
         broker.advance(milliseconds: 180_000)
-        // The segment dies between the listing of the bucket's locators and the decision to expire it.
+        // The segment dies between the listing of what is left of the bucket and the decision to remove that.
+        try broker.run(.tick)
+        try broker.commit()
         try broker.run(.tick) { try broker.fail(deliveries[1], error: "late", isPermanent: true) }
+        try broker.commit()
+        try broker.run(.tick)
         try broker.commit()
         #expect(try rows(broker.store, [.pending, .completed]).isEmpty)
         #expect(try !rows(broker.store, [.index]).contains { "LP".utf8.contains($0.key[0]) })

@@ -146,7 +146,7 @@ final class TestBroker {
     private func resolve(_ answer: Answer) throws -> Answer {
         var answer = answer
         switch answer.missing {
-        case .nothing: break
+        case .nothing, .compaction: break
         case .payloads(let places): answer.reply = try fill(answer.reply, places)
         case .ended(let id, let sequence, let ended, let asResult):
             if var task = try reader.endedTask(id, sequence, ended) {

@@ -30,11 +30,12 @@ struct RandomMessages {
             .deadLetters(DeadLetterQuery(queue: maybe { $0.name() }, after: maybe { $0.taskID() }, count: number()))
         case 19: .redrive(list { $0.taskID() })
         case 20: .health
+        case 21: .compact
         default: .ping
         }
     }
 
-    static let requestKinds = 22
+    static let requestKinds = 23
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {
@@ -55,11 +56,12 @@ struct RandomMessages {
         case 13:
             .cancellations(list { $0.flag() ? .success($0.flag() ? .cancelled : .requested) : .failure($0.error()) })
         case 14: .cancelRequested(list { $0.lease() })
+        case 15: .compacted(Compaction(diskBytesBefore: number(), diskBytesAfter: number()))
         default: .error(error())
         }
     }
 
-    static let replyKinds = 16
+    static let replyKinds = 17
 
     private mutating func completed() -> Result<[Submission], TQError> {
         flag() ? .success(submissions()) : .failure(error())

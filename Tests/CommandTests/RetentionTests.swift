@@ -1,0 +1,151 @@
+import Foundation
+import TQClient
+import TQModel
+import Testing
+
+@Suite("Retention")
+struct RetentionTests {
+    /// How many results; the last digits of evidence are made with more.
+    private static let count = ProcessInfo.processInfo.environment["TQ_RESULTS"].flatMap { Int($0) } ?? 10_000
+
+    /// A broker that keeps results for so many seconds.
+    private func broker(
+        _ directory: DataDirectory,
+        retentionSeconds: Int,
+        autoCompact: Bool = true
+    ) throws -> BrokerProcess {
+        let config = directory.url.path + ".yaml"
+        let text = """
+            persistence:
+              completed_task_retention_secs: \(retentionSeconds)
+              auto_compact: \(autoCompact)
+              compact_interval_secs: 2
+            """
+        try text.write(toFile: config, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: config) }
+        return try BrokerProcess(directory, ["--config", config])
+    }
+
+    private func client(_ broker: BrokerProcess) async throws -> TQClient {
+        try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+    }
+
+    /// Completes tasks with results of 1 KiB that nothing compresses, beside one that runs on and one due in a year.
+    ///
+    /// - Returns: The tasks, the one that runs on, and the most that the files held.
+    private func fill(
+        _ client: TQClient,
+        _ broker: BrokerProcess
+    ) async throws -> (ids: [TaskID], running: Delivery, peak: UInt64) {
+        try await client.submit(TaskSpec(queue: "year", type: "t", start: .after(milliseconds: 365 * 86_400_000)))
+        try await client.submit(TaskSpec(type: "t", leaseMilliseconds: 3_600_000, timeoutMilliseconds: 3_600_000))
+        let running = try #require(try await client.claim(ClaimSpec(queues: ["default"])).first)
+        var random = SystemRandomNumberGenerator()
+        var ids: [TaskID] = []
+        var peak: UInt64 = 0
+        while ids.count < Self.count {
+            let specs = [TaskSpec](repeating: TaskSpec(type: "t"), count: 1000)
+            ids += try await client.submit(specs).map { try $0.get().id }
+            let deliveries = try await client.claim(ClaimSpec(queues: ["default"], count: 1000))
+            let completions = deliveries.map { delivery in
+                let words = (0..<128).map { _ in random.next() }
+                return Completion(lease: delivery.lease, result: words.withUnsafeBytes { Bytes($0) })
+            }
+            #expect(try await client.complete(completions).allSatisfy { $0 == nil })
+            peak = max(peak, try diskBytes(broker))
+        }
+        return (ids, running, peak)
+    }
+
+    /// What the files hold; the log reserves more than it holds.
+    private func diskBytes(_ broker: BrokerProcess) throws -> UInt64 {
+        let path = broker.directory.path + "/db"
+        return try FileManager.default.contentsOfDirectory(atPath: path).reduce(0) { sum, name in
+            var status = stat()
+            return stat("\(path)/\(name)", &status) == 0 ? sum + UInt64(status.st_size) : sum
+        }
+    }
+
+    /// Lets a moment pass, as long as a wait at the broker takes: for the end of a task that does not end.
+    private func moment(_ client: TQClient, _ running: Delivery) async throws {
+        do {
+            _ = try await client.waitForResult(running.lease.task, within: .milliseconds(100))
+        } catch {
+            guard error.code == .timedOut else { throw error }
+        }
+    }
+
+    private func isGone(_ id: TaskID, _ client: TQClient) async throws -> Bool {
+        do {
+            _ = try await client.status(id)
+            return false
+        } catch {
+            guard error.code == .taskNotFound else { throw error }
+            return true
+        }
+    }
+
+    private func expectSound(_ broker: BrokerProcess) throws {
+        broker.stop()
+        let verified = try Commands.run("tq-inspect", ["verify", "--data-dir", broker.directory.path])
+        #expect(verified.status == 0, "\(verified.output)")
+    }
+
+    @Test("results go when their time has come and their disk space comes back, whatever else is kept")
+    func expiry() async throws {
+        let directory = DataDirectory()
+        let broker = try broker(directory, retentionSeconds: 5)
+        let client = try await client(broker)
+        let (ids, running, peak) = try await fill(client, broker)
+        while try await !isGone(ids[ids.count - 1], client) { try await moment(client, running) }
+        #expect(try await isGone(ids[0], client))
+        while try diskBytes(broker) > peak / 10 { try await moment(client, running) }
+        let counts = try await client.statistics().counts
+        #expect(counts.completed == 0 && counts.inProgress == 1 && counts.scheduled == 1)
+        try await client.complete(running)
+        await client.close()
+        try expectSound(broker)
+    }
+
+    @Test("a kill -9 while results go leaves nothing of them behind")
+    func killedMeanwhile() async throws {
+        let directory = DataDirectory()
+        var broker = try broker(directory, retentionSeconds: 5)
+        var client = try await client(broker)
+        let (ids, running, peak) = try await fill(client, broker)
+        while try await !isGone(ids[ids.count / 2], client) { try await moment(client, running) }
+        broker.signal(SIGKILL)
+        #expect(broker.waitForExit() == -SIGKILL)
+        await client.close()
+        broker = try self.broker(directory, retentionSeconds: 5)
+        client = try await self.client(broker)
+        while try await !isGone(ids[ids.count - 1], client) { try await moment(client, running) }
+        while try diskBytes(broker) > peak / 10 { try await moment(client, running) }
+        #expect(try await client.statistics().counts.completed == 0)
+        try await client.complete(running)
+        await client.close()
+        try expectSound(broker)
+    }
+
+    @Test("without automatic compaction results stay until somebody asks for it")
+    func byHand() async throws {
+        let directory = DataDirectory()
+        let broker = try broker(directory, retentionSeconds: 1, autoCompact: false)
+        let client = try await client(broker)
+        let (ids, running, peak) = try await fill(client, broker)
+        #expect(peak > UInt64(Self.count) * 1024)
+        for _ in 0..<30 { try await moment(client, running) }
+        #expect(try await client.status(ids[0]).state == .completed)
+        #expect(try await client.waitForResult(ids[Self.count / 2], within: .zero).result.count == 1024)
+        let outcome = try broker.admin("compact", "-o", "json")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        let (before, after) = (report["disk_bytes_before"] as? Int ?? 0, report["disk_bytes_after"] as? Int ?? .max)
+        #expect(before > Self.count * 1024 && after < before / 10)
+        #expect(try await isGone(ids[0], client))
+        #expect(try await client.statistics().totals.expired == UInt64(Self.count))
+        try await client.complete(running)
+        await client.close()
+        try expectSound(broker)
+    }
+}
