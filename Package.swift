@@ -91,6 +91,7 @@ let package = Package(
 
         // The queue: what is decided, and how it is kept.
         library("TQModel"),
+        library("Recurrence", ["TQModel"]),
         library("QueueCore", ["TQModel"]),
         library("Storage", ["TQModel", "QueueCore", "ByteStore"]),
 
@@ -158,6 +159,7 @@ let package = Package(
         executable("tq-planted-bugs", ["CommandLineSupport", argumentParser]),
 
         tests("TQModelTests", ["TQModel"]),
+        tests("RecurrenceTests", ["Recurrence", "TQModel"]),
         tests("ByteStoreTests", ["ByteStore"]),
         tests("QueueCoreTests", ["QueueCore", "TQModel"]),
         tests("StorageTests", ["Storage", "QueueCore", "ByteStore", "TQModel"]),
@@ -201,8 +203,8 @@ let package = Package(
             ["CommandLineSupport", "DiskFaults", "DiskTrials", "disk-calls", "disk-workload", "TQModel"]
         ),
         fuzzTargets([
-            "TQModel", "ByteStore", "QueueCore", "Storage", "Simulation", "WireProtocol", "TQClient", "BrokerConfig",
-            "Telemetry", "CommandLineSupport", "HistoryChecker",
+            "TQModel", "Recurrence", "ByteStore", "QueueCore", "Storage", "Simulation", "WireProtocol", "TQClient",
+            "BrokerConfig", "Telemetry", "CommandLineSupport", "HistoryChecker",
         ]),
         tests("HouseRulesTests", []),
     ],
