@@ -93,7 +93,9 @@ extension CronField {
 
     private static func value(_ text: ArraySlice<UInt8>, at place: Place) throws(Problem) -> Int {
         let upper = text.prefix(4).map { isLetter($0) ? $0 & 0xdf : $0 }
-        if let position = place.words.firstIndex(where: { upper.elementsEqual($0.utf8) }) { return place.low + position }
+        if let position = place.words.firstIndex(where: { upper.elementsEqual($0.utf8) }) {
+            return place.low + position
+        }
         guard let number = shortNumber(text), (place.low...(place.isWeek ? 7 : place.high)).contains(number) else {
             throw Problem(clause: "\(place.name) is \(quoted(text)); \(place.allowed)")
         }

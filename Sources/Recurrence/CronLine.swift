@@ -19,8 +19,10 @@ public struct CronLine: Hashable, Sendable {
     let month: CronField
     let dayOfWeek: CronField
 
-    /// Whether it runs at times of the day, not in every so many minutes or hours: neither the minute nor the hour
-    /// begins with `*`. Such a line is made up for when a change of the clock skips its time, and not repeated.
+    /// Whether it runs at times of the day, not in every so many minutes or hours.
+    ///
+    /// That is so when neither the minute nor the hour begins with `*`. Such a line is made up for when a change of the
+    /// clock skips its time, and not repeated when one repeats it.
     public var isFixedTime: Bool { !minute.isStar && !hour.isStar }
 
     /// The line that matches once on each of these days.

@@ -22,7 +22,7 @@ extension ZoneRules {
     }
 }
 
-/// Reads a zone's file from its begin to its end. Every number is checked before it is used.
+/// Reads a zone's file from its begin to its end; every number is checked before it is used.
 private struct ZoneFileReader {
     private var rest: ArraySlice<UInt8>
 
@@ -94,7 +94,9 @@ private struct ZoneFileReader {
         guard counts.transitions <= ZoneRules.transitionsMax else {
             throw Problem(clause: "\(counts.transitions) transitions are over the limit of \(ZoneRules.transitionsMax)")
         }
-        guard counts.leapSeconds == 0 else { throw Problem(clause: "it counts leap seconds, and tq's clocks have none") }
+        guard counts.leapSeconds == 0 else {
+            throw Problem(clause: "it counts leap seconds, and tq's clocks have none")
+        }
         for marks in [counts.universalMarks, counts.standardMarks] where marks != 0 && marks != counts.types {
             throw Problem(clause: "it has \(marks) marks for \(counts.types) types of local time")
         }

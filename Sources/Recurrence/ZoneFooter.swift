@@ -50,7 +50,9 @@ extension ZoneFooter {
             changes.append(ZoneRules.Transition(second: end, offset: standardOffset))
         }
         // Summer that ends when the next one begins has no end: of two changes at one second, summer's counts.
-        changes.sort { ($0.second, $0.offset == summer.offset ? 1 : 0) < ($1.second, $1.offset == summer.offset ? 1 : 0) }
+        changes.sort {
+            ($0.second, $0.offset == summer.offset ? 1 : 0) < ($1.second, $1.offset == summer.offset ? 1 : 0)
+        }
         var period = ZoneRules.Period(start: .min, end: .max, offset: standardOffset, shift: 0)
         for (change, next) in zip(changes, changes.dropFirst()) where change.second < next.second {
             let offsetBefore = period.start == .min ? change.offset : period.offset

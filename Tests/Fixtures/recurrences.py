@@ -28,6 +28,7 @@ ZONES = [
     "Asia/Tehran",  # at midnight, until 2022
     "Africa/Casablanca",  # four times a year, then back to front
     "Pacific/Apia",  # left out 2011-12-30
+    "Antarctica/Casey",  # three hours, and so a correction
 ]
 EPOCH = datetime.datetime(1970, 1, 1)
 UTC = datetime.timezone.utc

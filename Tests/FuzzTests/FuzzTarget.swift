@@ -12,7 +12,8 @@ struct FuzzTarget: Sendable {
     let run: @Sendable (_ bytes: [UInt8]) -> Void
 
     static let all: [FuzzTarget] = [
-        .messages, .broker, .records, .batches, .recovery, .mark, .configuration, .words, .history,
+        .messages, .broker, .records, .batches, .recovery, .mark, .configuration, .words, .recurrence, .zone,
+        .history,
     ]
 
     static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }

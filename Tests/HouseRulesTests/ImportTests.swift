@@ -61,12 +61,12 @@ struct ImportTests {
         )
     }
 
-    @Test("the core decides without clocks, threads or chance")
+    @Test("the core and the calendar decide without clocks, threads or chance")
     func pureCore() {
         let forbidden = [
             "Foundation", "Clock()", "clock_gettime", "Task {", "Task.detached", "async ", "await ", ".random",
         ]
-        for file in Repository.sources where file.target == "QueueCore" {
+        for file in Repository.sources where ["QueueCore", "Recurrence"].contains(file.target) {
             for word in forbidden {
                 #expect(file.places(of: word).isEmpty, "\(word) in \(file.places(of: word))")
             }
@@ -75,7 +75,9 @@ struct ImportTests {
 
     @Test("nothing below the commands is tied to Foundation")
     func foundation() {
-        let small = ["TQModel", "QueueCore", "WireProtocol", "HistoryChecker", "ByteStore", "Storage", "Telemetry"]
+        let small = [
+            "TQModel", "Recurrence", "QueueCore", "WireProtocol", "HistoryChecker", "ByteStore", "Storage", "Telemetry",
+        ]
         for file in Repository.sources where small.contains(file.target) {
             #expect(file.places(of: "import Foundation").isEmpty, "\(file.path)")
         }

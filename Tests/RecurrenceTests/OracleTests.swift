@@ -31,7 +31,12 @@ struct OracleTests {
                 cases.append(Case(start: UInt64(row[1]) ?? 0, end: UInt64(row[2]) ?? 0, line: line))
             } else {
                 let first = row.count > 3 ? row[3].split(separator: ",").compactMap { UInt64($0) } : []
-                let expected = Case.Row(zone: String(row[0]), count: Int(row[1]) ?? -1, hash: String(row[2]), first: first)
+                let expected = Case.Row(
+                    zone: String(row[0]),
+                    count: Int(row[1]) ?? -1,
+                    hash: String(row[2]),
+                    first: first
+                )
                 cases[cases.count - 1].rows.append(expected)
             }
         }
