@@ -15,26 +15,43 @@ extension CronLine {
     /// - Returns: Seconds since 1970; `nil` when there is none before the year 10000.
     func next(from second: Int, in zone: ZoneRules) -> Int? {
         var second = second
+        var matches = Matches(line: self)
         while second <= Int(InstantText.millisecondsMax / 1000) {
             let period = zone.period(at: second)
-            if let instant = next(from: second, in: period) { return instant }
+            if let instant = next(from: second, in: period, &matches) { return instant }
             guard period.end > second else { return nil }
             second = period.end
         }
         return nil
     }
 
-    private func next(from second: Int, in period: ZoneRules.Period) -> Int? {
+    private func next(from second: Int, in period: ZoneRules.Period, _ matches: inout Matches) -> Int? {
         var local = second + period.offset
         if isFixedTime, abs(period.shift) < Self.shiftEnd, period.shift != 0 {
             let localBefore = period.start + period.offset - period.shift
             if period.shift < 0 {
                 local = max(local, localBefore)
-            } else if second == period.start, let skipped = next(from: localBefore), skipped < local {
+            } else if second == period.start, let skipped = matches.next(from: localBefore), skipped < local {
                 return second
             }
         }
-        guard let minute = next(from: local), minute - period.offset < period.end else { return nil }
+        guard let minute = matches.next(from: local), minute - period.offset < period.end else { return nil }
         return minute - period.offset
+    }
+}
+
+/// The matches of a line, the latest kept: one that is years away stays the next one in many periods.
+private struct Matches {
+    let line: CronLine
+    /// Local seconds of which only the last begins a matching minute.
+    private var known: ClosedRange<Int>?
+
+    init(line: CronLine) { self.line = line }
+
+    mutating func next(from local: Int) -> Int? {
+        if let known, known.contains(local) { return known.upperBound }
+        let minute = line.next(from: local)
+        known = minute.map { local...$0 }
+        return minute
     }
 }

@@ -62,6 +62,11 @@ public struct Recurrence: Hashable, Sendable {
 
 // MARK: Ticks
 
+/// Ticks are instants, each due once.
+///
+/// Whoever was away from one instant to another has missed the ticks between them, and may leave them out, make up for
+/// the last of them or for the last few (``latestTicks(after:through:countMax:in:)``), or for all in their order up to a
+/// bound (``ticks(after:through:countMax:in:)``).
 extension Recurrence {
     /// The first tick after an instant, that instant itself not included.
     ///

@@ -83,20 +83,20 @@ struct ReferenceTests {
     func randomLines() throws {
         var random = SplitMix64(seed: 2018)
         let zones = Fixtures.zones.keys.sorted()
-        // Three parts of the year, of which two have changes of the clock.
-        for round in 0..<(3 * zones.count) {
-            let firstDay = newYear2018 + 40 + round / zones.count * 90
+        // The two parts of the year that have changes of the clock.
+        for round in 0..<(2 * zones.count) {
+            let firstDay = newYear2018 + 60 + round / zones.count * 180
             let line = [(0, 59), (0, 4), (1, 28), (1, 12), (0, 6)]
                 .map { Self.randomField($0, $1, using: &random) }.joined(separator: " ")
             let zone = zones[round % zones.count]
             let rules = try #require(Fixtures.zones[zone])
             let found = try recurrence("cron:\(line) \(zone)").ticks(
                 after: UInt64(firstDay) * 86_400_000 - 1,
-                through: UInt64(firstDay + 90) * 86_400_000 - 1,
+                through: UInt64(firstDay + 80) * 86_400_000 - 1,
                 countMax: .max,
                 in: rules
             )
-            let expected = SlowCron(line).ticks(days: firstDay..<(firstDay + 90), in: rules)
+            let expected = SlowCron(line).ticks(days: firstDay..<(firstDay + 80), in: rules)
             #expect(found == expected, "\(line) in \(zone)")
         }
     }

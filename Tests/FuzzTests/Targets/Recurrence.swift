@@ -23,7 +23,7 @@ extension FuzzTarget {
         }
     )
 
-    /// A file of a time zone; the bytes before it are an instant, and whether headers are repaired.
+    /// A file of a time zone, and what is due by its clocks.
     static let zone = FuzzTarget(
         name: "zone",
         summary: "files of time zones, and what is due there; the first eight bytes are an instant",
