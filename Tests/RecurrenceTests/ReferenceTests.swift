@@ -31,33 +31,42 @@ private struct SlowCron {
         isFixedTime = !words[0].hasPrefix("*") && !words[1].hasPrefix("*")
     }
 
-    /// Of a local calendar that is walked day by day, so that no arithmetic of dates is shared with what is tested.
-    private func matches(_ minute: Int, _ calendar: [(month: Int, day: Int)], firstDay: Int) -> Bool {
-        let day = Int((Double(minute) / 1440).rounded(.down))
-        let minuteOfDay = minute - day * 1440
-        let date = calendar[day - firstDay]
+    /// Whether a local minute matches; the calendar is walked day by day, so that no arithmetic of dates is shared with
+    /// what is tested.
+    private func matches(_ minute: Int) -> Bool {
+        guard fields[0].contains(minute % 60), fields[1].contains(minute / 60 % 24) else { return false }
+        let day = minute / 1440
+        let date = Self.calendar[day - newYear2018 + 2]
         let byMonth = fields[2].contains(date.day)
         let byWeek = fields[4].contains((day + 4) % 7)
-        return fields[0].contains(minuteOfDay % 60) && fields[1].contains(minuteOfDay / 60)
-            && fields[3].contains(date.month) && (isDaysEither ? byMonth || byWeek : byMonth && byWeek)
+        return fields[3].contains(date.month) && (isDaysEither ? byMonth || byWeek : byMonth && byWeek)
     }
 
-    /// The ticks of some days of 2018, as numbers since 1970.
-    func ticks(days: Range<Int>, in rules: ZoneRules) -> [UInt64] {
+    /// 2018, and the two days before it.
+    private static let calendar: [(month: Int, day: Int)] = {
         var calendar = [(month: 12, day: 30), (month: 12, day: 31)]
         for (month, days) in [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].enumerated() {
             calendar += (1...days).map { (month: month + 1, day: $0) }
         }
-        let matches = { (minute: Int) in self.matches(minute, calendar, firstDay: newYear2018 - 2) }
+        return calendar
+    }()
+
+    /// The ticks from a minute on.
+    ///
+    /// - Parameter locals: What local clocks show in each minute, beginning with the one before the first.
+    func ticks(from first: Int, locals: [Int]) -> [UInt64] {
         var ticks: [UInt64] = []
-        var reached = days.lowerBound * 1440 - 1 + rules.offset(at: days.lowerBound * 86_400 - 60) / 60
-        for minute in (days.lowerBound * 1440)..<(days.upperBound * 1440) {
-            let local = minute + rules.offset(at: minute * 60) / 60
+        var reached = locals[0]
+        for (minute, local) in zip(first..., locals.dropFirst()) {
             let difference = local - reached
+            // Normally 1.
             let isCorrection = abs(difference - 1) >= 180
-            var isDue = !isFixedTime && matches(local)
-            if isFixedTime, isCorrection { isDue = matches(local) }
-            if isFixedTime, !isCorrection, difference > 0 { isDue = ((reached + 1)...local).contains(where: matches) }
+            let isDue: Bool
+            if !isFixedTime || isCorrection {
+                isDue = matches(local)
+            } else {
+                isDue = difference > 0 && ((reached + 1)...local).contains { matches($0) }
+            }
             if isDue { ticks.append(UInt64(minute) * 60_000) }
             if difference > 0 || isCorrection { reached = local }
         }
@@ -79,25 +88,35 @@ struct ReferenceTests {
         }
     }
 
+    /// Often every day, so that the days on which clocks are changed are among them.
+    private static func randomLine(using random: inout SplitMix64) -> String {
+        let time = [(0, 59), (0, 4)].map { randomField($0, $1, using: &random) }
+        let days = [(1, 28), (1, 12), (0, 6)].map { low, high in
+            random.next() % 2 == 0 ? "*" : randomField(low, high, using: &random)
+        }
+        return (time + days).joined(separator: " ")
+    }
+
     @Test("Random lines are due in the same minutes, with nothing left out and nothing twice")
     func randomLines() throws {
         var random = SplitMix64(seed: 2018)
-        let zones = Fixtures.zones.keys.sorted()
         // The two parts of the year that have changes of the clock.
-        for round in 0..<(2 * zones.count) {
-            let firstDay = newYear2018 + 60 + round / zones.count * 180
-            let line = [(0, 59), (0, 4), (1, 28), (1, 12), (0, 6)]
-                .map { Self.randomField($0, $1, using: &random) }.joined(separator: " ")
-            let zone = zones[round % zones.count]
-            let rules = try #require(Fixtures.zones[zone])
-            let found = try recurrence("cron:\(line) \(zone)").ticks(
-                after: UInt64(firstDay) * 86_400_000 - 1,
-                through: UInt64(firstDay + 80) * 86_400_000 - 1,
-                countMax: .max,
-                in: rules
-            )
-            let expected = SlowCron(line).ticks(days: firstDay..<(firstDay + 80), in: rules)
-            #expect(found == expected, "\(line) in \(zone)")
+        for (zone, rules) in Fixtures.zones.sorted(by: { $0.key < $1.key }) {
+            for days in [(newYear2018 + 60)..<(newYear2018 + 140), (newYear2018 + 240)..<(newYear2018 + 310)] {
+                let minutes = (days.lowerBound * 1440)..<(days.upperBound * 1440)
+                let locals = (minutes.lowerBound - 1..<minutes.upperBound).map { $0 + rules.offset(at: $0 * 60) / 60 }
+                for _ in 0..<3 {
+                    let line = Self.randomLine(using: &random)
+                    let found = try recurrence("cron:\(line) \(zone)").ticks(
+                        after: UInt64(minutes.lowerBound) * 60_000 - 1,
+                        through: UInt64(minutes.upperBound) * 60_000 - 1,
+                        countMax: .max,
+                        in: rules
+                    )
+                    let expected = SlowCron(line).ticks(from: minutes.lowerBound, locals: locals)
+                    #expect(found == expected, "\(line) in \(zone)")
+                }
+            }
         }
     }
 
