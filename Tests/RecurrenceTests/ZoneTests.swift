@@ -63,6 +63,15 @@ struct ZoneTests {
         #expect([july - 1, july, july + 184 * 86_400].map { rules.offset(at: $0) } == [0, 7200, 3600])
     }
 
+    @Test("At the begin of a footer's time clocks are put forward from what the table says, not the footer")
+    func jumpIntoFooter() throws {
+        var image = ZoneImage.footer("CET-1CEST,M3.5.0,M10.5.0/3")
+        image.transitions = [(Int(try instant("2026-03-29T01:00Z") / 1000), 1)]
+        image.offsets = [0, 7200]
+        let tick = try recurrence("daily:01:30").next(after: instant("2026-03-28T12:00Z"), in: Self.rules(image))
+        #expect(tick == (try instant("2026-03-29T01:00Z")))
+    }
+
     @Test(
         "A footer's dates are read in every form that RFC 9636 has",
         arguments: [
@@ -78,6 +87,8 @@ struct ZoneTests {
             ("<-02>2<-01>,M3.5.0/-1,M10.5.0/0", "2026-03-29T01:00Z", -7200, -3600),
             ("AAA0BBB,M1.1.1/-167,J300", "2025-12-29T01:00Z", 0, 3600),
             ("AAA0BBB,M12.5.0/167,J300", "2026-01-03T23:00Z", 0, 3600),
+            // Both in the year after, where the year before that has to say what holds until then.
+            ("AAA0BBB,M12.5.0/144,M12.5.0/167", "2029-01-06T00:00Z", 0, 3600),
             ("AAA0BBB,0/0:00:01,J300", "2026-01-01T00:00:01Z", 0, 3600),
             // Summer that is behind: Ireland's winter time.
             ("IST-1GMT0,M10.5.0,M3.5.0/1", "2026-10-25T01:00Z", 3600, 0),
