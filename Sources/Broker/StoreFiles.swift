@@ -82,13 +82,14 @@ final class StoreFiles {
         try Compaction.reclaimExpired(in: store, through: bucket)
     }
 
-    /// What the store's files hold; 0 where that cannot be read.
+    /// What the store's tables and its log hold; 0 where that cannot be read.
     ///
     /// The log reserves about as much beyond it as memory tables take.
     var diskBytes: UInt64 {
         let directory = directory
         let names = (try? Salvage.fileNames(in: directory)) ?? []
         return names.reduce(0) { sum, name in
+            guard name.hasSuffix(".sst") || name.hasSuffix(".log") else { return sum }
             var status = stat()
             return stat("\(directory)/\(name)", &status) == 0 ? sum + UInt64(max(0, status.st_size)) : sum
         }
