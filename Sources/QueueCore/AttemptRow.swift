@@ -43,20 +43,3 @@ public struct AttemptRow: Hashable, Sendable {
     /// Its place in the history of its task, which has ``Limits/historyMax`` of them.
     public var place: UInt8 { UInt8((number &- 1) % UInt16(Limits.historyMax)) }
 }
-
-/// The history of a task that ended.
-public struct EndedHistory: Hashable, Sendable {
-    /// The task.
-    public var sequence: TaskSequence
-    /// When its outcome expires, and the history with it.
-    public var bucket: ExpiryBucket
-    /// Places of the history that may be in use: those before this one.
-    public var placeCount: UInt8
-
-    /// Creates a row.
-    public init(sequence: TaskSequence, bucket: ExpiryBucket, placeCount: UInt8) {
-        self.sequence = sequence
-        self.bucket = bucket
-        self.placeCount = placeCount
-    }
-}

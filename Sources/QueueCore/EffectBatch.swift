@@ -38,7 +38,7 @@ public struct EffectBatch: Sendable {
     /// Attempts that did not succeed.
     public var attempts: [AttemptRow] = []
     /// Histories of tasks that ended, to be deleted with their outcomes.
-    public var endedHistories: [EndedHistory] = []
+    public var endedHistories: [ExpiringRecord] = []
     /// Idempotency keys used for the first time.
     public var keys: [KeyRow] = []
     /// Buckets of outcomes whose time has come.
@@ -479,7 +479,7 @@ public struct ExpiringRecord: Hashable, Sendable {
     public enum Kind: Hashable, Sendable {
         /// A locator that leads to outcomes of the bucket.
         case locator(LocatorKey)
-        /// The first places of the history of a task whose outcome is in the bucket.
+        /// The history of a task whose outcome is in the bucket: the places before this one may be in use.
         case history(TaskSequence, placeCount: UInt8)
     }
 }

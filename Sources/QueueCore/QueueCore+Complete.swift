@@ -104,7 +104,7 @@ extension QueueCore {
         record(ended)
         if hasHistory(slot) {
             let placeCount = slot.isRedriven ? Limits.historyMax : UInt8(min(slot.attempts, UInt16(Limits.historyMax)))
-            batch.endedHistories.append(EndedHistory(sequence: sequence, bucket: bucket, placeCount: placeCount))
+            batch.endedHistories.append(ExpiringRecord(.history(sequence, placeCount: placeCount), bucket: bucket))
         }
         let location = OutcomeLocation(bucket: bucket, group: batch.group, part: part)
         tellWaiting(for: sequence, id(of: sequence, slot), .outcome(location))

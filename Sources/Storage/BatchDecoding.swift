@@ -145,10 +145,7 @@ enum BatchDecoding {
         private mutating func putExpiry(_ key: UnsafeRawBufferPointer) throws(StorageError) {
             let record = try KeyReader.expiry(key)
             // That of a locator is written with the locator.
-            guard case .history(let sequence, let placeCount) = record.kind else { return }
-            effects.endedHistories.append(
-                EndedHistory(sequence: sequence, bucket: record.bucket, placeCount: placeCount)
-            )
+            if case .history = record.kind { effects.endedHistories.append(record) }
         }
 
         private mutating func delete(_ family: Family, _ key: UnsafeRawBufferPointer) throws(StorageError) {

@@ -35,10 +35,7 @@ enum BatchEncoding {
         }
         encodeKeys(effects, into: batch)
         for row in effects.attempts { AttemptRecord.write(row, texts: effects.texts, to: batch) }
-        for ended in effects.endedHistories {
-            let history = ExpiringRecord.Kind.history(ended.sequence, placeCount: ended.placeCount)
-            batch.put(.index, key: KeyLayout.expiry(ExpiringRecord(history, bucket: ended.bucket)), value: [])
-        }
+        for history in effects.endedHistories { batch.put(.index, key: KeyLayout.expiry(history), value: []) }
         for locator in effects.derived.locators { LocatorRecord.write(locator, to: batch) }
         for counter in effects.derived.counters { CounterRecord.write(counter, to: batch) }
         encodeDeletes(effects, into: batch)

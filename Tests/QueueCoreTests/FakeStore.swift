@@ -41,7 +41,7 @@ struct FakeStore {
     private(set) var letters: [TaskSequence: StoredLetter] = [:]
     /// The attempts of each task that did not succeed, by their places.
     private(set) var histories: [TaskSequence: [UInt8: StoredAttempt]] = [:]
-    private(set) var endedHistories: [ExpiryBucket: [EndedHistory]] = [:]
+    private(set) var endedHistories: Set<ExpiringRecord> = []
     private(set) var locators: [LocatorKey: Locator] = [:]
     private(set) var keys: [ExpiryBucket: [KeyHash: KeyRow]] = [:]
     private(set) var counters: [CounterKey: UInt64] = [:]
@@ -87,7 +87,7 @@ struct FakeStore {
                 error: batch.texts[row.error.range]
             )
         }
-        for history in batch.endedHistories { endedHistories[history.bucket, default: []].append(history) }
+        endedHistories.formUnion(batch.endedHistories)
     }
 
     private mutating func putEnds(_ batch: EffectBatch) {
@@ -124,7 +124,7 @@ struct FakeStore {
             switch record.kind {
             case .locator(let key): locators[key] = nil
             case .history(let sequence, let placeCount):
-                endedHistories[record.bucket]?.removeAll { $0.sequence == sequence }
+                endedHistories.remove(record)
                 for place in 0..<placeCount { histories[sequence]?[place] = nil }
                 if histories[sequence]?.isEmpty == true { histories[sequence] = nil }
             }
@@ -146,9 +146,7 @@ struct FakeStore {
             return letters[sequence].map { .deadLetter($0.row, error: $0.error, payload: $0.payload) } ?? .missing
         case .expiring(let bucket, let limit):
             let located = locators.values.map { ExpiringRecord(.locator($0.key), bucket: $0.bucket ?? bucket) }
-            let ended = endedHistories.values.joined()
-                .map { ExpiringRecord(.history($0.sequence, placeCount: $0.placeCount), bucket: $0.bucket) }
-            return .expiring(Array((located + ended).filter { $0.bucket <= bucket }.prefix(limit)))
+            return .expiring(Array((located + endedHistories).filter { $0.bucket <= bucket }.prefix(limit)))
         }
     }
 
@@ -169,7 +167,11 @@ struct FakeStore {
 
     /// Tasks that are over, and whose history nothing removes.
     func endlessHistories(_ index: DurableIndex) -> [TaskSequence] {
-        let ending = Set(endedHistories.values.joined().map(\.sequence))
+        let ending = Set(
+            endedHistories.compactMap { record -> TaskSequence? in
+                if case .history(let sequence, _) = record.kind { sequence } else { nil }
+            }
+        )
         return histories.keys.filter { !index.isLive($0) && letters[$0] == nil && !ending.contains($0) }
     }
 

@@ -157,9 +157,8 @@ struct RepairedStore {
         locations.sort { $0.sequence < $1.sequence }
         for (sequence, location) in locations {
             guard let placeCount = histories[sequence] else { continue }
-            batch.endedHistories.append(
-                EndedHistory(sequence: TaskSequence(sequence), bucket: location.bucket, placeCount: placeCount)
-            )
+            let history = ExpiringRecord.Kind.history(TaskSequence(sequence), placeCount: placeCount)
+            batch.endedHistories.append(ExpiringRecord(history, bucket: location.bucket))
         }
         var run: [(sequence: UInt64, location: OutcomeLocation)] = []
         for place in locations {
