@@ -19,7 +19,7 @@ struct Campaign {
             var part = plan
             part.seed = plan.seed &+ stores
             part.roundsMax = min(Self.roundsPerStore, roundsLeft(after: sum) ?? .max)
-            part.firstFault = sum.turns
+            part.firstFault = sum.rounds
             if case .minutes(let minutes) = plan.length { part.end = began + .seconds(minutes * 60) }
             let before = sum.rounds
             sum.add(try await Verification(part) { progress?.update(UInt64(before + $0)) }.run())

@@ -79,7 +79,7 @@ final class Verification {
 
     private func runRounds() async throws {
         while report.rounds < plan.roundsMax, plan.end.map({ ContinuousClock.now < $0 }) ?? true {
-            try await runRound(plan.faults[(plan.firstFault + report.turns) % plan.faults.count])
+            try await runRound(plan.faults[(plan.firstFault + report.rounds) % plan.faults.count])
             guard !report.hasFound(follower) else { return }
             onRound(report.rounds)
         }
@@ -107,7 +107,7 @@ final class Verification {
         case .bitFlips: try await flipBits()
         case .clockSteps: try await stepClock()
         }
-        report.turns += 1
+        // A fault that met no work is tried again, so that every kind gets its share.
         if follower.atLastStop.isReal { report.rounds += 1 }
     }
 
@@ -172,7 +172,7 @@ final class Verification {
         report.count(fault, met)
         guard plan.isVerbose else { return }
         writeToStandardError(
-            "round \(report.turns + 1), \(fault.rawValue): \(met.acknowledged) tasks acknowledged, \(met.inFlight) requests in "
+            "round \(report.rounds + 1), \(fault.rawValue): \(met.acknowledged) tasks acknowledged, \(met.inFlight) requests in "
                 + "flight, \(met.leased) tasks leased\n"
         )
     }

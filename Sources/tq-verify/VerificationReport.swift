@@ -6,8 +6,7 @@ struct VerificationReport {
     let seed: UInt64
     /// Faults that met work, by kind.
     private(set) var faults: [FaultKind: Int] = [:]
-    /// Rounds that were begun, and those of them that met work.
-    var turns = 0
+    /// Rounds whose fault met work.
     var rounds = 0
     /// Kills that came before the broker was ready.
     var killsDuringRecovery = 0
@@ -109,7 +108,6 @@ struct VerificationReport {
     /// Adds what the next verification did and found.
     mutating func add(_ other: VerificationReport) {
         faults.merge(other.faults, uniquingKeysWith: +)
-        turns += other.turns
         rounds += other.rounds
         killsDuringRecovery += other.killsDuringRecovery
         idleRounds += other.idleRounds
