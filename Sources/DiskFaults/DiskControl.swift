@@ -152,9 +152,15 @@ public struct DiskPreload: Sendable {
 
     /// To be added to the variables of a process.
     public var environment: [String: String] {
-        var environment = ["LD_PRELOAD": library, "TQ_FAULTS_DIRECTORY": directory]
+        var environment = ["LD_PRELOAD": Self.preloading(library), "TQ_FAULTS_DIRECTORY": directory]
         environment["TQ_FAULTS_JOURNAL"] = journal
         environment["TQ_FAULTS_CONTROL"] = control
         return environment
+    }
+
+    /// The value of LD_PRELOAD that loads a library before all that this process was to load, such as a sanitizer's.
+    public static func preloading(_ library: String) -> String {
+        let inherited = getenv("LD_PRELOAD").map { String(cString: $0) } ?? ""
+        return inherited.isEmpty ? library : "\(library):\(inherited)"
     }
 }

@@ -48,6 +48,8 @@ public struct SubmitCall: Hashable, Sendable {
     public var startByWallMilliseconds: UInt64
     /// The span from the submit after which it is late, on a clock that no setting moves; 0 when that is a time.
     public var startBySpanMilliseconds: UInt64
+    /// The unique key; `nil` for none.
+    public var unique: UniqueCall?
 
     /// What becomes of a task that did not start in time.
     public enum Lateness: String, Hashable, Sendable, CaseIterable {
@@ -67,7 +69,8 @@ public struct SubmitCall: Hashable, Sendable {
         timeoutMilliseconds: UInt32 = Defaults.timeoutMilliseconds,
         lateness: Lateness = .none,
         startByWallMilliseconds: UInt64 = 0,
-        startBySpanMilliseconds: UInt64 = 0
+        startBySpanMilliseconds: UInt64 = 0,
+        unique: UniqueCall? = nil
     ) {
         self.queue = queue
         self.key = key
@@ -80,5 +83,30 @@ public struct SubmitCall: Hashable, Sendable {
         self.lateness = lateness
         self.startByWallMilliseconds = startByWallMilliseconds
         self.startBySpanMilliseconds = startBySpanMilliseconds
+        self.unique = unique
+    }
+}
+
+/// The unique key of a submit; all submits of a history with one key must be alike, but for their payloads.
+public struct UniqueCall: Hashable, Sendable {
+    /// The recorder's number of the key; keys of different queues are different keys.
+    public var key: KeyNumber
+    /// How long a task holds it.
+    public var scope: Scope
+    /// Whether the submit takes the place of a task that holds it.
+    public var replaces: Bool
+
+    public init(key: KeyNumber, scope: Scope, replaces: Bool) {
+        self.key = key
+        self.scope = scope
+        self.replaces = replaces
+    }
+
+    /// How long a task holds a unique key.
+    public enum Scope: String, Hashable, Sendable, CaseIterable {
+        case waiting
+        case active
+        case unfinished
+        case window
     }
 }

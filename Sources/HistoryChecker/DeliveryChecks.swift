@@ -9,14 +9,14 @@ extension Checker {
             for delivery in deliveries { tokens.raise(to: delivery.lease.token) }
         case .unknown: lostClaims.append(operation.invoked)
         case .refused: break
-        case .submitted, .done, .cancelRequested, .observed: reportMismatch(operation)
+        case .submitted, .replaced, .done, .cancelRequested, .observed: reportMismatch(operation)
         }
     }
 
     private mutating func deliver(_ delivery: Delivered, from queues: [QueueNumber], _ operation: OpenOperation) {
         checkToken(delivery.lease, operation)
         guard let slot = slot(of: delivery.lease.task, payload: delivery.payload) else { return }
-        checkPayload(slot, delivery.payload)
+        checkPayload(slot, delivery.payload, since: operation.invoked)
         if let spec = tasks[slot].spec, !queues.contains(spec.queue) {
             report(
                 .bytes,
@@ -95,8 +95,10 @@ extension Checker {
             }
         }
         checkLatestStart(record, operation)
-        // A redriven task need not wait.
-        if let pause = record.pause, record.redrives == 0, delivery.lease.token > pause.token,
+        // A redriven task need not wait, nor one that another submit took the place of.
+        let name = record.spec.flatMap { SubmitLedger.UniqueName($0) }
+        let mayBeReplaced = name.map { submits.hasReplacements($0) } ?? false
+        if let pause = record.pause, record.redrives == 0, !mayBeReplaced, delivery.lease.token > pause.token,
             now.monotonicMilliseconds.later(by: slack) < pause.untilMonotonicMilliseconds
         {
             let early = pause.untilMonotonicMilliseconds - now.monotonicMilliseconds

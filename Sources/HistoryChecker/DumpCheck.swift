@@ -6,6 +6,8 @@ struct DumpCheck {
     let mustEqualPrevious: Bool
     /// What the rows make.
     var recount: [QueueNumber: TaskCounts] = [:]
+    /// Who holds each unique key.
+    var holders: [SubmitLedger.UniqueName: TaskID] = [:]
     /// What the broker says.
     var counters: [QueueNumber?: TaskCounts] = [:]
 }
@@ -29,13 +31,14 @@ extension Checker {
                 "It is in the dump twice, as \(earlier.task.state.name) and \(row.state.name)"
             )
         }
-        if let payload = row.payload { checkPayload(slot, payload) }
+        if let payload = row.payload { checkPayload(slot, payload, since: dump.began) }
         checkProperties(slot, row)
         let observation = Observation(state: row.state, attempts: row.attempts, result: row.result)
         check(observation, slot, since: dump.began)
         checkToken(slot, row, since: dump.began)
         checkWaiting(slot, row)
         checkUnchanged(slot, row, dump)
+        checkOnlyHolder(slot, row)
         tasks[slot].row = (dumps, row)
     }
 

@@ -89,8 +89,20 @@ extension SubmitCall {
             timeoutMilliseconds: try line.number(),
             lateness: try Lateness(&line),
             startByWallMilliseconds: try line.number(),
-            startBySpanMilliseconds: try line.number()
+            startBySpanMilliseconds: try line.number(),
+            unique: try UniqueCall(optional: &line)
         )
+    }
+}
+
+extension UniqueCall {
+    fileprivate init?(optional line: inout LineReader) throws(LineError) {
+        let key: KeyNumber? = try line.optional()
+        let word = try line.word()
+        let replaces = try line.flag()
+        guard let key else { return nil }
+        guard let scope = Scope(rawValue: word) else { throw line.error("\(word) is no scope of a unique key") }
+        self.init(key: key, scope: scope, replaces: replaces)
     }
 }
 
@@ -106,6 +118,7 @@ extension Outcome {
     fileprivate init(_ line: inout LineReader) throws(LineError) {
         switch try line.word() {
         case "submitted": self = .submitted(try line.task(), isDuplicate: try line.flag())
+        case "replaced": self = .replaced(try line.task())
         case "delivered":
             self = .delivered(try line.remaining { line throws(LineError) in try Delivered(&line) })
         case "done": self = .done

@@ -113,6 +113,9 @@ extension SubmitCall {
         line.word(lateness.rawValue)
         line.number(startByWallMilliseconds)
         line.number(startBySpanMilliseconds)
+        line.number(unique?.key)
+        line.word(unique?.scope.rawValue ?? "-")
+        line.flag(unique?.replaces ?? false)
     }
 }
 
@@ -122,6 +125,7 @@ extension Outcome {
         case .submitted(let id, let isDuplicate):
             line.task("submitted", id)
             line.flag(isDuplicate)
+        case .replaced(let id): line.task("replaced", id)
         case .delivered(let deliveries):
             line.word("delivered")
             for delivery in deliveries {

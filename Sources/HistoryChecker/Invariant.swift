@@ -29,6 +29,8 @@ public enum Invariant: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     case liveness = 13
     /// Nothing is delivered before its time.
     case startTime = 16
+    /// A unique key keeps other tasks out while one holds it, and only then.
+    case unique = 19
     /// The history itself is well formed: this one blames the recorder.
     case history = 255
 

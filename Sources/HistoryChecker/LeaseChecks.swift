@@ -79,7 +79,7 @@ extension Checker {
             refuse(slot, handle, operation)
             checkRefusal(slot, handle, operation, code)
         case .unknown: break
-        case .submitted, .delivered, .cancelRequested, .observed: reportMismatch(operation)
+        case .submitted, .replaced, .delivered, .cancelRequested, .observed: reportMismatch(operation)
         }
     }
 

@@ -7,7 +7,7 @@ extension Checker {
         case .observed(let observation): check(observation, slot, since: operation.invoked)
         case .refused(.taskNotFound): checkMissing(slot, since: operation.invoked)
         case .refused, .unknown: break
-        case .submitted, .delivered, .done, .cancelRequested: reportMismatch(operation)
+        case .submitted, .replaced, .delivered, .done, .cancelRequested: reportMismatch(operation)
         }
     }
 
@@ -31,7 +31,7 @@ extension Checker {
             tasks[slot].cancels -= 1
             if code == .taskNotFound { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
-        case .submitted, .delivered, .observed: reportMismatch(operation)
+        case .submitted, .replaced, .delivered, .observed: reportMismatch(operation)
         }
     }
 
@@ -66,7 +66,7 @@ extension Checker {
             let isDead = wasDead && tasks[slot].redrives == tasks[slot].redrivesUsed
             if code == .taskNotFound, isDead { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
-        case .submitted, .delivered, .cancelRequested, .observed: reportMismatch(operation)
+        case .submitted, .replaced, .delivered, .cancelRequested, .observed: reportMismatch(operation)
         }
     }
 

@@ -4,6 +4,8 @@ public import TQModel
 public enum Outcome: Hashable, Sendable {
     /// The task is stored under this id, or was before, under the same key.
     case submitted(TaskID, isDuplicate: Bool)
+    /// The task under this id, which waited with the same unique key, has become the submitted one.
+    case replaced(TaskID)
     /// In the order of the reply; empty when there was nothing to claim.
     case delivered([Delivered])
     /// The call took effect.

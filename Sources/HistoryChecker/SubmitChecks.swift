@@ -4,9 +4,14 @@ extension Checker {
     mutating func returnSubmit(_ submit: SubmitCall, _ operation: OpenOperation, _ outcome: Outcome) {
         switch outcome {
         case .submitted(let id, let isDuplicate):
-            acknowledge(submit, id, isDuplicate: isDuplicate, operation)
+            if isDuplicate, submit.unique != nil {
+                acknowledgeHolder(submit, id, operation)
+            } else {
+                acknowledge(submit, id, isDuplicate: isDuplicate, operation)
+            }
+        case .replaced(let id): acknowledgeReplacement(submit, id, operation)
         case .refused(let code):
-            if code == .conflict { checkConflict(submit, operation) }
+            if code == .conflict, submit.unique == nil { checkConflict(submit, operation) }
             submits.refuse(submit)
         case .unknown: break
         case .delivered, .done, .cancelRequested, .observed: reportMismatch(operation)
@@ -20,6 +25,7 @@ extension Checker {
         _ operation: OpenOperation
     ) {
         submits.resolve(submit)
+        defer { noteHolder(submit, id, operation) }
         var first = SubmitLedger.FirstUse(
             position: operation.invoked,
             milliseconds: operation.time.monotonicMilliseconds
@@ -45,6 +51,8 @@ extension Checker {
         checkSameTask(slot, submit, operation)
         if !tasks[slot].isSubmitAcknowledged, let seen = tasks[slot].payload { submits.unmatch(seen) }
         tasks[slot].isSubmitAcknowledged = true
+        // Another submit may have taken its place since.
+        if submit.unique != nil { tasks[slot].earlierPayloads.append((submit.payload, .max)) }
         tasks[slot].submitInvoked = min(tasks[slot].submitInvoked, first.position)
         if tasks[slot].spec == nil { tasks[slot].spec = submit }
     }
@@ -123,7 +131,7 @@ extension Checker {
             let isSameKey = submit.key != nil && submit.key == spec.key && submit.queue == spec.queue
             if !isSameKey { report(.once, record.id, earlier, "Two different submits got the same id") }
         }
-        if let seen = record.payload, seen != submit.payload {
+        if let seen = record.payload, seen != submit.payload, submit.unique == nil {
             report(.bytes, record.id, earlier, "Submitted with payload \(submit.payload), seen with \(seen)")
         }
     }
@@ -152,12 +160,12 @@ extension Checker {
         return add(record)
     }
 
-    mutating func checkPayload(_ slot: Int, _ payload: Digest) {
+    mutating func checkPayload(_ slot: Int, _ payload: Digest, since invoked: Int) {
         guard let expected = tasks[slot].payload else {
             tasks[slot].payload = payload
             return
         }
-        guard payload != expected else { return }
+        guard payload != expected, !mayHave(payload, tasks[slot], since: invoked) else { return }
         report(
             .bytes,
             tasks[slot].id,

@@ -4,12 +4,22 @@ import TQModel
 struct SubmitLedger {
     private var possible: [Digest: PossibleSubmits] = [:]
     private(set) var keys: [KeyName: KeyRecord] = [:]
+    /// Submits under way or lost that take the place of whoever holds their unique key.
+    private var replacing: [UniqueName: [Digest: Int]] = [:]
+    /// Tasks that were acknowledged as new, the last ones of each unique key.
+    private(set) var holders: [UniqueName: [TaskID]] = [:]
     /// Submits under way or lost, less the tasks that were matched with one.
     private(set) var unmatched = 0
 
     struct KeyName: Hashable {
         let queue: QueueNumber
         let key: KeyNumber
+    }
+
+    struct UniqueName: Hashable {
+        let queue: QueueNumber
+        let key: KeyNumber
+        let scope: UniqueCall.Scope
     }
 
     /// When a key was used first, or a submit without one was made.
@@ -32,6 +42,9 @@ struct SubmitLedger {
     mutating func invoke(_ submit: SubmitCall, at position: Int, _ now: Now) {
         possible[submit.payload, default: PossibleSubmits(spec: submit, invoked: position, now)].add(submit)
         unmatched += 1
+        if let name = UniqueName(submit), submit.unique?.replaces == true {
+            replacing[name, default: [:]][submit.payload, default: 0] += 1
+        }
         guard let name = KeyName(submit) else { return }
         let fresh = KeyRecord(first: FirstUse(position: position, milliseconds: now.monotonicMilliseconds))
         keys[name, default: fresh].submits += 1
@@ -41,6 +54,20 @@ struct SubmitLedger {
     mutating func resolve(_ submit: SubmitCall) {
         unmatched -= 1
         update(submit.payload) { $0.count -= 1 }
+        guard let name = UniqueName(submit), let count = replacing[name]?[submit.payload] else { return }
+        replacing[name]?[submit.payload] = count > 1 ? count - 1 : nil
+    }
+
+    /// Whether a submit ever asked to take the place of a task with that key.
+    func hasReplacements(_ name: UniqueName) -> Bool { replacing[name] != nil }
+
+    /// Whether a submit that is under way or lost may have replaced the holder of a key with this payload.
+    func mayReplace(_ name: UniqueName, with payload: Digest) -> Bool { replacing[name]?[payload] != nil }
+
+    /// Keeps the last tasks of a key that were called new.
+    mutating func noteHolder(_ id: TaskID, _ name: UniqueName) {
+        holders[name, default: []].append(id)
+        if (holders[name]?.count ?? 0) > 8 { holders[name]?.removeFirst() }
     }
 
     mutating func refuse(_ submit: SubmitCall) {
@@ -83,6 +110,13 @@ extension SubmitLedger.KeyName {
     init?(_ submit: SubmitCall) {
         guard let key = submit.key else { return nil }
         self.init(queue: submit.queue, key: key)
+    }
+}
+
+extension SubmitLedger.UniqueName {
+    init?(_ submit: SubmitCall) {
+        guard let unique = submit.unique else { return nil }
+        self.init(queue: submit.queue, key: unique.key, scope: unique.scope)
     }
 }
 

@@ -7,6 +7,10 @@ struct TaskRecord {
     var spec: SubmitCall?
     /// The payload that was seen first, from the submit or from elsewhere.
     var payload: Digest?
+    /// Payloads that it got instead, with where that was acknowledged: the last ones, as far as they may overlap.
+    var replacements: [(payload: Digest, returned: Int)] = []
+    /// Payloads that it had before, with where that was known: what was asked for earlier may still tell of them.
+    var earlierPayloads: [(payload: Digest, replaced: Int)] = []
     /// Where the first submit that can have made it was invoked.
     var submitInvoked: Int
     /// When that was, on the monotonic clock.

@@ -29,6 +29,12 @@ extension DurableIndex {
             text.line("", workers[number]?.spec.name.bytes ?? [])
         }
         for row in keys.sorted { text.add(row) }
+        for (hash, holder) in uniqueKeys.sorted {
+            text.add("held", hash.high)
+            text.add("", hash.low)
+            text.add("by", holder.sequence.rawValue)
+            text.line("", holder.createdMilliseconds)
+        }
         for key in counters.keys.sorted() {
             text.add(key)
             text.line("", counters[key] ?? 0)
@@ -50,8 +56,10 @@ extension DurableIndex {
         text.add("attempts", slot.attempts)
         text.add("crashes", slot.crashes)
         text.add("segment", records[slot.segment].key)
+        for older in olderRows[sequence] ?? [] { text.add("older", records[older].key) }
         if slot.transition != 0 { text.add("transition", records[slot.transition].group) }
         if slot.isRedriven { text.add("", word: "redriven") }
+        if slot.hasEarlierAttempts { text.add("", word: "again") }
         if slot.state == .inProgress {
             let lease = leases[slot.link]
             text.add("token", lease.token.rawValue)
@@ -108,7 +116,8 @@ extension DurableIndex {
     /// Everything that is kept because of some task, dead letters aside; for tests.
     public var taskEntryCount: Int {
         tasks.count + records.liveCount + options.count + starts.count + latestStarts.count + leases.count + keys.count
-            + progress.count
+            + progress.count + olderRows.count
+            + uniqueKeys.sorted.count { tasks[$0.holder.sequence].isLive }
             + carriedOutcomes.count + bucketCounters.count
     }
 }
@@ -189,7 +198,9 @@ extension DumpText {
         add("", word: options.buriesLate ? "bury" : "cancel")
         add("keys", options.limitKey)
         add("", options.serialKey)
-        add("", options.uniqueKey)
+        add("", options.uniqueKey?.hash.high ?? 0)
+        add("", options.uniqueKey?.hash.low ?? 0)
+        add("", options.uniqueKey?.scope.rawValue ?? 0)
         add("fair", options.fairGroup)
         add("", options.fairWeight)
         add("dependencies", options.dependencyCount)

@@ -9,10 +9,17 @@ extension DurableIndex {
         openGroup(batch.group)
         batch.names.forEach { apply($0) }
         batch.registeredWorkers.forEach { apply($0) }
+        let replaced = Set(batch.transitions.lazy.filter { $0.operation == .replace }.map(\.sequence))
         for segment in batch.segments {
             let rows = batch.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
             let handle = openSegment(part: segment.key.part, first: rows.first?.sequence ?? TaskSequence(0))
-            for (place, row) in rows.enumerated() { apply(row, segment: handle, place: UInt16(place)) }
+            for (place, row) in rows.enumerated() {
+                if replaced.contains(row.sequence), tasks[row.sequence].isLive {
+                    apply(replacement: row, segment: handle, place: UInt16(place))
+                } else {
+                    apply(row, segment: handle, place: UInt16(place))
+                }
+            }
         }
         batch.redrivenDeadLetters.forEach { apply(redriven: $0) }
         batch.transitions.forEach { apply($0, texts: batch.texts) }
@@ -63,6 +70,11 @@ extension DurableIndex {
 
     /// Takes an idempotency key.
     public mutating func recover(_ row: KeyRow) { apply(row) }
+
+    /// Takes the unique key that a dead letter holds.
+    public mutating func recover(_ hold: DeadHold) {
+        uniqueKeys.insert(hold.hash, .init(sequence: hold.sequence, createdMilliseconds: hold.createdMilliseconds))
+    }
 
     /// Takes a counter.
     ///
@@ -158,7 +170,8 @@ extension DurableIndex {
             pushLatestStart(slot, sequence)
         }
         _ = takeReadyQueues()
-        for handle in records.dead { buryRecord(handle) }
+        // With one another may go.
+        for handle in records.dead where records[handle].group.rawValue != 0 { buryRecord(handle) }
         records.findSparse()
         // Buckets up to now of which nothing is counted; later ones may still be filled.
         let oldest = bucketCounters.keys.min()?.rawValue ?? .max

@@ -24,6 +24,10 @@ public struct DurableIndex: Sendable {
     var workerNumbers: [WorkerName: UInt32] = [:]
     var nextWorker: UInt32 = 1
     var keys = KeyTable()
+    /// Segments with older rows of tasks that were replaced, whose newest rows must not go before them.
+    var olderRows: [TaskSequence: [UInt32]] = [:]
+    /// Unique keys that are held, dead letters' included.
+    var uniqueKeys = UniqueKeyTable()
     /// By queue number; number 0 is none.
     var queues: ContiguousArray<QueueState> = [QueueState()]
     var counters: [CounterKey: UInt64] = [:]
@@ -129,11 +133,10 @@ public struct DurableIndex: Sendable {
             slot.place = place
             tasks.set(row.sequence, slot)
             release(old)
+            noteOlderRow(of: row.sequence, in: old, below: handle)
             return
         }
-        if slot.stateValue != 0 {
-            forget(slot, row.sequence)
-        }
+        if slot.stateValue != 0 { forget(slot, row.sequence, for: handle) }
         slot = TaskSlot()
         slot.createdMilliseconds = row.createdMilliseconds
         slot.setPayloadByteCount(row.bodyByteCount)
@@ -165,7 +168,8 @@ public struct DurableIndex: Sendable {
         // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
         guard slot.stateValue != 0 else { return }
         let wasLive = slot.isLive
-        let wasWaiting = slot.state.isWaiting
+        let old = slot.state
+        let hold = slot.hasOptions ? options[sequence]?.uniqueKey : nil
         records.addEntry(handle, sequence)
         let oldRecord = slot.transition
         slot.transition = handle
@@ -179,15 +183,17 @@ public struct DurableIndex: Sendable {
             slot.rank = transition.rank ?? slot.rank
             slot.queue = transition.queue ?? slot.queue
             slot.isRedriven = transition.isRedriven
+            slot.hasEarlierAttempts = transition.hasEarlierAttempts
             slot.state = transition.state
             enter(&slot, sequence, transition)
         }
         tasks.set(sequence, slot)
-        if !wasWaiting { pushLatestStart(slot, sequence) }
+        if let hold { update(hold, sequence, slot, from: old) }
+        if !old.isWaiting || transition.operation == .replace { pushLatestStart(slot, sequence) }
         if slot.state == .pending, !isRecovering, transition.operation != .carry { pushReady(slot, sequence) }
         if oldRecord != 0 { release(oldRecord) }
-        if wasLive, !slot.isLive { release(slot.segment) }
-        if !wasLive, slot.isLive { records.retainEntry(slot.segment) }
+        guard wasLive != slot.isLive, olderRows.isEmpty || olderRows[sequence] == nil else { return }
+        if wasLive { release(slot.segment) } else { records.retainEntry(slot.segment) }
     }
 
     private mutating func leave(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
@@ -197,6 +203,64 @@ public struct DurableIndex: Sendable {
         case .inProgress: leases.remove(slot.link)
         case .scheduled, .failed: dropStart(&slot, sequence)
         default: break
+        }
+    }
+
+    /// Puts the row of a submit in the place of one that waits; a transition that says so follows.
+    mutating func apply(replacement row: TaskRow, segment handle: UInt32, place: UInt16) {
+        let sequence = row.sequence
+        records.addEntry(handle, sequence)
+        var slot = tasks[sequence]
+        let old = slot.segment
+        releaseUniqueKey(slot, sequence)
+        slot.segment = handle
+        slot.place = place
+        slot.type = row.type
+        slot.rank = row.rank
+        slot.setPayloadByteCount(row.bodyByteCount)
+        options[sequence] = row.options
+        slot.hasOptions = row.options != nil
+        tasks.set(sequence, slot)
+        takeUniqueKey(slot, sequence)
+        release(old)
+        noteOlderRow(of: sequence, in: old, below: handle)
+    }
+
+    // MARK: Older rows
+
+    /// Notes that a task has an older row, unless its segment is gone: were the newer one deleted first, recovery would
+    /// take the older one for the task.
+    private mutating func noteOlderRow(of sequence: TaskSequence, in old: UInt32, below new: UInt32) {
+        guard old != new, records[old].live > 0 else { return }
+        olderRows[sequence, default: []].append(old)
+    }
+
+    /// Notes that a segment with an older row is gone, and says whether that was the last one.
+    private mutating func dropOlderRow(of sequence: TaskSequence, in segment: UInt32) -> Bool {
+        guard var segments = olderRows[sequence], let place = segments.firstIndex(of: segment) else { return false }
+        segments.remove(at: place)
+        olderRows[sequence] = segments.isEmpty ? nil : segments
+        return segments.isEmpty
+    }
+
+    // MARK: Unique keys
+
+    private mutating func takeUniqueKey(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        guard slot.hasOptions, let hold = options[sequence]?.uniqueKey, hold.isHeld(in: slot.state) else { return }
+        uniqueKeys.insert(hold.hash, .init(sequence: sequence, createdMilliseconds: slot.createdMilliseconds))
+    }
+
+    private mutating func releaseUniqueKey(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        guard slot.hasOptions, let hold = options[sequence]?.uniqueKey else { return }
+        uniqueKeys.remove(hold.hash, sequence)
+    }
+
+    private mutating func update(_ hold: UniqueHold, _ sequence: TaskSequence, _ slot: TaskSlot, from old: TaskState) {
+        guard hold.isHeld(in: slot.state) != hold.isHeld(in: old) else { return }
+        if hold.isHeld(in: old) {
+            uniqueKeys.remove(hold.hash, sequence)
+        } else {
+            takeUniqueKey(slot, sequence)
         }
     }
 
@@ -267,6 +331,7 @@ public struct DurableIndex: Sendable {
         queues[Int(slot.queue)].counts[slot.state] += 1
         if slot.state == .pending { pushReady(slot, sequence) } else { pushStart(slot, sequence) }
         pushLatestStart(slot, sequence)
+        takeUniqueKey(slot, sequence)
     }
 
     /// Drops what only a task needs that can still run.
@@ -275,14 +340,17 @@ public struct DurableIndex: Sendable {
     }
 
     /// Makes room for a newer row of the same task: a redrive, or an older row met in recovery.
-    private mutating func forget(_ old: TaskSlot, _ sequence: TaskSequence) {
+    private mutating func forget(_ old: TaskSlot, _ sequence: TaskSequence, for handle: UInt32) {
         var slot = old
+        let isNeeded = slot.isLive || olderRows[sequence] != nil
+        releaseUniqueKey(slot, sequence)
         leave(&slot, sequence)
         dropOptions(slot, sequence)
         carriedOutcomes[sequence] = nil
-        if slot.isLive { release(slot.segment) }
-        if slot.transition != 0 { release(slot.transition) }
         tasks.remove(sequence)
+        if isNeeded { release(slot.segment) }
+        if slot.transition != 0 { release(slot.transition) }
+        noteOlderRow(of: sequence, in: slot.segment, below: handle)
     }
 
     mutating func pushReady(_ slot: TaskSlot, _ sequence: TaskSequence) {
@@ -357,6 +425,7 @@ public struct DurableIndex: Sendable {
             return
         }
         let sequences = records.sequences(handle)
+        let replaced = olderRows.isEmpty ? [] : sequences.filter { dropOlderRow(of: $0, in: handle) }
         let locations = sequences.map { freeEnded($0, segment: handle) }
         if record.key.isMoved {
             for (sequence, location) in zip(sequences, locations) where location != nil {
@@ -369,6 +438,10 @@ public struct DurableIndex: Sendable {
         }
         derived.deadSegments.append(record.key)
         records.remove(handle)
+        for sequence in replaced {
+            let slot = tasks[sequence]
+            if slot.stateValue != 0, !slot.isLive { release(slot.segment) }
+        }
     }
 
     /// Frees the slot of an ended task of a dying segment and says where its outcome is.

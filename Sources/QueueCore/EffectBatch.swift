@@ -262,6 +262,8 @@ public struct Transition: Hashable, Sendable {
     public var claimedStoreMilliseconds: UInt64 = 0
     /// Whether the task was put back from the dead letters: it may start however late it is.
     public var isRedriven = false
+    /// Whether the task's history may have attempts that are not counted: from before it was put back.
+    public var hasEarlierAttempts = false
     /// Reserved: what a blocked task waits for.
     public var blocker: UInt64 = 0
 
@@ -324,6 +326,8 @@ public struct Transition: Hashable, Sendable {
         case requestCancel = 12
         /// The attempt took longer than its timeout.
         case timeOut = 13
+        /// A submit with the same unique key took the place of the task that waited: its row is a new one.
+        case replace = 14
     }
 }
 

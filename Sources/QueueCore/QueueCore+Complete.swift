@@ -30,7 +30,7 @@ extension QueueCore {
                         + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address."
                 )
             }
-            let admissions = try item.followUps.isEmpty ? [] : admit(followUps: item.followUps, principal)
+            let admissions = try item.followUps.isEmpty ? [] : admit(item.followUps, principal, ending: sequence)
             end(sequence, slot, .complete, .completed, token: lease.token, result: item.result)
             totals.completed += 1
             let submissions = zip(item.followUps, admissions).map { submit($0, $1) }
@@ -42,25 +42,36 @@ extension QueueCore {
     }
 
     /// Checks tasks that are taken all together or not at all.
-    private mutating func admit(followUps specs: [TaskSpec], _ principal: Principal) throws(TQError) -> [Admission] {
+    private mutating func admit(
+        _ specs: [TaskSpec],
+        _ principal: Principal,
+        ending: TaskSequence
+    ) throws(TQError) -> [Admission] {
         var admissions: [Admission] = []
         var added: [UInt32: UInt64] = [:]
         var keys: Set<KeyHash> = []
         for spec in specs {
-            let admission = try admit(spec, principal, whileDraining: true)
+            let admission = try admit(spec, principal, whileDraining: true, ending: ending)
             admissions.append(admission)
             guard case .new(let task) = admission else { continue }
-            try checkDepth(task.queue, adding: added[task.queue, default: 0])
-            added[task.queue, default: 0] += 1
-            if let key = task.key, !keys.insert(key).inserted {
-                throw TQError(
-                    .conflict,
-                    "Two follow-ups have the idempotency key '\(String(decoding: spec.idempotencyKey, as: UTF8.self))'. "
-                        + "Leave one of them out, or give it another key."
-                )
+            if task.replaced == nil {
+                try checkDepth(task.queue, adding: added[task.queue, default: 0])
+                added[task.queue, default: 0] += 1
+            }
+            if let key = task.key, !keys.insert(key).inserted { throw sharedKey("idempotency", spec.idempotencyKey) }
+            if let key = task.uniqueKey, !keys.insert(key).inserted {
+                throw sharedKey("unique", spec.uniqueKey?.key ?? [])
             }
         }
         return admissions
+    }
+
+    private func sharedKey(_ kind: String, _ key: Bytes) -> TQError {
+        TQError(
+            .conflict,
+            "Two follow-ups have the \(kind) key '\(String(decoding: key, as: UTF8.self))'. Leave one of them out, or give it "
+                + "another key."
+        )
     }
 
     /// Ends a task: its outcome is stored, whoever waits for it is told.
@@ -103,7 +114,8 @@ extension QueueCore {
         ended.outcomePart = part
         record(ended)
         if hasHistory(slot) {
-            let placeCount = slot.isRedriven ? Limits.historyMax : UInt8(min(slot.attempts, UInt16(Limits.historyMax)))
+            let counted = UInt8(min(slot.attempts, UInt16(Limits.historyMax)))
+            let placeCount = slot.hasEarlierAttempts ? Limits.historyMax : counted
             batch.endedHistories.append(ExpiringRecord(.history(sequence, placeCount: placeCount), bucket: bucket))
         }
         let location = OutcomeLocation(bucket: bucket, group: batch.group, part: part)

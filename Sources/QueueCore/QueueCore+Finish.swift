@@ -44,6 +44,7 @@ extension QueueCore {
             token: token
         )
         transition.isRedriven = slot.isRedriven
+        transition.hasEarlierAttempts = slot.hasEarlierAttempts
         return transition
     }
 
@@ -157,7 +158,7 @@ extension QueueCore {
 
     /// Whether a task may have attempts that did not succeed; one that runs has an attempt of which nobody knows yet.
     func hasHistory(_ slot: TaskSlot) -> Bool {
-        slot.isRedriven || slot.attempts > (slot.state == .inProgress ? 1 : 0)
+        slot.hasEarlierAttempts || slot.attempts > (slot.state == .inProgress ? 1 : 0)
     }
 
     // MARK: Dead letters
@@ -227,6 +228,7 @@ extension QueueCore {
         if row.reason == .payloadDamaged {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
         }
+        if let error = holderError(of: row.task) { return error }
         // A row is stored once at a time: another one would come back at the next start when this one is gone.
         if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
         // The last word on the task in this group, which may have carried its burial along.
@@ -239,6 +241,7 @@ extension QueueCore {
             token: row.token
         )
         back.isRedriven = true
+        back.hasEarlierAttempts = true
         record(back)
         redrives += 1
         redriven[sequence] = (token: row.token, number: redrives, monotonicMilliseconds: now.monotonicMilliseconds)

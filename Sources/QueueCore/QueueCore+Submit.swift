@@ -25,25 +25,49 @@ extension QueueCore {
         var queue: UInt32
         var type: UInt32
         var options: TaskOptions?
+        /// The idempotency key.
         var key: KeyHash?
+        var uniqueKey: KeyHash?
+        /// The task that waits and whose place it takes.
+        var replaced: TaskSequence?
     }
 
     /// Checks a submit; it changes nothing but that names become known.
+    ///
+    /// - Parameter ending: A task that ends before this one is stored, so that its unique key is free by then.
     mutating func admit(
         _ spec: TaskSpec,
         _ principal: Principal,
-        whileDraining: Bool = false
+        whileDraining: Bool = false,
+        ending: TaskSequence? = nil
     ) throws(TQError) -> Admission {
         try checkBounds(spec)
-        let key = try spec.idempotencyKey.isEmpty ? nil : keyHash(spec, principal)
+        let key = spec.idempotencyKey.isEmpty ? nil : hash(spec.idempotencyKey, .idempotency, of: spec, principal)
         if let key, let known = index.keys[key], !known.bucket.isExpired(storeMilliseconds: clock.milliseconds) {
             return .duplicate(try duplicate(known, of: spec))
+        }
+        let uniqueKey = spec.uniqueKey.map { hash($0.key, .uniqueness, of: spec, principal) }
+        var replaced: TaskSequence?
+        if let uniqueKey, let unique = spec.uniqueKey, let holder = holder(of: uniqueKey, unique, ending: ending) {
+            if unique.onConflict == .existing { return .duplicate(Submission(id: id(of: holder), isDuplicate: true)) }
+            replaced = try replaceable(holder, by: unique)
         }
         try checkAdmittance(whileDraining: whileDraining)
         let queue = try number(of: spec.queue, .queue, principal.namespace)
         let type = try number(of: spec.type, .type, principal.namespace)
-        try checkDepth(queue)
-        return .new(Admitted(queue: queue, type: type, options: try options(of: spec), key: key))
+        if replaced == nil { try checkDepth(queue) }
+        var options = try options(of: spec)
+        options.uniqueKey = uniqueKey.flatMap { hold($0, of: spec) }
+        return .new(
+            Admitted(
+                queue: queue,
+                type: type,
+                options: options.isEmpty ? nil : options,
+                key: key,
+                uniqueKey: uniqueKey,
+                replaced: replaced
+            )
+        )
     }
 
     /// Stores a task that was admitted.
@@ -53,42 +77,62 @@ extension QueueCore {
         case .duplicate(let submission): return submission
         case .new(let new): task = new
         }
-        let sequence = TaskSequence(index.nextSequence)
+        let sequence = task.replaced ?? TaskSequence(index.nextSequence)
+        let created = task.replaced.map { index.tasks[$0].createdMilliseconds } ?? now.wallMilliseconds
         let row = TaskRow(
             sequence: sequence,
-            createdMilliseconds: now.wallMilliseconds & 0xffff_ffff_ffff,
+            createdMilliseconds: created & 0xffff_ffff_ffff,
             queue: task.queue,
             type: task.type,
             rank: spec.rank,
             bodyByteCount: UInt32(spec.payload.count),
             options: task.options
         )
-        store(row, payload: spec.payload)
+        let submission = Submission(
+            id: cipher.id(of: sequence, createdMilliseconds: row.createdMilliseconds),
+            isReplacement: task.replaced != nil
+        )
         if let key = task.key { store(key, of: spec, row) }
-        totals.submitted += 1
-        return Submission(id: cipher.id(of: sequence, createdMilliseconds: row.createdMilliseconds))
+        if task.replaced == nil {
+            store(row, payload: spec.payload)
+            if let uniqueKey = task.uniqueKey { storeWindow(of: uniqueKey, spec, row) }
+            totals.submitted += 1
+        } else {
+            replace(with: row, payload: spec.payload)
+            totals.replaced += 1
+        }
+        return submission
     }
 
     private mutating func store(_ key: KeyHash, of spec: TaskSpec, _ row: TaskRow) {
         let window = nonZero(spec.idempotencyWindowMilliseconds) ?? Defaults.idempotencyWindowMilliseconds
+        store(key, row, contentHash: contentHash(spec), keptMilliseconds: window)
+    }
+
+    /// Keeps a key that gives a task for so long.
+    mutating func store(_ key: KeyHash, _ row: TaskRow, contentHash: UInt64, keptMilliseconds: UInt64) {
         let keyRow = KeyRow(
             key: key,
             sequence: row.sequence,
             createdMilliseconds: row.createdMilliseconds,
-            contentHash: contentHash(spec),
-            bucket: ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: window)
+            contentHash: contentHash,
+            bucket: ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: keptMilliseconds)
         )
         index.apply(keyRow)
         batch.keys.append(keyRow)
     }
 
     /// Puts a task into the open segment: a fresh one, or one that keeps its old sequence.
-    mutating func store(_ row: TaskRow, payload: Bytes, isMoved: Bool = false) {
+    mutating func store(_ row: TaskRow, payload: Bytes, isMoved: Bool = false, isReplacement: Bool = false) {
         let part = openPart.flatMap { hasRoom($0, for: payload.count, isMoved: isMoved) ? $0 : nil }
         let open = part ?? openSegment(first: row.sequence, isMoved: isMoved)
         openPart = open
         let place = UInt16(batch.segments[open.span].taskCount)
-        index.apply(row, segment: open.handle, place: place)
+        if isReplacement {
+            index.apply(replacement: row, segment: open.handle, place: place)
+        } else {
+            index.apply(row, segment: open.handle, place: place)
+        }
         batch.tasks.append(row)
         batch.bodies.append(contentsOf: payload)
         batch.segments[open.span].taskCount += 1
@@ -144,8 +188,16 @@ extension QueueCore {
                 "A task may have \(Limits.retriesMax) retries, not \(retries). Ask for fewer."
             )
         }
+        if let crashes = spec.crashesMax, crashes > Limits.crashesMax {
+            throw TQError(
+                .invalidArgument,
+                "A task may crash \(Limits.crashesMax) times, not \(crashes), before it is quarantined. Ask for fewer, or "
+                    + "for 0: never."
+            )
+        }
         try check(spec.start, "delay", "start time")
         try checkStartBy(spec)
+        if let unique = spec.uniqueKey { try check(unique) }
         try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
     }
 
@@ -247,8 +299,8 @@ extension QueueCore {
         }
     }
 
-    /// The options that a task does not share with every other, or `nil`.
-    private mutating func options(of spec: TaskSpec) throws(TQError) -> TaskOptions? {
+    /// What a task asks for beyond the defaults, its unique key aside.
+    private mutating func options(of spec: TaskSpec) throws(TQError) -> TaskOptions {
         var options = TaskOptions()
         options.start = startTime(spec.start)
         if let startBy = spec.startBy {
@@ -264,7 +316,7 @@ extension QueueCore {
             if case .list(let waits) = policy.growth { options.retriesMax = spec.retriesMax ?? UInt16(waits.count) }
         }
         options.retentionMilliseconds = spec.retentionMilliseconds
-        return options.isEmpty ? nil : options
+        return options
     }
 
     /// The number of a retry policy, given to it now if it is new.
@@ -299,13 +351,20 @@ extension QueueCore {
         return Submission(id: id, isDuplicate: true)
     }
 
-    /// The scope of a key is namespace and queue.
-    private func keyHash(_ spec: TaskSpec, _ principal: Principal) throws(TQError) -> KeyHash {
-        func hash(_ key: StoreKey) -> UInt64 {
-            var hash = SipHash(key: key)
+    /// What a key is for: equal keys of different kinds are different keys.
+    enum KeyKind: UInt8 {
+        case idempotency = 0
+        case uniqueness = 1
+    }
+
+    /// A key as the tables know it; its scope is namespace and queue.
+    private func hash(_ key: Bytes, _ kind: KeyKind, of spec: TaskSpec, _ principal: Principal) -> KeyHash {
+        func hash(_ storeKey: StoreKey) -> UInt64 {
+            var hash = SipHash(key: storeKey)
+            hash.combine(kind.rawValue)
             hash.combine(principal.namespace)
             hash.combine(spec.queue.bytes)
-            hash.combine(spec.idempotencyKey)
+            hash.combine(key)
             return hash.finish()
         }
         return KeyHash(high: hash(storeKey), low: hash(StoreKey(high: ~storeKey.low, low: storeKey.high)))

@@ -34,7 +34,8 @@ struct QueueState: Sendable {
         guard counts.pending > 0 else { return nil }
         guard let type else { return ready.first { Self.holds($0, tasks, queue) } }
         if readyByType == nil { buildByType(tasks, queue) }
-        return readyByType?[type]?.first { Self.holds($0, tasks, queue) }
+        // The type of a task changes when another submit takes its place.
+        return readyByType?[type]?.first { Self.holds($0, tasks, queue) && tasks[$0.sequence].type == type }
     }
 
     /// Entries in the order of all types, stale ones included.

@@ -27,8 +27,8 @@ public struct TaskOptions: Hashable, Sendable {
     public var limitKey: UInt32 = 0
     /// An interned key whose tasks run one after the other.
     public var serialKey: UInt32 = 0
-    /// An interned key of which one task may wait or run.
-    public var uniqueKey: UInt32 = 0
+    /// The unique key that it holds.
+    public var uniqueKey: UniqueHold?
     /// An interned fair group.
     public var fairGroup: UInt32 = 0
     /// The weight of the task's fair group.

@@ -35,6 +35,12 @@ struct TaskSlot: Sendable {
         set { flags = flags & ~2 | (newValue ? 2 : 0) }
     }
 
+    /// Whether its history may have attempts that are not counted: from before it was put back.
+    var hasEarlierAttempts: Bool {
+        get { flags & 4 != 0 }
+        set { flags = flags & ~4 | (newValue ? 4 : 0) }
+    }
+
     /// Milliseconds since 1970, 48 bits of them as in the task's id.
     var createdMilliseconds: UInt64 {
         get { createdAndSize & 0xffff_ffff_ffff }

@@ -78,6 +78,11 @@ enum Cast {
         RetryPolicy(.fixed(700)),
         RetryPolicy(.list([900, 30, 2_000])),
     ]
+    /// By the number of a unique key; the shortest window is as long as nothing else is kept.
+    static let uniqueScopes: [UniqueKey.Scope] = [
+        .active, .waiting, .unfinished, .window(milliseconds: Simulation.shortestKeptMilliseconds), .active,
+        .unfinished,
+    ]
     static let workers: [Name?] = ["w1", "w2", "w1", nil, nil]
 
     static func number(_ queue: Name) -> QueueNumber {

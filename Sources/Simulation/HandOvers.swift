@@ -4,7 +4,7 @@ import TQModel
 
 /// What completions hand over: a batch must hold a completion together with all of its follow-ups, or none of it.
 ///
-/// Follow-ups with an idempotency key may be there already, so they are not looked at.
+/// Follow-ups with a key may be there already, so they are not looked at.
 struct HandOvers {
     /// What the completions with a lease hand over; a client may try again with other tasks.
     private var byLease: [LeaseToken: Set<Set<Digest>>] = [:]
@@ -13,7 +13,9 @@ struct HandOvers {
     /// Remembers what a client is about to ask.
     mutating func note(_ completion: Completion) {
         let token = completion.lease.token
-        let followUps = completion.followUps.filter(\.idempotencyKey.isEmpty).map { Digest(of: $0.payload) }
+        let followUps = completion.followUps
+            .filter { $0.idempotencyKey.isEmpty && $0.uniqueKey == nil }
+            .map { Digest(of: $0.payload) }
         byLease[token, default: []].insert(Set(followUps))
         for followUp in followUps { leases[followUp] = token }
     }

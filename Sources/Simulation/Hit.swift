@@ -89,6 +89,8 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Time and lost connections.
     case leaseLapsed, workerLost, leaseEndedWithSession, attemptTimedOut, runningTaskCancelled
     case taskDue, cancelledLate, buriedLate
+    /// Submits that took the place of a task, and dead letters that hold a unique key.
+    case replaced, keyHeldByDeadLetter
     /// The ways into the dead letters, and back.
     case retriesExhausted, permanentFailure, quarantined, redriven
     /// Records that die, or are rewritten.

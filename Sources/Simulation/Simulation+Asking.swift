@@ -192,6 +192,7 @@ extension Simulation {
         }
         if dice.oneIn(24), let earlier = dice.pickRecent(keyed) { return earlier }
         payloads += 1
+        if dice.oneIn(5) { return uniqueSpec() }
         var spec = TaskSpec(
             queue: dice.pick(Cast.queues) ?? "a",
             type: dice.pick(Cast.types) ?? "sum",
@@ -223,6 +224,20 @@ extension Simulation {
         return spec
     }
 
+    /// A submit with a unique key; those with one key differ in nothing but their payloads.
+    private mutating func uniqueSpec() -> TaskSpec {
+        let number = dice.below(Cast.uniqueScopes.count)
+        var spec = TaskSpec(queue: Cast.queues[number % Cast.queues.count], type: Cast.types[0], payload: payload())
+        spec.retriesMax = 1
+        spec.retentionMilliseconds = Self.shortestKeptMilliseconds
+        spec.uniqueKey = UniqueKey(
+            Bytes("unique \(number)".utf8),
+            scope: Cast.uniqueScopes[number],
+            onConflict: dice.pick(UniqueKey.OnConflict.allCases) ?? .existing
+        )
+        return spec
+    }
+
     /// Bytes that no other task has; now and then so many that a group needs several segments.
     private mutating func payload() -> Bytes {
         let filler = dice.oneIn(150) ? 40_000 : dice.below(30)
@@ -249,8 +264,20 @@ extension Simulation {
             timeoutMilliseconds: nonZero(spec.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds,
             lateness: spec.startBy.map { $0.buriesLate ? .buried : .cancelled } ?? .none,
             startByWallMilliseconds: latest,
-            startBySpanMilliseconds: span
+            startBySpanMilliseconds: span,
+            unique: spec.uniqueKey.map(call)
         )
+    }
+
+    private func call(of unique: UniqueKey) -> UniqueCall {
+        let scope: UniqueCall.Scope =
+            switch unique.scope {
+            case .waiting: .waiting
+            case .active: .active
+            case .unfinished: .unfinished
+            case .window: .window
+            }
+        return UniqueCall(key: Digest(of: unique.key).rawValue, scope: scope, replaces: unique.onConflict == .replace)
     }
 
     // MARK: Claims

@@ -69,8 +69,13 @@ extension Simulation {
         for (operation, result) in zip(operations, results) {
             switch result {
             case .success(let submission):
-                finish(operation, .submitted(submission.id, isDuplicate: submission.isDuplicate), request.client)
+                let outcome =
+                    submission.isReplacement
+                    ? Outcome.replaced(submission.id)
+                    : .submitted(submission.id, isDuplicate: submission.isDuplicate)
+                finish(operation, outcome, request.client)
                 if known.insert(submission.id).inserted { ids.append(submission.id) }
+                if submission.isReplacement { report.hits.count(.event(.replaced)) }
                 if submission.isDuplicate { report.hits.count(.event(.duplicateSubmit)) } else { acknowledge() }
             case .failure(let error):
                 report.hits.count(.error(error.code))
@@ -334,6 +339,7 @@ extension Simulation {
         report.hits.count(.event(.locatorWritten), by: effects.derived.locators.count)
         report.hits.count(.event(.outcomesExpired), by: effects.expiredOutcomes.count)
         report.hits.count(.event(.keysExpired), by: effects.expiredKeys.count)
+        report.hits.count(.event(.keyHeldByDeadLetter), by: effects.deadLetters.count { DeadHold($0) != nil })
         let redriven = effects.redrivenDeadLetters.count
         let moved = effects.segments.reduce(0) { $0 + ($1.key.isMoved ? $1.taskCount : 0) }
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))

@@ -25,6 +25,7 @@ enum BatchEncoding {
         // A task that was put back may have died again in the same group.
         for sequence in effects.redrivenDeadLetters {
             batch.delete(.deadLetter, key: KeyLayout.deadLetter(sequence))
+            batch.delete(.index, key: KeyLayout.deadHold(sequence))
         }
         for row in effects.deadLetters {
             batch.put(
@@ -32,6 +33,7 @@ enum BatchEncoding {
                 key: KeyLayout.deadLetter(row.task.sequence),
                 valueByteCount: DeadLetterRecord.byteCount(row)
             ) { DeadLetterRecord.write(row, texts: effects.texts, to: $0) }
+            if let hold = DeadHold(row) { DeadHoldRecord.write(hold, to: batch) }
         }
         encodeKeys(effects, into: batch)
         for row in effects.attempts { AttemptRecord.write(row, texts: effects.texts, to: batch) }

@@ -120,6 +120,35 @@ enum IdempotencyTable {
     }
 }
 
+/// The unique key of a dead letter: table header (count 1; everything is covered), hash u64 and u64, created u64.
+enum DeadHoldRecord {
+    static func write(_ hold: DeadHold, to batch: WriteBatch) {
+        batch.put(
+            .index,
+            key: KeyLayout.deadHold(hold.sequence),
+            valueByteCount: TableHeader.byteCount + 24
+        ) { value in
+            var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
+            writer.write(hold.hash.high)
+            writer.write(hold.hash.low)
+            writer.write(hold.createdMilliseconds)
+            TableHeader(count: 1).seal(value, covered: 24)
+        }
+    }
+
+    static func read(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StorageError) -> DeadHold {
+        var keyReader = KeyReader(key)
+        _ = try keyReader.read(UInt8.self)
+        let sequence = TaskSequence(try keyReader.read())
+        try keyReader.end()
+        var (_, reader) = try TableHeader.open(value, "unique key") { _ in 24 }
+        let hash = KeyHash(high: try reader.read(), low: try reader.read())
+        let hold = DeadHold(hash: hash, sequence: sequence, createdMilliseconds: try reader.read())
+        try reader.end()
+        return hold
+    }
+}
+
 /// Where the outcomes of a dead segment's tasks are.
 ///
 /// Behind the table header (count; everything is covered) either form 0: bucket u32 and group u64 that all share, then for

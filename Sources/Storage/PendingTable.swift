@@ -33,7 +33,7 @@ enum PendingTable {
         static let clientID = Columns(rawValue: 1 << 15)
 
         /// The bytes of each column, by bit.
-        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 4, 6, 4, 4, 4, 16]
+        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 4, 16]
         static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
 
         var byteCount: Int {
@@ -54,7 +54,7 @@ enum PendingTable {
             if options.startBy != .none { columns.insert(.startBy) }
             if options.limitKey != 0 { columns.insert(.limitKey) }
             if options.serialKey != 0 { columns.insert(.serialKey) }
-            if options.uniqueKey != 0 { columns.insert(.uniqueKey) }
+            if options.uniqueKey != nil { columns.insert(.uniqueKey) }
             if options.fairGroup != 0 || options.fairWeight != 0 { columns.insert(.fairness) }
             if options.dependencyCount != 0 { columns.insert(.dependencies) }
             if options.batch != 0 { columns.insert(.batch) }
@@ -111,7 +111,11 @@ enum PendingTable {
         }
         if columns.contains(.limitKey) { writer.write(options.limitKey) }
         if columns.contains(.serialKey) { writer.write(options.serialKey) }
-        if columns.contains(.uniqueKey) { writer.write(options.uniqueKey) }
+        if columns.contains(.uniqueKey) {
+            writer.write(options.uniqueKey?.hash.high ?? 0)
+            writer.write(options.uniqueKey?.hash.low ?? 0)
+            writer.write(options.uniqueKey?.scope.rawValue ?? 0)
+        }
         if columns.contains(.fairness) {
             writer.write(options.fairGroup)
             writer.write(options.fairWeight)
@@ -179,7 +183,7 @@ enum PendingTable {
         }
         if columns.contains(.limitKey) { options.limitKey = try reader.read() }
         if columns.contains(.serialKey) { options.serialKey = try reader.read() }
-        if columns.contains(.uniqueKey) { options.uniqueKey = try reader.read() }
+        if columns.contains(.uniqueKey) { options.uniqueKey = try readUniqueKey(&reader) }
         if columns.contains(.fairness) {
             options.fairGroup = try reader.read()
             options.fairWeight = try reader.read()
@@ -192,6 +196,16 @@ enum PendingTable {
             options.clientID = id.high == 0 && id.low == 0 ? nil : id
         }
         return options
+    }
+
+    private static func readUniqueKey(_ reader: inout ByteReader) throws(StorageError) -> UniqueHold? {
+        let hash = KeyHash(high: try reader.read(), low: try reader.read())
+        let number: UInt8 = try reader.read()
+        if let scope = UniqueHold.Scope(rawValue: number) { return UniqueHold(hash: hash, scope: scope) }
+        guard number == 0, hash == KeyHash(high: 0, low: 0) else {
+            throw reader.corrupt("a unique key with scope \(number)")
+        }
+        return nil
     }
 
     private static func present(_ value: UInt16) -> UInt16? { value == absent ? nil : value }

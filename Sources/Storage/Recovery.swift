@@ -150,6 +150,9 @@ public enum Recovery {
         try scan(store, "K") { key, value throws(StorageError) in
             for row in try IdempotencyTable.read(key: key, value: value) { index.recover(row) }
         }
+        try scan(store, "U") { key, value throws(StorageError) in
+            index.recover(try DeadHoldRecord.read(key: key, value: value))
+        }
         var room = HeaderRecord.countMax
         try scan(store, "C") { key, value throws(StorageError) in
             let row = try CounterRecord.read(key: key, value: value)

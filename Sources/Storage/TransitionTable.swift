@@ -42,7 +42,9 @@ enum TransitionTable {
         static let claimed = Columns(rawValue: 1 << 10)
         /// Nothing: that it is there says that the task was put back from the dead letters.
         static let redriven = Columns(rawValue: 1 << 11)
-        static let known = Columns(rawValue: 0x0fff)
+        /// Nothing: that it is there says that the history may have attempts that are not counted.
+        static let earlierAttempts = Columns(rawValue: 1 << 12)
+        static let known = Columns(rawValue: 0x1fff)
 
         init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -62,6 +64,7 @@ enum TransitionTable {
                 columns.insert(.claimed)
             }
             if transition.isRedriven { columns.insert(.redriven) }
+            if transition.hasEarlierAttempts { columns.insert(.earlierAttempts) }
             self = columns
         }
     }
@@ -183,6 +186,7 @@ enum TransitionTable {
         }
         row.isCancelRequested = columns.contains(.cancelRequest)
         row.isRedriven = columns.contains(.redriven)
+        row.hasEarlierAttempts = columns.contains(.earlierAttempts)
         if columns.contains(.blocker) { row.blocker = try reader.read() }
         if columns.contains(.claimed) {
             guard state == .inProgress else { throw reader.corrupt("an attempt that began and does not run") }

@@ -103,6 +103,9 @@ extension StoreVerification {
                 throw Self.contradiction("the record is that of task \(row.task.sequence)")
             }
             self.recount[.deadLetters(queue: row.task.queue), default: 0] += 1
+            if let hold = DeadHold(row), try self.storedHold(of: row.task.sequence) != hold {
+                throw Self.contradiction("its unique key is not noted, so a start would not know of it")
+            }
         }
     }
 
@@ -137,6 +140,7 @@ extension StoreVerification {
                 try self.verify(try AttemptRecord.read(key: key, value: value, texts: &texts))
             case "L", "l": try self.verify(try LocatorRecord.read(key: key, value: value))
             case "P": try self.verifyExpiry(key)
+            case "U": try self.verify(try DeadHoldRecord.read(key: key, value: value))
             default: throw Self.contradiction("an unknown key")
             }
         }
@@ -154,6 +158,18 @@ extension StoreVerification {
             try store.get(.deadLetter, KeyLayout.deadLetter(row.sequence)) == nil
         else { return }
         endedHistories.insert(row.sequence)
+    }
+
+    private func verify(_ hold: DeadHold) throws(StorageError) {
+        guard try store.get(.deadLetter, KeyLayout.deadLetter(hold.sequence)) == nil else { return }
+        throw Self.contradiction("task \(hold.sequence) holds a unique key as a dead letter, and is none")
+    }
+
+    private func storedHold(of sequence: TaskSequence) throws(StorageError) -> DeadHold? {
+        let key = KeyLayout.deadHold(sequence)
+        return try store.get(.index, key)?.withRaw { value throws(StorageError) in
+            try key.withRaw { key throws(StorageError) in try DeadHoldRecord.read(key: key, value: value) }
+        }
     }
 
     private func verify(_ locator: Locator) throws(StorageError) {

@@ -8,6 +8,8 @@ public enum Limits {
     public static let nameBytesMax = 255
     /// An idempotency key in bytes.
     public static let idempotencyKeyBytesMax = 255
+    /// A unique key in bytes.
+    public static let uniqueKeyBytesMax = 255
     /// The error text kept of a failed attempt in bytes; the rest is cut at a character.
     public static let errorBytesMax = 4096
     /// Attempts that a task's history keeps; the next ones take the places of the first.
@@ -36,4 +38,6 @@ public enum Limits {
     public static let durationMillisecondsMax: UInt64 = 366 * 86_400_000
     /// Retries that a task may ask for.
     public static let retriesMax: UInt16 = 10_000
+    /// Crashes before a quarantine that a task may ask for.
+    public static let crashesMax: UInt16 = 10_000
 }

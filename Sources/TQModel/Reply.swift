@@ -37,12 +37,15 @@ public enum Reply: Hashable, Sendable {
 public struct Submission: Hashable, Sendable {
     /// The id by which the task is known from now on.
     public var id: TaskID
-    /// Whether the task was there already, under the same idempotency key.
+    /// Whether the task was there already, under the same idempotency key or with the same unique key.
     public var isDuplicate: Bool
+    /// Whether a task that waited with the same unique key became the submitted one.
+    public var isReplacement: Bool
 
-    public init(id: TaskID, isDuplicate: Bool = false) {
+    public init(id: TaskID, isDuplicate: Bool = false, isReplacement: Bool = false) {
         self.id = id
         self.isDuplicate = isDuplicate
+        self.isReplacement = isReplacement
     }
 }
 
@@ -314,6 +317,8 @@ public struct BrokerTotals: Hashable, Sendable {
     public var deadLettered: UInt64 = 0
     /// Tasks that were cancelled.
     public var cancelled: UInt64 = 0
+    /// Submits that took the place of a task that waited with the same unique key.
+    public var replaced: UInt64 = 0
     /// Finished tasks whose retention ran out.
     public var expired: UInt64 = 0
     /// Leases that ended without a word of their worker.

@@ -45,7 +45,7 @@ public struct TQError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let queueFull = Code(rawValue: 8)
         /// The lease lapsed or ended, and nothing was changed.
         public static let leaseLost = Code(rawValue: 9)
-        /// The idempotency key belongs to a task with other content.
+        /// The idempotency key belongs to a task with other content, or another task holds the unique key.
         public static let conflict = Code(rawValue: 10)
         /// The task has ended.
         public static let notCancellable = Code(rawValue: 11)

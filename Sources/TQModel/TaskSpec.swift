@@ -28,6 +28,8 @@ public struct TaskSpec: Hashable, Sendable {
     public var idempotencyKey: Bytes
     /// How long the key is remembered; 0 takes ``Defaults/idempotencyWindowMilliseconds``.
     public var idempotencyWindowMilliseconds: UInt64
+    /// Keeps other tasks with the same key out; `nil` for none.
+    public var uniqueKey: UniqueKey?
 
     public init(
         queue: Name = Name(Defaults.queue),
@@ -43,7 +45,8 @@ public struct TaskSpec: Hashable, Sendable {
         retryPolicy: RetryPolicy? = nil,
         retentionMilliseconds: UInt64 = 0,
         idempotencyKey: Bytes = [],
-        idempotencyWindowMilliseconds: UInt64 = 0
+        idempotencyWindowMilliseconds: UInt64 = 0,
+        uniqueKey: UniqueKey? = nil
     ) {
         self.queue = queue
         self.type = type
@@ -59,6 +62,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.retentionMilliseconds = retentionMilliseconds
         self.idempotencyKey = idempotencyKey
         self.idempotencyWindowMilliseconds = idempotencyWindowMilliseconds
+        self.uniqueKey = uniqueKey
     }
 
     /// By when each attempt of a task must have begun, and what becomes of the task when it has not.

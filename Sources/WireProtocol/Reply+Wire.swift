@@ -141,6 +141,8 @@ private enum Entry {
     static let error: UInt8 = 1
     /// A submit's task was there already.
     static let duplicate: UInt8 = 2
+    /// A submit's task took the place of one that waited.
+    static let replacement: UInt8 = 3
     /// A cancel's task runs, and its worker is told.
     static let requested: UInt8 = 2
 }
@@ -149,7 +151,9 @@ extension [UInt8] {
     fileprivate mutating func append(submission: Result<Submission, TQError>) {
         switch submission {
         case .success(let submission):
-            append(submission.isDuplicate ? Entry.duplicate : Entry.success)
+            append(
+                submission.isReplacement ? Entry.replacement : submission.isDuplicate ? Entry.duplicate : Entry.success
+            )
             append(taskID: submission.id)
         case .failure(let error): append(outcome: error)
         }
@@ -188,6 +192,7 @@ extension FieldReader {
         switch entry {
         case Entry.success: return Submission(id: try taskID())
         case Entry.duplicate: return Submission(id: try taskID(), isDuplicate: true)
+        case Entry.replacement: return Submission(id: try taskID(), isReplacement: true)
         default: throw malformed("an entry begins with \(entry)")
         }
     }

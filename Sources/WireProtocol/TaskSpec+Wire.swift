@@ -1,7 +1,7 @@
 import TQModel
 
 extension TaskSpec {
-    private enum Tag {
+    fileprivate enum Tag {
         static let startAfter: UInt8 = 1
         static let startAt: UInt8 = 2
         static let leaseMilliseconds: UInt8 = 3
@@ -15,6 +15,10 @@ extension TaskSpec {
         static let startByAfter: UInt8 = 11
         static let startByAt: UInt8 = 12
         static let buriesLate: UInt8 = 13
+        static let uniqueKey: UInt8 = 14
+        static let uniqueScope: UInt8 = 15
+        static let uniqueWindowMilliseconds: UInt8 = 16
+        static let uniqueConflict: UInt8 = 17
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -49,6 +53,13 @@ extension TaskSpec {
         case Tag.buriesLate:
             guard startBy != nil else { throw reader.malformed("a task without a latest start is never late") }
             startBy?.buriesLate = try reader.integer(of: field, as: UInt8.self) != 0
+        case Tag.uniqueKey: uniqueKey = UniqueKey(try Self.checkedUniqueKey(reader.bytes(of: field)))
+        case Tag.uniqueScope, Tag.uniqueWindowMilliseconds, Tag.uniqueConflict:
+            guard var unique = uniqueKey else {
+                throw reader.malformed("field \(field.tag) of a task comes behind its unique key")
+            }
+            try unique.set(field, from: &reader)
+            uniqueKey = unique
         default: try reader.unknown(field)
         }
     }
@@ -71,13 +82,8 @@ extension TaskSpec {
         bytes.append(field: Tag.retentionMilliseconds, nonZero: retentionMilliseconds)
         bytes.append(field: Tag.idempotencyKey, nonEmpty: idempotencyKey)
         bytes.append(field: Tag.idempotencyWindowMilliseconds, nonZero: idempotencyWindowMilliseconds)
-        guard let startBy else { return }
-        switch startBy.time {
-        case .now: bytes.append(field: Tag.startByAfter, integer: 0 as UInt64)
-        case .after(let milliseconds): bytes.append(field: Tag.startByAfter, integer: milliseconds)
-        case .at(let wallMilliseconds): bytes.append(field: Tag.startByAt, integer: wallMilliseconds)
-        }
-        bytes.append(field: Tag.buriesLate, nonZero: startBy.buriesLate ? 1 as UInt8 : 0)
+        startBy?.write(to: &bytes)
+        uniqueKey?.write(to: &bytes)
     }
 
     func checkLimits() throws(TQError) {
@@ -87,6 +93,7 @@ extension TaskSpec {
             throw .payloadTooLarge(payload.count, of: "payload of a task of type '\(type)'")
         }
         _ = try Self.checkedKey(idempotencyKey)
+        if let uniqueKey { _ = try Self.checkedUniqueKey(uniqueKey.key) }
     }
 
     private static func checkedKey(_ key: Bytes) throws(TQError) -> Bytes {
@@ -97,6 +104,60 @@ extension TaskSpec {
             )
         }
         return key
+    }
+
+    private static func checkedUniqueKey(_ key: Bytes) throws(TQError) -> Bytes {
+        guard (1...Limits.uniqueKeyBytesMax).contains(key.count) else {
+            throw TQError(
+                .invalidArgument,
+                "A unique key has \(key.count) bytes; use 1 to \(Limits.uniqueKeyBytesMax). Hash a longer one."
+            )
+        }
+        return key
+    }
+}
+
+extension TaskSpec.StartBy {
+    fileprivate func write(to bytes: inout [UInt8]) {
+        switch time {
+        case .now: bytes.append(field: TaskSpec.Tag.startByAfter, integer: 0 as UInt64)
+        case .after(let milliseconds): bytes.append(field: TaskSpec.Tag.startByAfter, integer: milliseconds)
+        case .at(let wallMilliseconds): bytes.append(field: TaskSpec.Tag.startByAt, integer: wallMilliseconds)
+        }
+        bytes.append(field: TaskSpec.Tag.buriesLate, nonZero: buriesLate ? 1 as UInt8 : 0)
+    }
+}
+
+extension UniqueKey {
+    private static let scopes: [UInt8: Scope] = [1: .waiting, 2: .active, 3: .unfinished]
+
+    /// Takes a field that stands behind the key's own.
+    fileprivate mutating func set(_ field: Field, from reader: inout FieldReader) throws(TQError) {
+        switch field.tag {
+        case TaskSpec.Tag.uniqueWindowMilliseconds: scope = .window(milliseconds: try reader.integer(of: field))
+        case TaskSpec.Tag.uniqueScope:
+            let number: UInt8 = try reader.integer(of: field)
+            guard let scope = Self.scopes[number] else { throw reader.malformed("a unique key has scope \(number)") }
+            self.scope = scope
+        default:
+            let number: UInt8 = try reader.integer(of: field)
+            guard let onConflict = OnConflict(rawValue: number) else {
+                throw reader.malformed("a unique key's conflict has the way out \(number)")
+            }
+            self.onConflict = onConflict
+        }
+    }
+
+    fileprivate func write(to bytes: inout [UInt8]) {
+        bytes.append(field: TaskSpec.Tag.uniqueKey, nonEmpty: key)
+        switch scope {
+        case .waiting: bytes.append(field: TaskSpec.Tag.uniqueScope, integer: 1 as UInt8)
+        case .active: break
+        case .unfinished: bytes.append(field: TaskSpec.Tag.uniqueScope, integer: 3 as UInt8)
+        case .window(let milliseconds):
+            bytes.append(field: TaskSpec.Tag.uniqueWindowMilliseconds, integer: milliseconds)
+        }
+        if onConflict != .existing { bytes.append(field: TaskSpec.Tag.uniqueConflict, integer: onConflict.rawValue) }
     }
 }
 

@@ -8,6 +8,12 @@ enum Listings {
     static let submission = Listing<Submission>([
         Column("id", "task_id") { "\($0.id)" },
         Column("duplicate", "is_duplicate", json: { .bool($0.isDuplicate) }, text: { $0.isDuplicate ? "yes" : "" }),
+        Column(
+            "replaced",
+            "is_replacement",
+            json: { .bool($0.isReplacement) },
+            text: { $0.isReplacement ? "yes" : "" }
+        ),
     ])
 
     static let status = Listing<TaskStatus>([
@@ -77,6 +83,7 @@ enum Listings {
             Column("total expired", "total_expired", count: { $0.totals.expired }),
             Column("leases lapsed", "total_lapsed", count: { $0.totals.lapsed }),
             Column("attempts timed out", "total_timed_out", count: { $0.totals.timedOut }),
+            Column("total replaced", "total_replaced", count: { $0.totals.replaced }),
             Column("queues", "queues", count: { UInt64($0.queues) }),
             Column("workers", "workers", count: { UInt64($0.workers) }),
             Column("connections", "connections", count: { UInt64($0.connections) }),

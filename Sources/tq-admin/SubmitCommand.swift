@@ -74,6 +74,22 @@ struct Submit: AsyncParsableCommand {
     var retention: DurationArgument?
     @Option(help: "Makes the submit repeatable: the same key and content give the same task.")
     var key: String?
+    @Option(help: "Lets no other task with this key in, as long as --unique-while says.")
+    var uniqueKey: String?
+    @Option(
+        help: ArgumentHelp(
+            "While what the task holds its key: waiting, active (it waits or runs), unfinished, or so long from now.",
+            valueName: "scope"
+        )
+    )
+    var uniqueWhile = UniqueScopeArgument(scope: .active)
+    @Option(
+        help: ArgumentHelp(
+            "What to do when another task holds the key: existing (tell its id), refuse, or replace it while it waits.",
+            valueName: "way"
+        )
+    )
+    var onConflict = ConflictArgument.existing
 
     func validate() throws {
         let payloads = [payload, payloadFile, lines, type == nil ? positionalPayload : positionalType].compactMap { $0 }
@@ -84,6 +100,9 @@ struct Submit: AsyncParsableCommand {
         if type == nil, positionalType == nil { throw ValidationError("Say what kind of work it is: --type TYPE.") }
         if delay != nil, scheduledAt != nil { throw ValidationError("Give --delay or --scheduled-at.") }
         if buryLate, startBy == nil { throw ValidationError("--bury-late needs --start-by.") }
+        if uniqueKey != nil, lines != nil {
+            throw ValidationError("One --unique-key cannot name several tasks of --lines.")
+        }
         if key != nil, lines != nil { throw ValidationError("One --key cannot name several tasks of --lines.") }
     }
 
@@ -129,10 +148,52 @@ struct Submit: AsyncParsableCommand {
         if let lease { task.leaseMilliseconds = UInt32(clamping: lease.milliseconds) }
         if let retention { task.retentionMilliseconds = retention.milliseconds }
         if let key { task.idempotencyKey = Bytes(key.utf8) }
+        if let uniqueKey {
+            let key = Bytes(uniqueKey.utf8)
+            task.uniqueKey = UniqueKey(key, scope: uniqueWhile.scope, onConflict: onConflict.onConflict)
+        }
         task.retryPolicy = retry
         task.retriesMax = maxRetries
         task.crashesMax = maxCrashes
         return task
+    }
+}
+
+/// How long a task holds its unique key.
+struct UniqueScopeArgument: ExpressibleByArgument {
+    let scope: UniqueKey.Scope
+
+    private static let words: [(String, UniqueKey.Scope)] = [
+        ("waiting", .waiting), ("active", .active), ("unfinished", .unfinished),
+    ]
+
+    init(scope: UniqueKey.Scope) { self.scope = scope }
+
+    init?(argument text: String) {
+        if let word = Self.words.first(where: { $0.0 == text }) {
+            scope = word.1
+        } else if let window = DurationArgument(argument: text) {
+            scope = .window(milliseconds: window.milliseconds)
+        } else {
+            return nil
+        }
+    }
+
+    var defaultValueDescription: String { Self.words.first { $0.1 == scope }?.0 ?? "" }
+}
+
+/// What to do when another task holds the unique key.
+enum ConflictArgument: String, ExpressibleByArgument, CaseIterable {
+    case existing
+    case refuse
+    case replace
+
+    var onConflict: UniqueKey.OnConflict {
+        switch self {
+        case .existing: .existing
+        case .refuse: .refuse
+        case .replace: .replace
+        }
     }
 }
 

@@ -31,7 +31,9 @@ final class FaultyDisk {
     }
 
     /// The variables for a process that sees the broker's wall clock and the real disk.
-    var clockEnvironment: [String: String] { ["LD_PRELOAD": library, "TQ_FAULTS_CONTROL": control.path] }
+    var clockEnvironment: [String: String] {
+        ["LD_PRELOAD": DiskPreload.preloading(library), "TQ_FAULTS_CONTROL": control.path]
+    }
 
     /// Lets every sync succeed and do nothing.
     func syncNothing() { control.fail(.sync, with: 0, .lie) }

@@ -27,6 +27,7 @@ struct RecordedClient: Sendable {
         let outcomes = await perform(drafts.map { .submit($0.call) }) { () async throws(TQError) in
             try await client.submit(drafts.map(\.spec)).map { result -> Outcome in
                 switch result {
+                case .success(let submission) where submission.isReplacement: .replaced(submission.id)
                 case .success(let submission): .submitted(submission.id, isDuplicate: submission.isDuplicate)
                 case .failure(let error): Outcome(error)
                 }

@@ -52,6 +52,7 @@ enum MessageSamples {
         payload: [4],
         rank: Rank(rawValue: 7),
         start: .after(milliseconds: 20),
+        startBy: .init(.after(milliseconds: 40), buriesLate: true),
         leaseMilliseconds: 1000,
         timeoutMilliseconds: 2000,
         retriesMax: 1,
@@ -59,11 +60,15 @@ enum MessageSamples {
         retryPolicy: RetryPolicy(.list([10, 20])),
         retentionMilliseconds: 60_000,
         idempotencyKey: [107],
-        idempotencyWindowMilliseconds: 60_000
+        idempotencyWindowMilliseconds: 60_000,
+        uniqueKey: UniqueKey([8], scope: .window(milliseconds: 60_000), onConflict: .replace)
     )
 
     static let replies: [Reply] = [
-        .submitted([.success(Submission(id: id)), .success(Submission(id: id, isDuplicate: true)), .failure(error)]),
+        .submitted([
+            .success(Submission(id: id)), .success(Submission(id: id, isDuplicate: true)),
+            .success(Submission(id: id, isReplacement: true)), .failure(error),
+        ]),
         .claimed([delivery]), .delivery(stream: 1, [delivery]), .outcomes([nil, error]),
         .completed([.success([Submission(id: id), Submission(id: id, isDuplicate: true)]), .failure(error)]),
         .cancellations([.success(.cancelled), .success(.requested), .failure(error)]), .cancelRequested([lease]),

@@ -64,4 +64,10 @@ enum Mutation: String, CaseIterable {
     case startTimeIgnored
     case pauseIgnored
     case submitCompletesByItself
+    case uniqueKeyIgnored
+    case uniqueKeyFreeWhileRunning
+    case uniqueKeyHeldAfterTheEnd
+    case uniqueKeyIgnoredByRedrives
+    case replacementKeepsThePayload
+    case endedTaskReplaced
 }

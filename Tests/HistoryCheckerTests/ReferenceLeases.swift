@@ -88,6 +88,11 @@ extension ReferenceQueue {
     mutating func redrive(_ id: TaskID) -> Outcome {
         guard var task = state[id] else { return .refused(.taskNotFound) }
         guard task.state == .deadLetter else { return .refused(.conflict) }
+        if let unique = task.spec.unique, !makes(.uniqueKeyIgnoredByRedrives),
+            holder(unique, task.spec.queue, otherThan: id) != nil
+        {
+            return .refused(.conflict)
+        }
         task.state = .pending
         task.attempts = 0
         task.crashes = 0

@@ -182,12 +182,48 @@ extension ReferenceQueue {
         if let key, let id = state.keys[key], !makes(.keyIgnored) {
             return .submitted(id, isDuplicate: !makes(.duplicateCalledNew))
         }
+        if let held = meetHolder(submit) { return held }
         let isRefused = submit.payload.rawValue % 13 == 0
         if isRefused, !makes(.refusedSubmitStored) { return .refused(.queueFull) }
         let id = store(submit, now)
         if makes(.submitStoredTwice), submit.payload.rawValue % 5 == 0 { _ = store(submit, now) }
         if let key { state.keys[key] = id }
         return isRefused ? .refused(.queueFull) : .submitted(id, isDuplicate: false)
+    }
+
+    /// What a submit meets whose unique key is held; `nil` when it is free.
+    private mutating func meetHolder(_ submit: SubmitCall) -> Outcome? {
+        guard let unique = submit.unique, !makes(.uniqueKeyIgnored), let holder = holder(unique, submit.queue) else {
+            return nil
+        }
+        guard unique.replaces else {
+            return submit.payload.rawValue % 2 == 0
+                ? .refused(.conflict) : .submitted(holder.id, isDuplicate: true)
+        }
+        guard holder.state.isWaiting || makes(.endedTaskReplaced) else { return .refused(.conflict) }
+        guard !makes(.replacementKeepsThePayload) else { return .replaced(holder.id) }
+        var task = holder
+        task.spec.payload = submit.payload
+        if task.state == .failed { task.state = .pending }
+        state[task.id] = task
+        return .replaced(task.id)
+    }
+
+    /// The first task that holds a key.
+    func holder(_ unique: UniqueCall, _ queue: QueueNumber, otherThan id: TaskID? = nil) -> ReferenceTask? {
+        state.tasks.lazy.compactMap { $0 }.first { task in
+            guard let own = task.spec.unique, own.key == unique.key, task.spec.queue == queue, task.id != id else {
+                return false
+            }
+            if makes(.uniqueKeyHeldAfterTheEnd) || makes(.endedTaskReplaced) { return true }
+            switch own.scope {
+            case .waiting: return task.state.isWaiting
+            case .active where makes(.uniqueKeyFreeWhileRunning): return task.state.isWaiting
+            case .active: return task.state.isWaiting || task.state == .inProgress
+            case .unfinished: return !task.state.isFinal
+            case .window: return true
+            }
+        }
     }
 
     private mutating func store(_ submit: SubmitCall, _ now: Now) -> TaskID {

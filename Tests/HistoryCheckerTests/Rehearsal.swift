@@ -115,7 +115,7 @@ extension Rehearsal {
         queue.sync(through: decision.version)
         record(.returned(current.number, decision.outcome), client: client)
         switch decision.outcome {
-        case .submitted(let id, _): ids.append(id)
+        case .submitted(let id, _), .replaced(let id): ids.append(id)
         case .delivered(let deliveries): leases.append(contentsOf: deliveries.map(\.lease))
         case .done, .cancelRequested, .observed, .refused, .unknown: break
         }
@@ -129,7 +129,7 @@ extension Rehearsal {
         case (..<25, _, _): return .submit(nextSubmit())
         case (..<45, let lease?, _): return nextEnding(lease)
         case (..<50, let lease?, _):
-            return .renew(lease, leaseMilliseconds: below(6) == 0 ? 4_000 : UInt32(below(2) * 150))
+            return .renew(lease, leaseMilliseconds: below(4) == 0 ? 4_000 : UInt32(below(2) * 150))
         case (..<56, _, let id?): return .cancel(id)
         case (..<60, _, let id?): return .redrive(id)
         case (..<66, _, let id?): return .status(id)
@@ -150,6 +150,7 @@ extension Rehearsal {
     private mutating func nextSubmit() -> SubmitCall {
         if below(4) == 0, let earlier = submits.suffix(10).randomElement(using: &random) { return earlier }
         payloads += 1
+        if below(8) == 0 { return uniqueSubmit() }
         var submit = SubmitCall(
             queue: QueueNumber(below(2)) + 1,
             rank: Priority([50, 150, 150, 255][below(4)]).rank,
@@ -157,7 +158,7 @@ extension Rehearsal {
             notBeforeWallMilliseconds: below(6) == 0 ? now.wallMilliseconds + UInt64(below(500)) : 0,
             retriesMax: UInt16(below(4)),
             crashesMax: UInt16(below(4)),
-            timeoutMilliseconds: below(3) == 0 ? UInt32(100 + below(400)) : Defaults.timeoutMilliseconds
+            timeoutMilliseconds: below(2) == 0 ? UInt32(100 + below(300)) : Defaults.timeoutMilliseconds
         )
         if below(3) == 0 {
             // Half of the keys are the key of the submit before, which went to another queue.
@@ -166,6 +167,18 @@ extension Rehearsal {
             submits.append(submit)
         }
         return submit
+    }
+
+    private mutating func uniqueSubmit() -> SubmitCall {
+        let number = below(6)
+        let scopes: [UniqueCall.Scope] = [.waiting, .active, .unfinished]
+        return SubmitCall(
+            queue: QueueNumber(number % 2) + 1,
+            payload: Digest(rawValue: payloads),
+            retriesMax: 1,
+            timeoutMilliseconds: number < 3 ? 300 : Defaults.timeoutMilliseconds,
+            unique: UniqueCall(key: KeyNumber(number), scope: scopes[number % 3], replaces: below(2) == 0)
+        )
     }
 }
 

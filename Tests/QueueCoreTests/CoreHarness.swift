@@ -361,6 +361,12 @@ extension CoreHarness {
         )
     }
 
+    /// What a worker gets with a delivery.
+    mutating func payload(of delivery: Delivery) -> Bytes? {
+        settle()
+        return core.payloadPlace(of: delivery.lease).flatMap { store.payload($0) }
+    }
+
     /// The dead letter of a task.
     func letter(_ id: TaskID) -> FakeStore.StoredLetter? {
         core.cipher.sequence(of: id).flatMap { store.letters[$0] }

@@ -207,6 +207,7 @@ struct FakeStore {
         for name in names { try index.recover(name) }
         for worker in workers.values.sorted(by: { $0.number < $1.number }) { try index.recover(worker) }
         for bucket in keys.keys.sorted() { keys[bucket]?.values.forEach { index.recover($0) } }
+        for letter in letters.values { if let hold = DeadHold(letter.row) { index.recover(hold) } }
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }
         for key in segments.keys.sorted() { try index.recover(segment: key, rows: segments[key]?.map(\.row) ?? []) }
         for group in transitions.keys.sorted() {

@@ -46,7 +46,10 @@ struct RandomRows {
         }
         options.limitKey = maybe { $0.number() } ?? 0
         options.serialKey = maybe { $0.number() } ?? 0
-        options.uniqueKey = maybe { $0.number() } ?? 0
+        options.uniqueKey = maybe {
+            let hash = KeyHash(high: $0.number(), low: $0.number())
+            return UniqueHold(hash: hash, scope: UniqueHold.Scope(rawValue: UInt8(1 + $0.below(3))) ?? .active)
+        }
         options.fairGroup = maybe { $0.number() } ?? 0
         options.fairWeight = maybe { $0.number() } ?? 0
         options.dependencyCount = maybe { $0.number() } ?? 0
@@ -91,6 +94,7 @@ struct RandomRows {
         row.progress = maybe { .init(percent: $0.number(), message: $0.span(&texts, 40)) }
         row.isCancelRequested = below(2) == 0
         row.isRedriven = below(2) == 0
+        row.hasEarlierAttempts = below(2) == 0
         if row.state == .inProgress { row.claimedStoreMilliseconds = number() }
         row.blocker = number()
         return row

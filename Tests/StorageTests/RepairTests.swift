@@ -154,6 +154,19 @@ import Testing
         }
     }
 
+    @Test(arguments: UInt64(1)...4)
+    func attemptsThatNothingCountsAreLeftOut(_ seed: UInt64) throws {
+        let store = try StoreOnDisk(seed: seed, end: .closed)
+        let db = try RocksDBStorage.open(path: store.path + "/db", options: .numbered, createIfMissing: false)
+        let batch = WriteBatch()
+        batch.deleteRange(.inProgress, from: [], to: [UInt8](repeating: .max, count: 8))
+        try db.write(batch, sync: true)
+        try db.flush()
+        db.close()
+        let repaired = try repair(store)
+        #expect(repaired.report.waitingTasks > 0)
+    }
+
     @Test(arguments: UInt64(1)...6)
     func aLogIsCutWhereItIsDamagedAndWhatIsGoneIsCounted(_ seed: UInt64) throws {
         let store = try StoreOnDisk(seed: seed, flushes: 1, end: .killed, notesAll: true)

@@ -71,7 +71,12 @@ struct RandomMessages {
         flag() ? .success(flag() ? .cancelled : .requested) : .failure(error())
     }
 
-    private mutating func submissions() -> [Submission] { list { Submission(id: $0.taskID(), isDuplicate: $0.flag()) } }
+    private mutating func submissions() -> [Submission] { list { $0.submission() } }
+
+    private mutating func submission() -> Submission {
+        let isDuplicate = flag()
+        return Submission(id: taskID(), isDuplicate: isDuplicate, isReplacement: !isDuplicate && flag())
+    }
 
     private mutating func completion() -> Completion {
         Completion(
@@ -120,6 +125,7 @@ struct RandomMessages {
             payload: bytes(max: 300),
             rank: Rank(rawValue: number()),
             start: start,
+            startBy: maybe { $0.startBy() },
             leaseMilliseconds: number(),
             timeoutMilliseconds: number(),
             retriesMax: maybe { $0.number() },
@@ -127,7 +133,22 @@ struct RandomMessages {
             retryPolicy: maybe { $0.retryPolicy() },
             retentionMilliseconds: number(),
             idempotencyKey: bytes(max: Limits.idempotencyKeyBytesMax),
-            idempotencyWindowMilliseconds: number()
+            idempotencyWindowMilliseconds: number(),
+            uniqueKey: maybe { $0.uniqueKey() }
+        )
+    }
+
+    private mutating func startBy() -> TaskSpec.StartBy {
+        let time = flag() ? TaskSpec.Start.after(milliseconds: number()) : .at(wallMilliseconds: number())
+        return TaskSpec.StartBy(time, buriesLate: flag())
+    }
+
+    private mutating func uniqueKey() -> UniqueKey {
+        let scopes: [UniqueKey.Scope] = [.waiting, .active, .unfinished, .window(milliseconds: number())]
+        return UniqueKey(
+            [1] + bytes(max: Limits.uniqueKeyBytesMax - 1),
+            scope: scopes[below(4)],
+            onConflict: UniqueKey.OnConflict.allCases[below(3)]
         )
     }
 
@@ -176,7 +197,7 @@ struct RandomMessages {
     }
 
     private mutating func submission() -> Result<Submission, TQError> {
-        flag() ? .success(Submission(id: taskID(), isDuplicate: flag())) : .failure(error())
+        flag() ? .success(submission()) : .failure(error())
     }
 
     private mutating func delivery() -> Delivery {

@@ -20,7 +20,7 @@ struct SalvagedStore {
     private(set) var outcomes: Set<UInt64> = []
     private(set) var deadLetters: Set<UInt64> = []
     /// The segment with the newest row of each task.
-    private(set) var rows: [UInt64: SegmentKey] = [:]
+    private(set) var rows: [UInt64: PayloadPlace] = [:]
     /// The newest transition of each task.
     private(set) var transitions: [UInt64: StoredTransition] = [:]
     /// Segments whose rows were read.
@@ -115,8 +115,8 @@ struct SalvagedStore {
                 store.note(row.sequence)
                 store.note(row.token)
             case "L", "l": store.take(try LocatorRecord.read(key: key, value: value))
-            // Counted anew, and made anew with the locators.
-            case "C", "P": break
+            // Counted anew, and made anew with the locators and the dead letters.
+            case "C", "P", "U": break
             default: throw StorageError(.corruption, "an unknown key")
             }
         }
@@ -167,9 +167,9 @@ struct SalvagedStore {
         let table = try PendingTable.read(value)
         note(segment.group)
         tables.insert(segment)
-        for row in table {
+        for (place, row) in table.enumerated() {
             note(row.sequence)
-            rows[row.sequence.rawValue] = segment
+            rows[row.sequence.rawValue] = PayloadPlace(segment: segment, place: UInt16(truncatingIfNeeded: place))
         }
     }
 
@@ -185,7 +185,7 @@ struct SalvagedStore {
             note(transition.sequence)
             note(transition.token)
             // One of an earlier life of the task, before a redrive, is void.
-            if let row = rows[transition.sequence.rawValue], row.group > group { continue }
+            if let row = rows[transition.sequence.rawValue], row.segment.group > group { continue }
             transitions[transition.sequence.rawValue] = StoredTransition(transition: transition, group: group)
         }
     }

@@ -15,6 +15,8 @@ public struct StoreRepair {
     private let wallMilliseconds: UInt64
     /// Tasks that are in the new store, or are in a list of the report.
     private var accounted: Set<UInt64> = []
+    /// How many ended attempts the tasks have that wait in the new store: it knows of no others.
+    private var countedAttempts: [UInt64: UInt16] = [:]
     /// When tasks were submitted that have an idempotency key.
     private var created: [UInt64: UInt64] = [:]
     private var highestName: [NameKind: UInt32] = [:]
@@ -183,7 +185,11 @@ public struct StoreRepair {
             let segment = try KeyReader.segment(key)
             let rows = try PendingTable.read(value)
             let bodies = repair.bodies(of: segment)
-            for (place, row) in rows.enumerated() where repair.salvaged.rows[row.sequence.rawValue] == segment {
+            for (place, row) in rows.enumerated() {
+                let newest = repair.salvaged.rows[row.sequence.rawValue]
+                guard newest == PayloadPlace(segment: segment, place: UInt16(truncatingIfNeeded: place)) else {
+                    continue
+                }
                 try repair.write(row, payload: bodies.payload(at: place, of: row.sequence))
             }
         }
@@ -226,6 +232,7 @@ public struct StoreRepair {
         if report.hasLostFiles || report[.inProgress].isDamaged { report.startedOver += 1 }
         let transition = stored?.transition.withoutLease
         if stored?.transition.state == .inProgress, transition?.state == .pending { report.releasedLeases += 1 }
+        countedAttempts[row.sequence.rawValue] = transition?.endedAttempts ?? 0
         try target.add(row, payload: payload, transition)
     }
 
@@ -296,7 +303,9 @@ public struct StoreRepair {
             guard key.first == UInt8(ascii: "A") else { return }
             var texts: [UInt8] = []
             let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
-            guard repair.accounted.contains(row.sequence.rawValue) else { return }
+            // What tells of an attempt may be there, and what counts it gone.
+            let counted = repair.countedAttempts[row.sequence.rawValue] ?? .max
+            guard repair.accounted.contains(row.sequence.rawValue), row.number <= counted else { return }
             try repair.target.add(row, worker: texts[row.worker.range], error: texts[row.error.range])
         }
     }
@@ -389,6 +398,11 @@ extension RepairReport.FamilyLoss {
 }
 
 extension Transition {
+    /// How many attempts of the task have ended, as far as its history goes: all that there may be after a redrive.
+    fileprivate var endedAttempts: UInt16 {
+        hasEarlierAttempts ? .max : state == .inProgress ? attempts - min(attempts, 1) : attempts
+    }
+
     /// The same with its lease given back: whoever held it may have lost it in a batch that is gone.
     ///
     /// A task that somebody cancelled keeps its lease, and is over with it.
@@ -405,6 +419,7 @@ extension Transition {
         transition.rank = rank
         transition.queue = queue
         transition.isRedriven = isRedriven
+        transition.hasEarlierAttempts = hasEarlierAttempts
         return transition
     }
 }
