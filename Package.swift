@@ -92,8 +92,8 @@ let package = Package(
         // The queue: what is decided, and how it is kept.
         library("TQModel"),
         library("Recurrence", ["TQModel"]),
-        library("QueueCore", ["TQModel"]),
-        library("Storage", ["TQModel", "QueueCore", "ByteStore"]),
+        library("QueueCore", ["TQModel", "Recurrence"]),
+        library("Storage", ["TQModel", "Recurrence", "QueueCore", "ByteStore"]),
 
         // The broker: who may ask, over which wire.
         library("WireProtocol", ["TQModel"]),
@@ -101,7 +101,10 @@ let package = Package(
         library("Telemetry", [logging]),
         library(
             "Broker",
-            ["TQModel", "QueueCore", "ByteStore", "Storage", "WireProtocol", nioCore, nioPosix, logging]
+            [
+                "TQModel", "Recurrence", "QueueCore", "ByteStore", "Storage", "WireProtocol", nioCore, nioPosix,
+                logging,
+            ]
         ),
 
         // The other side of the wire.
@@ -110,7 +113,7 @@ let package = Package(
 
         // Proof.
         library("HistoryChecker", ["TQModel"]),
-        library("Simulation", ["TQModel", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
+        library("Simulation", ["TQModel", "Recurrence", "QueueCore", "ByteStore", "Storage", "HistoryChecker"]),
         .target(name: "CDiskFaults"),
         library("DiskFaults", ["TQModel"]),
         library(
@@ -186,9 +189,8 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "CommandLineSupport", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin", "tq-broker",
-                "tq-verify",
-                "tq-inspect", "tq-worker", argumentParser,
+                "CommandLineSupport", "DiskFaults", "HistoryChecker", "TQClient", "TQModel", "TQWorker", "tq-admin",
+                "Telemetry", "tq-broker", "tq-verify", "tq-inspect", "tq-worker", argumentParser,
             ]
         ),
         .executableTarget(

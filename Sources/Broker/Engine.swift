@@ -290,6 +290,8 @@ final class Engine: Sendable {
             logger.warning("a silent worker was given up", metadata: ["worker": "\(name)", "leases": "\(leases)"])
         case .deadLettered(let task, let reason):
             logger.warning("a task became a dead letter", metadata: ["task_id": "\(task)", "reason": "\(reason.name)"])
+        case .zoneUnusable(let zone, let problem):
+            logger.error("recurring tasks are not due: \(problem)", metadata: ["zone": "\(zone)"])
         case .damagedRecord(let text):
             logger.error("a stored record is damaged", metadata: ["record": "\(text)"])
         }

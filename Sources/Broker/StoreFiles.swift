@@ -50,7 +50,7 @@ final class StoreFiles {
             let cache = PayloadCache(byteCountMax: settings.payloadCacheBytes)
             log = CommitLog(store: store, position: recovered?.position ?? LogPosition(), cache: cache)
             try log.begin(epoch: epoch, index: index, identity: recovered == nil ? identity : nil)
-            reader = StoreReader(store: store, cache: cache, storeKey: identity.key)
+            reader = StoreReader(store: store, cache: cache, storeKey: identity.key, zones: ZoneFiles.read)
             mark = try HighWaterMark(markPath, initial: Self.mark(identity, log.synced))
             marked = log.synced
             try mark.write(Self.mark(identity, marked))

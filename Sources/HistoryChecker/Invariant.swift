@@ -1,7 +1,7 @@
 /// The promises that a history is checked against.
 ///
 /// Not seen in a history of this kind, and so not here: I11 (high-water mark), I14 (disk and memory), I15
-/// (dependencies and recurring tasks), I17 (principals), I18 (fairness between connections).
+/// (dependencies; ticks of recurring tasks are looked for in what is stored), I17 (principals), I18 (fairness between connections).
 public enum Invariant: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     /// An acknowledged submit exists until its end is recorded.
     case submitStays = 1

@@ -28,6 +28,7 @@ extension DurableIndex {
             text.add("worker", number)
             text.line("", workers[number]?.spec.name.bytes ?? [])
         }
+        for number in recurring.keys.sorted() { if let task = recurring[number] { text.add(task) } }
         for row in keys.sorted { text.add(row) }
         for (hash, holder) in uniqueKeys.sorted {
             text.add("held", hash.high)
@@ -205,8 +206,34 @@ extension DumpText {
         add("", options.fairWeight)
         add("dependencies", options.dependencyCount)
         add("batch", options.batch)
-        add("schedule", options.schedule)
+        add("tick", options.tick?.recurring ?? 0)
+        add("", options.tick?.wallMilliseconds ?? 0)
         add("client", word: options.clientID?.description ?? "-")
+    }
+
+    fileprivate mutating func add(_ task: RecurringTask) {
+        let (row, state) = (task.row, task.state)
+        add("recurring", row.number)
+        add("", row.namespace)
+        add("", row.name.bytes)
+        add("", row.recurrence)
+        add("created", row.createdMilliseconds)
+        add("catchUp", row.catchUpMax)
+        add("overlap", row.overlap.rawValue)
+        add("by", row.startByMilliseconds)
+        add("", word: row.buriesLate ? "bury" : "cancel")
+        add("queue", row.task.queue)
+        add("type", row.task.type)
+        add("rank", row.task.rank.rawValue)
+        add("payload", row.payload)
+        if let options = row.task.options { add(options) }
+        add("", word: state.isPaused ? "paused" : "running")
+        add("through", state.throughWallMilliseconds)
+        add("last", state.lastTickWallMilliseconds)
+        add("", state.lastSequence.rawValue)
+        add("", state.lastCreatedMilliseconds)
+        add("submitted", state.submitted)
+        line("skipped", state.skipped)
     }
 
     fileprivate mutating func add(_ row: KeyRow) {

@@ -1,3 +1,4 @@
+public import Recurrence
 public import TQModel
 
 /// The number of a session: one connection, or one user of a broker in the same process.
@@ -33,6 +34,8 @@ public enum Fetch: Hashable, Sendable {
     case transitions(GroupID)
     /// The dead letter of a task, with its error and payload.
     case deadLetter(TaskSequence)
+    /// What the file of a time zone says.
+    case zone(ZoneName)
     /// What is left of expired buckets up to this one, the earliest first, at most so many.
     case expiring(through: ExpiryBucket, limit: Int)
 }
@@ -47,6 +50,8 @@ public enum Fetched: Sendable {
     case transitions([TaskSequence])
     /// A dead letter with its error and payload.
     case deadLetter(DeadLetterRow, error: Bytes, payload: Bytes)
+    /// The rules of a time zone.
+    case zone(ZoneRules)
     /// What is left of expired buckets.
     case expiring([ExpiringRecord])
     /// Nothing is stored there.
@@ -62,7 +67,7 @@ public enum Fetched: Sendable {
         case .task(_, let payload): payload.count
         case .segment(let tasks): tasks.reduce(0) { $0 + $1.payload.count }
         case .deadLetter(_, let error, let payload): error.count + payload.count
-        case .transitions, .expiring, .missing, .damaged, .postponed: 0
+        case .transitions, .zone, .expiring, .missing, .damaged, .postponed: 0
         }
     }
 
@@ -156,6 +161,8 @@ public enum Notice: Hashable, Sendable {
     case workerLost(Name, leases: UInt32)
     /// A task became a dead letter.
     case deadLettered(TaskID, DeadLetterReason)
+    /// Recurring tasks in a time zone are not due, because its file cannot be used.
+    case zoneUnusable(ZoneName, String)
     /// A record that should be rewritten cannot be read.
     case damagedRecord(String)
 }

@@ -45,6 +45,19 @@ extension DurableIndex {
         )
     }
 
+    /// The recurring tasks in order of their numbers.
+    public var recurringTasks: [(row: RecurringRow, state: RecurringState)] {
+        recurring.keys.sorted().compactMap { recurring[$0] }.map { ($0.row, $0.state) }
+    }
+
+    /// The tasks of ticks that have not ended, in order of their sequences.
+    public var tickTasks: [(sequence: TaskSequence, createdMilliseconds: UInt64, tick: TaskTick)] {
+        options.compactMap { sequence, options in options.tick.map { (sequence, tasks[sequence], $0) } }
+            .filter { $0.1.isLive }
+            .map { ($0.0, $0.1.createdMilliseconds, $0.2) }
+            .sorted { $0.0 < $1.0 }
+    }
+
     /// Whether a task waits or runs.
     public func isLive(_ sequence: TaskSequence) -> Bool { tasks[sequence].isLive }
 

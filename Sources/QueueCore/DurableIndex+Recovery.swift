@@ -9,6 +9,8 @@ extension DurableIndex {
         openGroup(batch.group)
         batch.names.forEach { apply($0) }
         batch.registeredWorkers.forEach { apply($0) }
+        batch.recurring.forEach { apply($0) }
+        batch.recurringStates.forEach { apply($0) }
         let replaced = Set(batch.transitions.lazy.filter { $0.operation == .replace }.map(\.sequence))
         for segment in batch.segments {
             let rows = batch.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
@@ -24,6 +26,7 @@ extension DurableIndex {
         batch.redrivenDeadLetters.forEach { apply(redriven: $0) }
         batch.transitions.forEach { apply($0, texts: batch.texts) }
         batch.removedWorkers.forEach { apply(removedWorker: $0) }
+        batch.removedRecurring.forEach { apply(removedRecurring: $0) }
         batch.keys.forEach { apply($0) }
         batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0) }
         batch.expiredKeys.forEach { apply(expiredKeys: $0) }

@@ -21,8 +21,11 @@ public struct DurableIndex: Sendable {
     var typeNames = NameTable()
     var retryPolicies = RetryPolicyTable()
     var workers: [UInt32: WorkerRow] = [:]
-    var workerNumbers: [WorkerName: UInt32] = [:]
+    var workerNumbers: [ScopedName: UInt32] = [:]
     var nextWorker: UInt32 = 1
+    var recurring: [UInt32: RecurringTask] = [:]
+    var recurringNumbers: [ScopedName: UInt32] = [:]
+    var nextRecurring: UInt32 = 1
     var keys = KeyTable()
     /// Segments with older rows of tasks that were replaced, whose newest rows must not go before them.
     var olderRows: [TaskSequence: [UInt32]] = [:]
@@ -53,8 +56,8 @@ public struct DurableIndex: Sendable {
     /// Whether records are being read back: the order of pending tasks is made at the end.
     var isRecovering = false
 
-    /// A worker's name in its namespace.
-    struct WorkerName: Hashable, Sendable {
+    /// The name of a worker or a recurring task in its namespace.
+    struct ScopedName: Hashable, Sendable {
         var namespace: UInt32
         var name: Name
     }
@@ -484,13 +487,13 @@ public struct DurableIndex: Sendable {
 
     mutating func apply(_ row: WorkerRow) {
         workers[row.number] = row
-        workerNumbers[WorkerName(namespace: row.namespace, name: row.spec.name)] = row.number
+        workerNumbers[ScopedName(namespace: row.namespace, name: row.spec.name)] = row.number
         nextWorker = max(nextWorker, row.number + 1)
     }
 
     mutating func apply(removedWorker number: UInt32) {
         guard let row = workers.removeValue(forKey: number) else { return }
-        let name = WorkerName(namespace: row.namespace, name: row.spec.name)
+        let name = ScopedName(namespace: row.namespace, name: row.spec.name)
         // A replay takes a group's removals last: the name may belong to a newer worker already.
         if workerNumbers[name] == number { workerNumbers[name] = nil }
     }

@@ -19,6 +19,12 @@ public struct EffectBatch: Sendable {
     public var registeredWorkers: [WorkerRow] = []
     /// Numbers of workers that left or were given up.
     public var removedWorkers: [UInt32] = []
+    /// Recurring tasks that were put.
+    public var recurring: [RecurringRow] = []
+    /// How far recurring tasks are, in the order of their changes.
+    public var recurringStates: [RecurringState] = []
+    /// Numbers of recurring tasks that were removed.
+    public var removedRecurring: [UInt32] = []
     /// Tasks stored or moved, segment by segment.
     public var segments: [SegmentSpan] = []
     /// The rows of the segments, one segment after the other.
@@ -60,13 +66,15 @@ public struct EffectBatch: Sendable {
     public var isEmpty: Bool {
         tasks.isEmpty && transitions.isEmpty && names.isEmpty && registeredWorkers.isEmpty && removedWorkers.isEmpty
             && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
-            && expiredKeys.isEmpty && outcomes.isEmpty && swept.isEmpty
+            && expiredKeys.isEmpty && outcomes.isEmpty && swept.isEmpty && recurring.isEmpty
+            && recurringStates.isEmpty && removedRecurring.isEmpty
     }
 
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
-            + keys.count * 48 + attempts.count * 64 + swept.count * 48
+            + keys.count * 48 + attempts.count * 64 + swept.count * 48 + recurringStates.count * 80
+            + recurring.reduce(0) { $0 + $1.payload.count + 512 }
     }
 
     /// Copies bytes into the text arena.

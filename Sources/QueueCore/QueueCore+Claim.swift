@@ -93,7 +93,7 @@ extension QueueCore {
             let queue = try number(of: name, .queue, asker.principal.namespace)
             if !queues.contains(queue) { queues.append(queue) }
         }
-        var worker: DurableIndex.WorkerName?
+        var worker: DurableIndex.ScopedName?
         if let name = spec.worker {
             let number = try hear(WorkerSpec(name: name), asker.principal, isFull: false)
             worker = index.workers[number].map { .init(namespace: $0.namespace, name: $0.spec.name) }
@@ -249,7 +249,8 @@ extension QueueCore {
             attempt: transition.attempts,
             retriesMax: options?.retriesMax ?? Defaults.retriesMax,
             leaseMilliseconds: duration,
-            timeoutMilliseconds: timeout
+            timeoutMilliseconds: timeout,
+            tickWallMilliseconds: options?.tick?.wallMilliseconds ?? 0
         )
         return Taken(
             delivery: delivery,

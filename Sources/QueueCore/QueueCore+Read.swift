@@ -48,7 +48,8 @@ extension QueueCore {
             worker: lease.flatMap { index.workers[$0.worker]?.spec.name },
             progress: index.progress[sequence],
             attemptStartWallMilliseconds: lease.map { wallMilliseconds(ofStore: $0.claimedStoreMilliseconds) } ?? 0,
-            isCancelRequested: lease?.isCancelRequested ?? false
+            isCancelRequested: lease?.isCancelRequested ?? false,
+            tick: options?.tick.map { tick($0, slot) }
         )
     }
 

@@ -164,7 +164,7 @@ extension QueueCore {
 
     // MARK: Checks
 
-    private func checkBounds(_ spec: TaskSpec) throws(TQError) {
+    func checkBounds(_ spec: TaskSpec) throws(TQError) {
         guard spec.payload.count <= Limits.payloadBytesMax else {
             throw TQError(
                 .payloadTooLarge,
@@ -256,7 +256,7 @@ extension QueueCore {
     }
 
     /// Refuses what would add work while the broker cannot take it.
-    private func checkAdmittance(whileDraining: Bool) throws(TQError) {
+    func checkAdmittance(whileDraining: Bool) throws(TQError) {
         if isDraining, !whileDraining {
             throw TQError(
                 .draining,
@@ -300,7 +300,7 @@ extension QueueCore {
     }
 
     /// What a task asks for beyond the defaults, its unique key aside.
-    private mutating func options(of spec: TaskSpec) throws(TQError) -> TaskOptions {
+    mutating func options(of spec: TaskSpec) throws(TQError) -> TaskOptions {
         var options = TaskOptions()
         options.start = startTime(spec.start)
         if let startBy = spec.startBy {

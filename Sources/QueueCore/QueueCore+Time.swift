@@ -18,7 +18,7 @@ extension QueueCore {
     mutating func tickReads() -> [Fetch] {
         collectLateTasks()
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
-        return losses.prefix(Self.lossBurialsPerCommand) + lateReads + [sweepRead].compactMap { $0 }
+        return Array(losses.prefix(Self.lossBurialsPerCommand)) + lateReads + zoneReads + [sweepRead].compactMap { $0 }
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
@@ -26,6 +26,7 @@ extension QueueCore {
         giveUpSilentWorkers(fetched)
         endLateTasks(fetched)
         stageDueTasks()
+        fireTicks(fetched)
         endTimedOutWaits()
         sweep(fetched)
         expire()

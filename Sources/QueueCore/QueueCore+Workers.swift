@@ -15,7 +15,7 @@ extension QueueCore {
     ///
     /// - Parameter isFull: Whether the worker described itself; a claim only names it.
     mutating func hear(_ spec: WorkerSpec, _ principal: Principal, isFull: Bool) throws(TQError) -> UInt32 {
-        let name = DurableIndex.WorkerName(namespace: principal.namespace, name: spec.name)
+        let name = DurableIndex.ScopedName(namespace: principal.namespace, name: spec.name)
         let wasPresent = present(name) != nil
         let known = index.workerNumbers[name]
         let number = if let known { known } else { try register(spec, principal) }
@@ -58,7 +58,7 @@ extension QueueCore {
     }
 
     /// Serves the streams of a worker that was silent, or unknown: they got nothing meanwhile.
-    private mutating func welcomeBack(_ worker: DurableIndex.WorkerName) {
+    private mutating func welcomeBack(_ worker: DurableIndex.ScopedName) {
         for id in session.claims(of: worker) { serve(id) }
     }
 
@@ -71,7 +71,7 @@ extension QueueCore {
     }
 
     mutating func deregister(_ name: Name, _ asker: Asker) {
-        let scoped = DurableIndex.WorkerName(namespace: asker.principal.namespace, name: name)
+        let scoped = DurableIndex.ScopedName(namespace: asker.principal.namespace, name: name)
         guard let number = index.workerNumbers[scoped] else {
             return reply(TQError(.workerNotFound, "Worker '\(name)' is not registered."), to: asker)
         }
@@ -109,7 +109,7 @@ extension QueueCore {
     ///
     /// A claim may outlive its worker's silence. What it takes then belongs to nobody: a lease of the worker would be taken
     /// back with the others when it is given up, a crash for the task that had only just been delivered.
-    func present(_ worker: DurableIndex.WorkerName) -> UInt32? {
+    func present(_ worker: DurableIndex.ScopedName) -> UInt32? {
         guard let number = index.workerNumbers[worker], let heard = session.heard[number], !isSilent(since: heard)
         else { return nil }
         return number
@@ -167,5 +167,6 @@ extension QueueCore {
             }
         }
         for number in index.workers.keys { session.heard[number] = now.monotonicMilliseconds }
+        beginTicks()
     }
 }

@@ -141,6 +141,8 @@ public struct QueueCore: Sendable {
         case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)
         case .deregisterWorker(let name): deregister(name, asker)
         case .compact: compact(asker)
+        case .putRecurring, .removeRecurring, .pauseRecurring, .runRecurring, .recurring, .upcomingTicks:
+            answerRecurring(request, asker, fetched)
         case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping: read(request, asker)
         }
     }
@@ -151,6 +153,7 @@ public struct QueueCore: Sendable {
         case .request(_, _, _, .fail(let items)): items.compactMap { burialRead(of: $0) }
         case .request(_, _, _, .redrive(let ids)):
             ids.compactMap { id in cipher.sequence(of: id).map { .deadLetter($0) } }
+        case .request(_, _, _, let request): [zoneRead(request)].compactMap { $0 }
         case .closeSession(let id): burialReads(session: id)
         case .tick: tickReads()
         case .clean: cleanReads()

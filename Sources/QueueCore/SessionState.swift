@@ -10,6 +10,8 @@ struct SessionState: Sendable {
     /// Parked reads by the task whose end they wait for.
     var resultWaits: [TaskSequence: WaitingLine] = [:]
     private var deadlines = BinaryHeap<Deadline>()
+    /// When recurring tasks are due.
+    var ticks = TickTimes()
     /// When each worker was last heard of, on the monotonic clock; after a restart the moment of serving.
     var heard: [UInt32: UInt64] = [:]
     /// What each worker said last.
@@ -111,7 +113,7 @@ struct SessionState: Sendable {
     mutating func rotate(_ id: UInt64, queue: UInt32) { waiting[queue]?.rotate(id) }
 
     /// Parked claims and streams of a worker, in the order in which they were made; one pass over all.
-    func claims(of worker: DurableIndex.WorkerName) -> [UInt64] {
+    func claims(of worker: DurableIndex.ScopedName) -> [UInt64] {
         parked.filter { if case .claim(let claim) = $0.value { claim.worker == worker } else { false } }.keys.sorted()
     }
 
@@ -136,7 +138,7 @@ struct ParkedClaim: Sendable {
     /// How many tasks more it takes.
     var credit: UInt32
     /// Who takes the tasks, by name: its number changes when it was given up and is heard again.
-    var worker: DurableIndex.WorkerName?
+    var worker: DurableIndex.ScopedName?
     /// 0 leaves the tasks' own.
     var leaseMilliseconds: UInt32
     var deadlineMilliseconds: UInt64

@@ -37,8 +37,8 @@ public struct TaskOptions: Hashable, Sendable {
     public var dependencyCount: UInt32 = 0
     /// An interned batch.
     public var batch: UInt32 = 0
-    /// An interned recurring task.
-    public var schedule: UInt32 = 0
+    /// The tick of a recurring task that it is for.
+    public var tick: TaskTick?
     /// The id that the client gave, as 16 bytes.
     public var clientID: TaskID?
 

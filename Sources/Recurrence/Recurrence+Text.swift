@@ -104,7 +104,12 @@ private struct Parts {
         let count = words.first?.first == UInt8(ascii: "@") ? 1 : 5
         let line = try CronLine(words.prefix(count).joined(separator: " ".utf8))
         words = words.dropFirst(count)
-        return try Recurrence(.cron(line), zone: try zone())
+        do throws(TQError) {
+            return try Recurrence(.cron(line), zone: try zone())
+        } catch {
+            // Who writes seconds, or a year, has the rest of the line read as a zone.
+            throw TQError(error.code, error.message + " A cron line has five fields; the zone stands behind them.")
+        }
     }
 
     private mutating func instant() throws(TQError) -> UInt64 {

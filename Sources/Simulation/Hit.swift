@@ -21,7 +21,7 @@ public enum Hit: Hashable, Sendable, CaseIterable, CustomStringConvertible {
     /// The errors that the core, and a broker whose disk fails, have for well-formed requests.
     private static let errors: [TQError.Code] = [
         .invalidArgument, .taskNotFound, .queueFull, .leaseLost, .cancelRequested, .conflict, .notCancellable,
-        .outcomeUnknown, .readOnly, .diskFull, .draining, .timedOut, .workerNotFound,
+        .outcomeUnknown, .readOnly, .diskFull, .draining, .timedOut, .workerNotFound, .recurringNotFound,
     ]
 
     /// The part of the table.
@@ -57,6 +57,8 @@ public enum CommandKind: String, Sendable, CaseIterable {
     case status, result, registerWorker, heartbeat, deregisterWorker, statistics, queues, workers, deadLetters
     /// What needs no task.
     case health, ping, compact
+    /// Recurring tasks.
+    case putRecurring, removeRecurring, pauseRecurring, runRecurring, recurring, upcomingTicks
 }
 
 /// What it answers, but for errors.
@@ -64,7 +66,7 @@ public enum ReplyKind: String, Sendable, CaseIterable {
     /// One for each kind of reply.
     case submitted, claimed, delivery, outcomes, completed, cancellations, cancelRequested
     /// Answers to those who look.
-    case status, result, statistics, queues, workers, deadLetters, compacted, health, done
+    case status, result, statistics, queues, workers, deadLetters, compacted, recurring, ticks, health, done
 }
 
 /// What goes wrong around the core.
@@ -89,6 +91,8 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Time and lost connections.
     case leaseLapsed, workerLost, leaseEndedWithSession, attemptTimedOut, runningTaskCancelled
     case taskDue, cancelledLate, buriedLate
+    /// Recurring tasks.
+    case tickSubmitted, tickSkipped
     /// Submits that took the place of a task, and dead letters that hold a unique key.
     case replaced, keyHeldByDeadLetter
     /// The ways into the dead letters, and back.

@@ -1,5 +1,6 @@
 import ByteStore
 import QueueCore
+import Recurrence
 import Storage
 import TQModel
 
@@ -51,7 +52,9 @@ struct SimulatedBroker {
         return BrokerProcess(
             core: QueueCore(configuration: settings.core, index: index, epoch: epoch, storeKey: key, now: now),
             log: CommitLog(store: disk, position: position, cache: cache),
-            reader: StoreReader(store: disk, cache: cache, storeKey: key),
+            reader: StoreReader(store: disk, cache: cache, storeKey: key) { zone in
+                zone.description == "Test/Zone" ? .zone(.utc) : .missing
+            },
             errands: errands
         )
     }

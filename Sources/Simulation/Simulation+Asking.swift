@@ -30,7 +30,8 @@ extension Simulation {
                 .status($0)
             }
         case ..<94: askForResult(client)
-        case ..<97: askAsWorker(client)
+        case ..<95: askAsWorker(client)
+        case ..<97: askForRecurring(client)
         case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, .compact, page]) ?? .ping)
         default: disconnect(client)
         }
@@ -244,7 +245,7 @@ extension Simulation {
         return Bytes("payload \(payloads) ".utf8) + Bytes(repeating: UInt8(truncatingIfNeeded: payloads), count: filler)
     }
 
-    private func call(of spec: TaskSpec) -> SubmitCall {
+    func call(of spec: TaskSpec) -> SubmitCall {
         var start: UInt64 = 0
         if case .at(let wall) = spec.start { start = wall }
         var (latest, span): (UInt64, UInt64) = (0, 0)
@@ -469,6 +470,12 @@ extension Request {
         case .deadLetters: .deadLetters
         case .redrive: .redrive
         case .compact: .compact
+        case .putRecurring: .putRecurring
+        case .removeRecurring: .removeRecurring
+        case .pauseRecurring: .pauseRecurring
+        case .runRecurring: .runRecurring
+        case .recurring: .recurring
+        case .upcomingTicks: .upcomingTicks
         case .health: .health
         case .ping: .ping
         }

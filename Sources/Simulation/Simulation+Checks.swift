@@ -124,6 +124,7 @@ extension Simulation {
             perform(.closeSession(session), .closeSession)
         }
         perform(.disk(isLow: false), .disk)
+        try removeRecurring()
         history.record(.clock, at: now)
         // Start times were set by a clock that may have been ahead.
         now.wallMilliseconds = latestWallMilliseconds + 60_000

@@ -19,7 +19,7 @@ extension Simulation {
             // Mostly the moments between a write and its sync.
             for step in [BrokerProcess.CommitStep.close, .write]
             where dice.oneIn(2) && step == broker.process.nextCommitStep {
-                if let effects = try broker.commitStep(step, isTogether: false) { try take(effects) }
+                try commit(step, isTogether: false)
             }
             if dice.oneIn(2) { try askAtTheLastMoment() }
             try deliver()
@@ -96,6 +96,7 @@ extension Simulation {
     }
 
     private mutating func noteRecovered() {
+        note(ticks.restart(from: broker.process.core.index))
         let counts = broker.process.core.index.counts
         if counts.pending > 0 { report.hits.count(.event(.recoveryOfPendingTasks)) }
         if counts.inProgress > 0 { report.hits.count(.event(.recoveryOfLeases)) }

@@ -44,7 +44,8 @@ extension Simulation {
             let digest = result.state == .completed ? Digest(of: result.result) : nil
             finish(request, .observed(Observation(state: result.state, result: digest)))
         case .error(let error): takeError(error, request, key)
-        case .statistics, .queues, .workers, .deadLetters, .compacted, .health, .done, .delivery, .cancelRequested:
+        case .statistics, .queues, .workers, .deadLetters, .compacted, .recurring, .ticks, .health, .done, .delivery,
+            .cancelRequested:
             break
         }
     }
@@ -267,16 +268,20 @@ extension Simulation {
     mutating func noteStored(_ specs: [TaskSpec]) {
         for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
             guard case .success(let submission) = result, !submission.isDuplicate else { continue }
-            // A task that a power cut took may have had the same id; nobody heard of it.
-            let task = StoredSpec(
-                queue: spec.queue,
-                rank: spec.rank,
-                payload: Digest(of: spec.payload),
-                crashesMax: spec.crashesMax ?? Defaults.crashesMax,
-                shortestWait: (spec.retryPolicy ?? .standard).shortestWait
-            )
-            if stored.updateValue(task, forKey: submission.id) == nil { storedIDs.append(submission.id) }
+            note(spec, submission.id)
         }
+    }
+
+    mutating func note(_ spec: TaskSpec, _ id: TaskID) {
+        // A task that a power cut took may have had the same id; nobody heard of it.
+        let task = StoredSpec(
+            queue: spec.queue,
+            rank: spec.rank,
+            payload: Digest(of: spec.payload),
+            crashesMax: spec.crashesMax ?? Defaults.crashesMax,
+            shortestWait: (spec.retryPolicy ?? .standard).shortestWait
+        )
+        if stored.updateValue(task, forKey: id) == nil { storedIDs.append(id) }
     }
 
     private mutating func countNotices() throws(Broken) {
@@ -299,6 +304,7 @@ extension Simulation {
                 case .payloadDamaged:
                     throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
+            case .zoneUnusable: break
             case .damagedRecord(let text):
                 throw Broken("I10", "A record was called damaged, but nothing damages bytes here: \(text)")
             }
@@ -321,6 +327,8 @@ extension Simulation {
         case .workers: report.hits.count(.reply(.workers))
         case .deadLetters: report.hits.count(.reply(.deadLetters))
         case .compacted: report.hits.count(.reply(.compacted))
+        case .recurring: report.hits.count(.reply(.recurring))
+        case .ticks: report.hits.count(.reply(.ticks))
         case .health: report.hits.count(.reply(.health))
         case .done: report.hits.count(.reply(.done))
         case .error: break
@@ -330,6 +338,7 @@ extension Simulation {
     /// Looks at a committed group.
     mutating func take(_ effects: EffectBatch) throws(Broken) {
         try handOvers.check(effects)
+        try noteTicks(effects)
         count(effects)
     }
 

@@ -63,6 +63,7 @@ public struct Simulation {
     /// Submits with a key whose outcome is unknown.
     var repeats: [TaskSpec] = []
     var handOvers = HandOvers()
+    var ticks = Ticks()
     var keyed: [TaskSpec] = []
     var payloads: UInt64 = 0
     /// Steps for which a broker that failed stays read-only.
@@ -298,10 +299,20 @@ public struct Simulation {
     }
 
     mutating func commit(_ step: BrokerProcess.CommitStep) throws(Broken) {
-        if let effects = try broker.commitStep(step, isTogether: dice.oneIn(2)) { try take(effects) }
+        try commit(step, isTogether: dice.oneIn(2))
         if isReadOnly() {
             stepsToRebuild = dice.below(20)
             countFailure()
+        }
+    }
+
+    mutating func commit(_ step: BrokerProcess.CommitStep, isTogether: Bool) throws(Broken) {
+        let closed = broker.process.closedGroup?.effects
+        if let effects = try broker.commitStep(step, isTogether: isTogether) {
+            try take(effects)
+        } else if step == .write, let closed {
+            // It may be written all the same.
+            try noteTicks(closed)
         }
     }
 

@@ -133,6 +133,8 @@ enum BatchDecoding {
             switch key.first.map({ Unicode.Scalar($0) }) {
             case "N": effects.names.append(try NameRecord.read(key: key, value: value))
             case "W": effects.registeredWorkers.append(try WorkerRecord.read(key: key, value: value))
+            case "R": effects.recurring.append(try RecurringRecord.read(key: key, value: value))
+            case "r": effects.recurringStates.append(try RecurringStateRecord.read(key: key, value: value))
             case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
             case "A": effects.attempts.append(try AttemptRecord.read(key: key, value: value, texts: &effects.texts))
             case "L", "l": effects.derived.locators.append(try LocatorRecord.read(key: key, value: value))
@@ -156,6 +158,10 @@ enum BatchDecoding {
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
                 effects.removedWorkers.append(try reader.read())
+            case (.index, "R"):
+                var reader = KeyReader(key)
+                _ = try reader.read(UInt8.self)
+                effects.removedRecurring.append(try reader.read())
             case (.index, "P"): effects.swept.append(try KeyReader.expiry(key))
             case (.index, "C"):
                 effects.derived.counters.append(CounterRow(key: try KeyReader.counter(key), value: 0))

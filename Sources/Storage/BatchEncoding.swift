@@ -9,6 +9,8 @@ enum BatchEncoding {
     static func encode(_ effects: EffectBatch, into batch: WriteBatch) {
         for row in effects.names { NameRecord.write(row, to: batch) }
         for row in effects.registeredWorkers { WorkerRecord.write(row, to: batch) }
+        for row in effects.recurring { RecurringRecord.write(row, to: batch) }
+        for state in effects.recurringStates { RecurringStateRecord.write(state, to: batch) }
         for segment in effects.segments { encode(segment, of: effects, into: batch) }
         if !effects.transitions.isEmpty {
             let table = TransitionTable.Content(
@@ -105,6 +107,10 @@ enum BatchEncoding {
             batch.singleDelete(.inProgress, key: KeyLayout.transitions(group))
         }
         for worker in effects.removedWorkers { batch.delete(.index, key: KeyLayout.worker(worker)) }
+        for number in effects.removedRecurring {
+            batch.delete(.index, key: KeyLayout.recurring(number))
+            batch.delete(.index, key: KeyLayout.recurringState(number))
+        }
         for bucket in effects.expiredOutcomes {
             batch.deleteRange(
                 .completed,

@@ -34,6 +34,8 @@ enum KeyLayout {
     static func attempt(_ sequence: TaskSequence, place: UInt8) -> [UInt8] { attempts(of: sequence) + [place] }
     static func attempts(of sequence: TaskSequence) -> [UInt8] { prefix("A") + bytes(sequence.rawValue) }
 
+    static func recurring(_ number: UInt32) -> [UInt8] { prefix("R") + bytes(number) }
+    static func recurringState(_ number: UInt32) -> [UInt8] { prefix("r") + bytes(number) }
     static func deadHold(_ sequence: TaskSequence) -> [UInt8] { prefix("U") + bytes(sequence.rawValue) }
 
     /// Says in which bucket a record expires.

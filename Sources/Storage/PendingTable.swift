@@ -29,11 +29,11 @@ enum PendingTable {
         static let fairness = Columns(rawValue: 1 << 11)
         static let dependencies = Columns(rawValue: 1 << 12)
         static let batch = Columns(rawValue: 1 << 13)
-        static let schedule = Columns(rawValue: 1 << 14)
+        static let tick = Columns(rawValue: 1 << 14)
         static let clientID = Columns(rawValue: 1 << 15)
 
         /// The bytes of each column, by bit.
-        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 4, 16]
+        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16]
         static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
 
         var byteCount: Int {
@@ -58,7 +58,7 @@ enum PendingTable {
             if options.fairGroup != 0 || options.fairWeight != 0 { columns.insert(.fairness) }
             if options.dependencyCount != 0 { columns.insert(.dependencies) }
             if options.batch != 0 { columns.insert(.batch) }
-            if options.schedule != 0 { columns.insert(.schedule) }
+            if options.tick != nil { columns.insert(.tick) }
             if options.clientID != nil { columns.insert(.clientID) }
             self = columns
         }
@@ -122,7 +122,10 @@ enum PendingTable {
         }
         if columns.contains(.dependencies) { writer.write(options.dependencyCount) }
         if columns.contains(.batch) { writer.write(options.batch) }
-        if columns.contains(.schedule) { writer.write(options.schedule) }
+        if columns.contains(.tick) {
+            writer.write(options.tick?.recurring ?? 0)
+            writer.write(options.tick?.wallMilliseconds ?? 0)
+        }
         if columns.contains(.clientID) {
             writer.write(options.clientID?.high ?? 0)
             writer.write(options.clientID?.low ?? 0)
@@ -190,7 +193,10 @@ enum PendingTable {
         }
         if columns.contains(.dependencies) { options.dependencyCount = try reader.read() }
         if columns.contains(.batch) { options.batch = try reader.read() }
-        if columns.contains(.schedule) { options.schedule = try reader.read() }
+        if columns.contains(.tick) {
+            let tick = TaskTick(recurring: try reader.read(), wallMilliseconds: try reader.read())
+            options.tick = tick.recurring == 0 ? nil : tick
+        }
         if columns.contains(.clientID) {
             let id = TaskID(high: try reader.read(), low: try reader.read())
             options.clientID = id.high == 0 && id.low == 0 ? nil : id

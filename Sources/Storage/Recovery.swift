@@ -147,6 +147,14 @@ public enum Recovery {
             let row = try WorkerRecord.read(key: key, value: value)
             try asStorageError { () throws(RecoveryError) in try index.recover(row) }
         }
+        try scan(store, "R") { key, value throws(StorageError) in
+            let row = try RecurringRecord.read(key: key, value: value)
+            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
+        }
+        try scan(store, "r") { key, value throws(StorageError) in
+            let state = try RecurringStateRecord.read(key: key, value: value)
+            try asStorageError { () throws(RecoveryError) in try index.recover(state) }
+        }
         try scan(store, "K") { key, value throws(StorageError) in
             for row in try IdempotencyTable.read(key: key, value: value) { index.recover(row) }
         }

@@ -1,5 +1,6 @@
 public import ByteStore
 public import QueueCore
+public import Recurrence
 public import TQModel
 
 /// Reads what commands and replies need of a store: payloads, outcomes, dead letters.
@@ -9,10 +10,17 @@ public struct StoreReader: Sendable {
     private let store: any ByteStoreReader
     private let cache: PayloadCache?
     private let cipher: TaskIDCipher
+    private let zones: @Sendable (ZoneName) -> Fetched
 
-    /// Creates a reader; without a cache every payload comes from the store.
-    public init(store: any ByteStoreReader, cache: PayloadCache?, storeKey: StoreKey) {
+    /// Creates a reader; without a cache every payload comes from the store, and without zones there is UTC alone.
+    public init(
+        store: any ByteStoreReader,
+        cache: PayloadCache?,
+        storeKey: StoreKey,
+        zones: @escaping @Sendable (ZoneName) -> Fetched = { _ in .missing }
+    ) {
         self.store = store
+        self.zones = zones
         self.cache = cache
         self.cipher = TaskIDCipher(key: storeKey)
     }
@@ -66,6 +74,7 @@ public struct StoreReader: Sendable {
         case .deadLetter(let sequence):
             guard let (row, error, payload) = try deadLetter(sequence) else { return nil }
             return .deadLetter(row, error: error, payload: payload)
+        case .zone(let zone): return zones(zone)
         case .expiring(let bucket, let limit): return .expiring(try expiring(through: bucket, limit))
         }
     }

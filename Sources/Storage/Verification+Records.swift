@@ -134,6 +134,8 @@ extension StoreVerification {
             case "N": _ = try NameRecord.read(key: key, value: value)
             case "W": _ = try WorkerRecord.read(key: key, value: value)
             case "K": _ = try IdempotencyTable.read(key: key, value: value)
+            case "R": _ = try RecurringRecord.read(key: key, value: value)
+            case "r": _ = try RecurringStateRecord.read(key: key, value: value)
             case "C": _ = try CounterRecord.read(key: key, value: value)
             case "A":
                 var texts: [UInt8] = []

@@ -22,6 +22,8 @@ public enum Defaults {
     public static let idempotencyWindowMilliseconds: UInt64 = 86_400_000
     /// How long a key that a client library made for its own resends is remembered.
     public static let automaticIdempotencyWindowMilliseconds: UInt64 = 120_000
+    /// A tick of a recurring task that is noticed within that time is not taken for missed: one minute.
+    public static let tickGraceMilliseconds: UInt64 = 60_000
     /// Waiting tasks in one queue above which submits to it are refused.
     public static let queueDepthThreshold = 100_000
     /// The silence after which a worker is taken for dead: one minute.

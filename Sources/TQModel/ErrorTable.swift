@@ -48,6 +48,7 @@ extension TQError.Code {
         row(.taskCancelled, "taskCancelled", 200, "OK", false, 11),
         row(.internalError, "internalError", 500, "INTERNAL", false, 1),
         row(.cancelRequested, "cancelRequested", 409, "ABORTED", false, 3),
+        row(.recurringNotFound, "recurringNotFound", 404, "NOT_FOUND", false, 2),
     ]
 
     /// The name in JSON and in messages.

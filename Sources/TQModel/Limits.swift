@@ -32,6 +32,18 @@ public enum Limits {
     public static let namesMax = 1_000_000
     /// Different retry policies kept by one broker.
     public static let retryPoliciesMax = 10_000
+    /// Recurring tasks kept by one broker.
+    public static let recurringMax = 100_000
+    /// The payload of a recurring task in bytes; it is kept in memory.
+    public static let recurringPayloadBytesMax = 64 * 1024
+    /// The shortest interval of a recurring task: one second.
+    public static let recurringIntervalMillisecondsMin: UInt64 = 1000
+    /// Missed ticks that a recurring task may make up for at once.
+    public static let catchUpMax: UInt32 = 1000
+    /// Ticks in one look into the future of a recurring task.
+    public static let upcomingMax = 5
+    /// Recurring tasks in one page.
+    public static let recurringPageMax: UInt32 = 1000
     /// How long one claim or wait may park: one hour, in milliseconds.
     public static let waitMillisecondsMax: UInt64 = 3_600_000
     /// The longest lease, timeout, delay in a renewal or backoff: one year, in milliseconds.

@@ -20,6 +20,9 @@ public enum Reply: Hashable, Sendable {
     case workers([WorkerStatus])
     case deadLetters(DeadLetterPage)
     case compacted(Compaction)
+    case recurring(RecurringPage)
+    /// In milliseconds since 1970, ascending.
+    case ticks([UInt64])
     indirect case health(Health)
     case done
     case error(TQError)
@@ -78,6 +81,8 @@ public struct Delivery: Hashable, Sendable {
     public var leaseMilliseconds: UInt32
     /// How long this attempt may last in all.
     public var timeoutMilliseconds: UInt32
+    /// The tick of a recurring task that this one is for, in milliseconds since 1970; 0 for none.
+    public var tickWallMilliseconds: UInt64
 
     public init(
         lease: LeaseHandle,
@@ -88,7 +93,8 @@ public struct Delivery: Hashable, Sendable {
         attempt: UInt16,
         retriesMax: UInt16,
         leaseMilliseconds: UInt32,
-        timeoutMilliseconds: UInt32
+        timeoutMilliseconds: UInt32,
+        tickWallMilliseconds: UInt64 = 0
     ) {
         self.lease = lease
         self.queue = queue
@@ -99,6 +105,7 @@ public struct Delivery: Hashable, Sendable {
         self.retriesMax = retriesMax
         self.leaseMilliseconds = leaseMilliseconds
         self.timeoutMilliseconds = timeoutMilliseconds
+        self.tickWallMilliseconds = tickWallMilliseconds
     }
 }
 
@@ -140,6 +147,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var isCancelRequested: Bool
     /// Why it was cancelled; `nil` when it was not.
     public var cancelReason: CancelReason?
+    /// The tick of a recurring task that it is for; `nil` for another one, and for one that has ended.
+    public var tick: Tick?
 
     public init(
         id: TaskID,
@@ -159,10 +168,12 @@ public struct TaskStatus: Hashable, Sendable {
         progress: TaskProgress? = nil,
         attemptStartWallMilliseconds: UInt64 = 0,
         isCancelRequested: Bool = false,
-        cancelReason: CancelReason? = nil
+        cancelReason: CancelReason? = nil,
+        tick: Tick? = nil
     ) {
         self.progress = progress
         self.cancelReason = cancelReason
+        self.tick = tick
         self.attemptStartWallMilliseconds = attemptStartWallMilliseconds
         self.isCancelRequested = isCancelRequested
         self.id = id

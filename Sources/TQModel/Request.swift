@@ -44,6 +44,21 @@ public enum Request: Hashable, Sendable {
     case deadLetters(DeadLetterQuery)
     /// Puts dead letters back as pending. Answer: ``Reply/outcomes(_:)``.
     case redrive([TaskID])
+    /// Keeps a recurring task, in the place of the one with its name. Answer: ``Reply/recurring(_:)`` with that one.
+    ///
+    /// Ticks count from now on; where the recurrence stays the same, from the last tick on.
+    case putRecurring(RecurringSpec)
+    /// Forgets a recurring task; tasks that it has submitted stay. Answer: ``Reply/done``.
+    case removeRecurring(Name)
+    /// Stops a recurring task, or lets it go on: ticks in between are left out. Answer: ``Reply/recurring(_:)`` with that one.
+    case pauseRecurring(Name, isPaused: Bool)
+    /// Submits the task of a recurring one now, besides its ticks. Answer: ``Reply/submitted(_:)``.
+    case runRecurring(Name)
+    /// The recurring tasks with names behind that one, at most `count` (1 to ``Limits/recurringPageMax``). Answer:
+    /// ``Reply/recurring(_:)``.
+    case recurring(after: Name?, count: UInt32)
+    /// When a recurrence would be due from now on: ``Limits/upcomingMax`` ticks. Answer: ``Reply/ticks(_:)``.
+    case upcomingTicks(recurrence: Bytes)
     /// Takes results whose time has come and gives their disk space back. Answer: ``Reply/compacted(_:)``, when that is done.
     case compact
     /// Whether the broker can do its work. Answer: ``Reply/health(_:)``.

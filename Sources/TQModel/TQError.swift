@@ -89,6 +89,8 @@ public struct TQError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let internalError = Code(rawValue: 30)
         /// Somebody wants the attempt to end: its lease stays as it is and is not renewed any more.
         public static let cancelRequested = Code(rawValue: 31)
+        /// There is no such recurring task.
+        public static let recurringNotFound = Code(rawValue: 32)
 
         public var description: String { name }
     }

@@ -167,6 +167,14 @@ struct FieldReader: ~Copyable {
         try list(max: Limits.batchCountMax, itemBytesMin: 16) { (reader) throws(TQError) in try reader.taskID() }
     }
 
+    /// What an optional field holds, all of it.
+    mutating func nested<Value>(
+        in field: Field,
+        _ body: (inout FieldReader) throws(TQError) -> Value
+    ) throws(TQError) -> Value {
+        try nested(field.start, field.count, body)
+    }
+
     /// A list of task ids that an optional field holds.
     mutating func taskIDs(of field: Field) throws(TQError) -> [TaskID] {
         try nested(field.start, field.count) { (reader) throws(TQError) in try reader.taskIDs() }

@@ -117,6 +117,8 @@ extension Renewal {
 }
 
 extension Delivery {
+    private static let tickTag: UInt8 = 1
+
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(
             lease: try reader.lease(),
@@ -129,7 +131,12 @@ extension Delivery {
             leaseMilliseconds: try reader.integer(),
             timeoutMilliseconds: try reader.integer()
         )
-        try reader.noKnownFields()
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Self.tickTag: tickWallMilliseconds = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
     }
 
     func write(to bytes: inout [UInt8]) {
@@ -142,5 +149,6 @@ extension Delivery {
         bytes.append(integer: retriesMax)
         bytes.append(integer: leaseMilliseconds)
         bytes.append(integer: timeoutMilliseconds)
+        bytes.append(field: Self.tickTag, nonZero: tickWallMilliseconds)
     }
 }

@@ -57,6 +57,19 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     /// ``Request/compact``.
     case compact = 0x43
 
+    /// ``Request/putRecurring(_:)``.
+    case putRecurring = 0x50
+    /// ``Request/removeRecurring(_:)``.
+    case removeRecurring = 0x51
+    /// ``Request/pauseRecurring(_:isPaused:)``.
+    case pauseRecurring = 0x52
+    /// ``Request/runRecurring(_:)``.
+    case runRecurring = 0x53
+    /// ``Request/recurring(after:count:)``.
+    case recurring = 0x54
+    /// ``Request/upcomingTicks(recurrence:)``.
+    case upcomingTicks = 0x55
+
     /// ``HelloReply``: the first frame of a broker that accepts the connection.
     case helloReply = 0x81
     /// ``Reply/done``.
@@ -93,6 +106,10 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case workersReply = 0xc2
     /// ``Reply/compacted(_:)``.
     case compactedReply = 0xc3
+    /// ``Reply/recurring(_:)``.
+    case recurringReply = 0xd4
+    /// ``Reply/ticks(_:)``.
+    case ticksReply = 0xd5
 
     /// Whether a broker sends it.
     public var isReply: Bool { rawValue >= 0x80 }

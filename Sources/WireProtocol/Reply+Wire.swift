@@ -39,6 +39,8 @@ extension Reply {
         case .workers: .workersReply
         case .deadLetters: .deadLettersReply
         case .compacted: .compactedReply
+        case .recurring: .recurringReply
+        case .ticks: .ticksReply
         case .health: .healthReply
         case .done: .doneReply
         case .error: .errorReply
@@ -67,6 +69,10 @@ extension Reply {
         case .compacted(let compaction):
             bytes.append(integer: compaction.diskBytesBefore)
             bytes.append(integer: compaction.diskBytesAfter)
+        case .recurring(let page):
+            bytes.append(page.hasMore ? 1 : 0)
+            bytes.append(records: page.tasks) { $1.write(to: &$0) }
+        case .ticks(let ticks): bytes.append(ticks: ticks)
         case .health(let health): health.write(to: &bytes)
         case .done: break
         case .error(let error): error.write(to: &bytes)
@@ -126,6 +132,13 @@ extension Reply {
             self = .compacted(
                 Compaction(diskBytesBefore: try reader.integer(), diskBytesAfter: try reader.integer())
             )
+        case .recurringReply:
+            let hasMore: UInt8 = try reader.integer()
+            let tasks = try reader.records(max: .max) { (reader) throws(TQError) in
+                try RecurringStatus(from: &reader)
+            }
+            self = .recurring(RecurringPage(tasks: tasks, hasMore: hasMore != 0))
+        case .ticksReply: self = .ticks(try reader.ticks())
         case .healthReply: self = .health(try Health(from: &reader))
         case .errorReply: self = .error(try TQError(from: &reader))
         default: self = .done

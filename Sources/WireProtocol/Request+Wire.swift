@@ -51,6 +51,12 @@ extension Request {
         case .deadLetters: .deadLetters
         case .redrive: .redrive
         case .compact: .compact
+        case .putRecurring: .putRecurring
+        case .removeRecurring: .removeRecurring
+        case .pauseRecurring: .pauseRecurring
+        case .runRecurring: .runRecurring
+        case .recurring: .recurring
+        case .upcomingTicks: .upcomingTicks
         case .health: .health
         case .ping: .ping
         }
@@ -77,8 +83,17 @@ extension Request {
             bytes.append(taskID: id)
             bytes.append(integer: waitMilliseconds)
         case .registerWorker(let worker), .heartbeat(let worker): worker.write(to: &bytes)
-        case .deregisterWorker(let name): bytes.append(name: name)
+        case .deregisterWorker(let name), .removeRecurring(let name), .runRecurring(let name):
+            bytes.append(name: name)
         case .deadLetters(let query): query.write(to: &bytes)
+        case .putRecurring(let spec): spec.write(to: &bytes)
+        case .pauseRecurring(let name, let isPaused):
+            bytes.append(name: name)
+            bytes.append(isPaused ? 1 : 0)
+        case .recurring(let after, let count):
+            bytes.append(name: after ?? Name(bytes: []))
+            bytes.append(integer: count)
+        case .upcomingTicks(let recurrence): bytes.append(bytes: recurrence)
         case .statistics, .queues, .workers, .compact, .health, .ping: break
         }
     }
@@ -110,6 +125,9 @@ extension Request {
         case .deadLetters:
             self = .deadLetters(try DeadLetterQuery(from: &reader))
             return
+        case .putRecurring:
+            self = .putRecurring(try RecurringSpec(from: &reader))
+            return
         default:
             try self.init(withoutRecords: message, from: &reader)
         }
@@ -125,6 +143,14 @@ extension Request {
         case .status: self = .status(try reader.taskID())
         case .result: self = .result(try reader.taskID(), waitMilliseconds: try reader.integer())
         case .deregisterWorker: self = .deregisterWorker(try reader.name())
+        case .removeRecurring: self = .removeRecurring(try reader.name())
+        case .pauseRecurring:
+            self = .pauseRecurring(try reader.name(), isPaused: try reader.integer(UInt8.self) != 0)
+        case .runRecurring: self = .runRecurring(try reader.name())
+        case .recurring:
+            let after = try reader.name()
+            self = .recurring(after: after.bytes.isEmpty ? nil : after, count: try reader.integer())
+        case .upcomingTicks: self = .upcomingTicks(recurrence: try reader.bytes())
         case .statistics: self = .statistics
         case .queues: self = .queues
         case .workers: self = .workers
@@ -153,9 +179,14 @@ extension Request {
         case .cancel(let ids), .redrive(let ids): try checkBatch(ids.count)
         case .claim(let claim), .openStream(_, let claim): try claim.checkLimits()
         case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
-        case .deregisterWorker(let name): try name.checkLength()
+        case .deregisterWorker(let name), .removeRecurring(let name), .pauseRecurring(let name, _),
+            .runRecurring(let name):
+            try name.checkLength()
+        case .putRecurring(let spec): try spec.checkLimits()
+        case .recurring(let after, _): try after?.checkLength()
         case .deadLetters(let query): try query.queue?.checkLength()
-        case .addCredit, .closeStream, .status, .result, .statistics, .queues, .workers, .compact, .health,
+        case .addCredit, .closeStream, .upcomingTicks, .status, .result, .statistics, .queues, .workers, .compact,
+            .health,
             .ping:
             break
         }

@@ -13,6 +13,7 @@ extension TaskStatus {
         static let isCancelRequested: UInt8 = 8
         static let cancelReason: UInt8 = 9
         static let history: UInt8 = 10
+        static let tick: UInt8 = 11
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -40,6 +41,8 @@ extension TaskStatus {
                 history = try reader.records(of: field, max: Int(Limits.historyMax)) { (reader) throws(TQError) in
                     try Attempt(from: &reader)
                 }
+            case Tag.tick:
+                tick = try reader.nested(in: field) { (reader) throws(TQError) in try Tick(from: &reader) }
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
             default: try reader.unknown(field)
             }
@@ -67,6 +70,10 @@ extension TaskStatus {
         if !history.isEmpty {
             bytes.append(Tag.history)
             bytes.appendRecord { $0.append(records: history) { $1.write(to: &$0) } }
+        }
+        if let tick {
+            bytes.append(Tag.tick)
+            bytes.appendRecord { tick.write(to: &$0) }
         }
     }
 }

@@ -19,7 +19,10 @@ struct Admin: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(
                 name: "Nouns",
-                subcommands: [TaskNoun.self, QueueNoun.self, WorkerNoun.self, DeadLetterNoun.self, SystemNoun.self]
+                subcommands: [
+                    TaskNoun.self, QueueNoun.self, RecurringNoun.self, WorkerNoun.self, DeadLetterNoun.self,
+                    SystemNoun.self,
+                ]
             )
         ]
     )

@@ -38,6 +38,12 @@ enum Listings {
         Column("cancelled because", "cancel_reason", optional: { $0.cancelReason?.name }),
         Column("progress", "progress_percent", optional: { $0.progress.map { "\($0.percent) %" } }),
         Column("message", "progress_message", optional: { $0.progress.flatMap { message($0) } }),
+        Column(
+            "recurring task",
+            "recurring",
+            optional: { $0.tick.flatMap { $0.recurring.bytes.isEmpty ? nil : "\($0.recurring)" } }
+        ),
+        Column("due", "tick_at", time: { $0.tick?.wallMilliseconds ?? 0 }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
         Column("result bytes", "result_bytes", count: { UInt64($0.resultBytes) }),
         // For people it is a table of its own.
@@ -65,6 +71,40 @@ enum Listings {
         Column("result base64", "result_base64", optional: { base64IfBinary($0.result) }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
     ])
+
+    static let recurring = Listing<RecurringStatus>([
+        Column("name", "name") { "\($0.name)" },
+        Column("recurrence", "recurrence") { String(decoding: $0.recurrence, as: UTF8.self) },
+        Column("queue", "queue") { "\($0.queue)" },
+        Column("type", "task_type") { "\($0.type)" },
+        Column("paused", "is_paused", json: { .bool($0.isPaused) }, text: { $0.isPaused ? "yes" : "" }),
+        Column("next", "next_at", time: { $0.upcoming.first ?? 0 }),
+        // The others are for programs, and for who asks for one recurring task.
+        Column("upcoming", "upcoming", json: { .array($0.upcoming.map { .string(text(of: $0)) }) }, text: { _ in "" }),
+        Column("last", "last_tick_at", time: \.lastTickWallMilliseconds),
+        Column("last task", "last_task_id", optional: { $0.lastTask.map { "\($0)" } }),
+        Column("submitted", "submitted", count: { $0.submitted }),
+        Column("skipped", "skipped", count: { $0.skipped }),
+        Column("catch up", "catch_up", count: { UInt64($0.catchUpMax) }),
+        Column("overlap", "overlap") { name(of: $0.overlap) },
+        Column(
+            "problem",
+            "problem",
+            optional: { $0.problem.isEmpty ? nil : String(decoding: $0.problem, as: UTF8.self) }
+        ),
+    ])
+
+    static let ticks = Listing<UInt64>([Column("due", "due_at") { text(of: $0) }])
+
+    private static func text(of tick: UInt64) -> String { rfc3339(wallMilliseconds: Int64(clamping: tick)) }
+
+    private static func name(of overlap: RecurringSpec.Overlap) -> String {
+        switch overlap {
+        case .allow: "allow"
+        case .skip: "skip"
+        case .replace: "replace"
+        }
+    }
 
     static let compaction = Listing<Compaction>([
         Column("disk bytes before", "disk_bytes_before", count: { $0.diskBytesBefore }),
@@ -162,12 +202,12 @@ extension Column {
     }
 
     /// A column of times, 0 for none: relative to now for people, RFC 3339 for programs.
-    fileprivate init(_ title: String, _ name: String, time: any KeyPath<Row, UInt64> & Sendable) {
+    fileprivate init(_ title: String, _ name: String, time: @escaping @Sendable (Row) -> UInt64) {
         self.init(title, name) { row in
-            let milliseconds = row[keyPath: time]
+            let milliseconds = time(row)
             return milliseconds == 0 ? .null : .string(rfc3339(wallMilliseconds: Int64(clamping: milliseconds)))
         } text: { row in
-            let milliseconds = row[keyPath: time]
+            let milliseconds = time(row)
             if milliseconds == 0 { return "" }
             return relativeTime(wallMilliseconds: milliseconds, now: UInt64(clamping: wallMillisecondsNow()))
         }

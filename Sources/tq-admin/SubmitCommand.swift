@@ -14,6 +14,7 @@ struct Submit: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
+    @OptionGroup var work: WorkOptions
 
     @Argument(help: "The type of the task, when --type is not given.")
     var positionalType: String?
@@ -21,11 +22,6 @@ struct Submit: AsyncParsableCommand {
     var positionalPayload: String?
     @Option(help: "What kind of work it is; workers choose by it.")
     var type: String?
-    @Option(name: [.short, .long], help: "The queue that the task waits in.")
-    var queue = Defaults.queue
-    @Option(help: "0 to 255, 255 first; or low (50), normal (150), high (255).")
-    var priority: PriorityArgument?
-
     @Option(help: "What the worker gets.")
     var payload: String?
     @Option(help: ArgumentHelp("A file with what the worker gets; - is standard input.", valueName: "file"))
@@ -38,40 +34,10 @@ struct Submit: AsyncParsableCommand {
     )
     var lines: String?
 
-    @Option(help: "How long one attempt may last in all, such as 300 (seconds) or 5m.")
-    var timeout: DurationArgument?
-    @Option(help: "How long a worker holds the task without renewing it.")
-    var lease: DurationArgument?
-    @Option(help: "Attempts after the first.")
-    var maxRetries: UInt16?
-    @Option(
-        help: ArgumentHelp(
-            """
-            How long it waits before it is tried again: exponential,first=5s,factor=2,longest=1h (the default), \
-            linear,first=5s,step=10s,longest=1h, fixed,30s or list,1s,10s,5m; with jitter=full or jitter=none.
-            """,
-            valueName: "policy"
-        ),
-        transform: { try RetryPolicy($0.utf8) }
-    )
-    var retry: RetryPolicy?
-    @Option(help: "Crashes that quarantine the task; 0 for never.")
-    var maxCrashes: UInt16?
     @Option(help: "How long to wait before the task may start.")
     var delay: DurationArgument?
     @Option(help: "When the task may start, such as 2026-12-24T18:00:00Z.")
     var scheduledAt: TimestampArgument?
-    @Option(
-        help: ArgumentHelp(
-            "When the task must have started at the latest: a time, or how long from now. Later it is cancelled.",
-            valueName: "time"
-        )
-    )
-    var startBy: LatestStartArgument?
-    @Flag(help: "With --start-by: a task that is too late becomes a dead letter.")
-    var buryLate = false
-    @Option(help: "How long the result is kept.")
-    var retention: DurationArgument?
     @Option(help: "Makes the submit repeatable: the same key and content give the same task.")
     var key: String?
     @Option(help: "Lets no other task with this key in, as long as --unique-while says.")
@@ -99,7 +65,6 @@ struct Submit: AsyncParsableCommand {
         if type != nil, positionalPayload != nil { throw ValidationError("The type is given twice.") }
         if type == nil, positionalType == nil { throw ValidationError("Say what kind of work it is: --type TYPE.") }
         if delay != nil, scheduledAt != nil { throw ValidationError("Give --delay or --scheduled-at.") }
-        if buryLate, startBy == nil { throw ValidationError("--bury-late needs --start-by.") }
         if uniqueKey != nil, lines != nil {
             throw ValidationError("One --unique-key cannot name several tasks of --lines.")
         }
@@ -139,22 +104,14 @@ struct Submit: AsyncParsableCommand {
     }
 
     private func task(_ payload: Bytes) -> TaskSpec {
-        var task = TaskSpec(queue: Name(queue), type: Name(type ?? positionalType ?? ""), payload: payload)
-        if let priority { task.rank = priority.priority.rank }
+        var task = work.task(type: type ?? positionalType ?? "", payload: payload)
         if let delay { task.start = .after(milliseconds: delay.milliseconds) }
         if let scheduledAt { task.start = .at(wallMilliseconds: scheduledAt.wallMilliseconds) }
-        if let startBy { task.startBy = TaskSpec.StartBy(startBy.time, buriesLate: buryLate) }
-        if let timeout { task.timeoutMilliseconds = UInt32(clamping: timeout.milliseconds) }
-        if let lease { task.leaseMilliseconds = UInt32(clamping: lease.milliseconds) }
-        if let retention { task.retentionMilliseconds = retention.milliseconds }
         if let key { task.idempotencyKey = Bytes(key.utf8) }
         if let uniqueKey {
             let key = Bytes(uniqueKey.utf8)
             task.uniqueKey = UniqueKey(key, scope: uniqueWhile.scope, onConflict: onConflict.onConflict)
         }
-        task.retryPolicy = retry
-        task.retriesMax = maxRetries
-        task.crashesMax = maxCrashes
         return task
     }
 }

@@ -78,9 +78,17 @@ final class BrokerProcess {
     /// Where the broker keeps its store.
     var directory: URL { data.url }
 
-    init(_ directory: DataDirectory = DataDirectory(), _ arguments: [String] = []) throws {
+    init(
+        _ directory: DataDirectory = DataDirectory(),
+        _ arguments: [String] = [],
+        environment: [String: String] = [:]
+    ) throws {
         data = directory
-        var launch = Commands.launch("tq-broker", ["--data-dir", directory.url.path, "--port", "0"] + arguments)
+        var launch = Commands.launch(
+            "tq-broker",
+            ["--data-dir", directory.url.path, "--port", "0"] + arguments,
+            environment: environment
+        )
         let errors = Pipe()
         launch.errors = .descriptor(errors.fileHandleForWriting.fileDescriptor)
         process = try ChildProcess(launch)

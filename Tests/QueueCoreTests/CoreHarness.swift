@@ -8,7 +8,7 @@ struct CoreHarness {
     private(set) var core: QueueCore
     /// Both clocks; a test moves them.
     var now: Now
-    private(set) var store = FakeStore()
+    var store = FakeStore()
     /// A fresh index that took every batch, as a replica would.
     private(set) var follower = DurableIndex()
     /// Groups from which the follower derived something else than the core.

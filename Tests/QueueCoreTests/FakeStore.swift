@@ -1,4 +1,5 @@
 import QueueCore
+import Recurrence
 import TQModel
 
 /// A store made of closed batches: it holds exactly the records that a real one would hold, and reads them back.
@@ -45,6 +46,10 @@ struct FakeStore {
     private(set) var locators: [LocatorKey: Locator] = [:]
     private(set) var keys: [ExpiryBucket: [KeyHash: KeyRow]] = [:]
     private(set) var counters: [CounterKey: UInt64] = [:]
+    private(set) var recurring: [UInt32: RecurringRow] = [:]
+    private(set) var recurringStates: [UInt32: RecurringState] = [:]
+    /// What the files of time zones say; a test changes it.
+    var zones: [String: ZoneRules] = ["Test/Zone": .utc]
     /// Sentences about what a store must never be asked for.
     private(set) var faults: [String] = []
     private var written: Set<GroupID> = []
@@ -58,6 +63,12 @@ struct FakeStore {
         names += batch.names
         for row in batch.registeredWorkers { workers[row.number] = row }
         for number in batch.removedWorkers { workers[number] = nil }
+        for row in batch.recurring { recurring[row.number] = row }
+        for state in batch.recurringStates { recurringStates[state.number] = state }
+        for number in batch.removedRecurring {
+            recurring[number] = nil
+            recurringStates[number] = nil
+        }
         putTasks(batch)
         putEnds(batch)
         for row in batch.keys { keys[row.bucket, default: [:]][row.key] = row }
@@ -144,6 +155,7 @@ struct FakeStore {
             return transitions[group].map { .transitions($0.map(\.transition.sequence)) } ?? .missing
         case .deadLetter(let sequence):
             return letters[sequence].map { .deadLetter($0.row, error: $0.error, payload: $0.payload) } ?? .missing
+        case .zone(let zone): return zones[zone.description].map { .zone($0) } ?? .damaged("there is no such file.")
         case .expiring(let bucket, let limit):
             let located = locators.values.map { ExpiringRecord(.locator($0.key), bucket: $0.bucket ?? bucket) }
             return .expiring(Array((located + endedHistories).filter { $0.bucket <= bucket }.prefix(limit)))
@@ -207,6 +219,10 @@ struct FakeStore {
         for name in names { try index.recover(name) }
         for worker in workers.values.sorted(by: { $0.number < $1.number }) { try index.recover(worker) }
         for bucket in keys.keys.sorted() { keys[bucket]?.values.forEach { index.recover($0) } }
+        for number in recurring.keys.sorted() { if let row = recurring[number] { try index.recover(row) } }
+        for number in recurringStates.keys.sorted() {
+            if let state = recurringStates[number] { try index.recover(state) }
+        }
         for letter in letters.values { if let hold = DeadHold(letter.row) { index.recover(hold) } }
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }
         for key in segments.keys.sorted() { try index.recover(segment: key, rows: segments[key]?.map(\.row) ?? []) }

@@ -54,7 +54,7 @@ struct RandomRows {
         options.fairWeight = maybe { $0.number() } ?? 0
         options.dependencyCount = maybe { $0.number() } ?? 0
         options.batch = maybe { $0.number() } ?? 0
-        options.schedule = maybe { $0.number() } ?? 0
+        options.tick = maybe { TaskTick(recurring: $0.number() | 1, wallMilliseconds: $0.number()) }
         options.clientID = maybe { TaskID(high: $0.random.next() | 1, low: $0.number()) }
         return options
     }

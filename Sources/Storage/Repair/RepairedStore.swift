@@ -70,6 +70,11 @@ struct RepairedStore {
 
     mutating func add(_ name: NameRow) { batch.names.append(name) }
     mutating func add(_ worker: WorkerRow) { batch.registeredWorkers.append(worker) }
+    /// Adds a recurring task; of one whose state is gone ticks count from now on.
+    mutating func add(_ row: RecurringRow, _ state: RecurringState?) {
+        batch.recurring.append(row)
+        if let state { batch.recurringStates.append(state) }
+    }
     mutating func add(_ key: KeyRow) throws(StorageError) {
         batch.keys.append(key)
         try commitIfFull()

@@ -21,6 +21,8 @@ struct SalvagedStore {
     private(set) var deadLetters: Set<UInt64> = []
     /// The segment with the newest row of each task.
     private(set) var rows: [UInt64: PayloadPlace] = [:]
+    private(set) var recurring: [RecurringRow] = []
+    private(set) var recurringStates: [UInt32: RecurringState] = [:]
     /// The newest transition of each task.
     private(set) var transitions: [UInt64: StoredTransition] = [:]
     /// Segments whose rows were read.
@@ -109,6 +111,11 @@ struct SalvagedStore {
                     store.note(row.sequence)
                     store.keys.append(row)
                 }
+            case "R": store.recurring.append(try RecurringRecord.read(key: key, value: value))
+            case "r":
+                let state = try RecurringStateRecord.read(key: key, value: value)
+                if state.lastSequence.rawValue > 0 { store.note(state.lastSequence) }
+                store.recurringStates[state.number] = state
             case "A":
                 var texts: [UInt8] = []
                 let row = try AttemptRecord.read(key: key, value: value, texts: &texts)

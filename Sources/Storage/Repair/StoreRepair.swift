@@ -130,6 +130,10 @@ public struct StoreRepair {
         try writeHistories()
         listLosses()
         try writeKeys()
+        for row in salvaged.recurring {
+            use(row.task.queue, row.task.type, row.task.options?.retryPolicy ?? 0)
+            target.add(row, salvaged.recurringStates[row.number])
+        }
         writeNames()
         salvaged.workers.forEach { target.add($0) }
         try target.finish()
