@@ -44,7 +44,17 @@ enum MessageSamples {
         .redrive([id]),
         .deadLetters(DeadLetterQuery(queue: "q", after: id, count: 10)),
         .heartbeat(worker), .deregisterWorker("w"), .statistics, .queues, .workers, .compact, .health, .ping,
+        .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
+        .recurring(after: "a", count: 5), .upcomingTicks(recurrence: recurring.recurrence),
     ]
+
+    private static let recurring = RecurringSpec(
+        name: "r",
+        recurrence: Bytes("cron:*/5 8-17 * * MON-FRI UTC".utf8),
+        task: TaskSpec(queue: "q", type: "t", payload: [1]),
+        catchUpMax: 3,
+        overlap: .skip
+    )
 
     private static let fullTask = TaskSpec(
         queue: "q",
@@ -83,6 +93,26 @@ enum MessageSamples {
             )
         ),
         .compacted(Compaction(diskBytesBefore: 1, diskBytesAfter: 2)),
+        .ticks([1, 2]),
+        .recurring(
+            RecurringPage(
+                tasks: [
+                    RecurringStatus(
+                        name: "r",
+                        recurrence: recurring.recurrence,
+                        queue: "q",
+                        type: "t",
+                        upcoming: [1, 2],
+                        lastTickWallMilliseconds: 1,
+                        lastTask: id,
+                        submitted: 1,
+                        skipped: 1,
+                        problem: [104]
+                    )
+                ],
+                hasMore: true
+            )
+        ),
         .health(Health(status: .readOnly, reason: "r", syncIntervalMilliseconds: 1, version: "1")), .done,
         .error(error),
     ]

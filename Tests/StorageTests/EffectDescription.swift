@@ -10,6 +10,12 @@ extension EffectBatch {
             "worker \($0.number) \($0.namespace) \($0.spec.name) \($0.spec.metadata) \($0.spec.concurrency)"
         }
         lines += removedWorkers.map { "worker \($0) removed" }
+        lines += recurring.map { row in
+            var copy = row
+            (copy.name, copy.recurrence, copy.payload) = (Name(bytes: []), [], [])
+            return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload))"
+        }
+        lines += recurringStates.map { "\($0)" } + removedRecurring.map { "recurring task \($0) removed" }
         for segment in segments {
             lines.append("segment \(segment.key) \(segment.bodyByteCount)")
             var position = segment.firstBody

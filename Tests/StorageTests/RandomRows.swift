@@ -133,6 +133,34 @@ struct RandomRows {
         )
     }
 
+    mutating func recurring() -> RecurringRow {
+        let payload = bytes(200)
+        return RecurringRow(
+            number: number(),
+            namespace: number(),
+            name: Name(bytes: bytes(255)[...]),
+            recurrence: bytes(255)[...],
+            createdMilliseconds: number(),
+            catchUpMax: number(),
+            overlap: RecurringSpec.Overlap.allCases[below(3)],
+            startByMilliseconds: number(),
+            buriesLate: below(2) == 0,
+            task: task(bodyByteCount: payload.count),
+            payload: payload[...]
+        )
+    }
+
+    mutating func recurringState() -> RecurringState {
+        var state = RecurringState(number: number(), throughWallMilliseconds: number())
+        state.isPaused = below(2) == 0
+        state.lastTickWallMilliseconds = number()
+        state.lastSequence = TaskSequence(number())
+        state.lastCreatedMilliseconds = number()
+        state.submitted = number()
+        state.skipped = number()
+        return state
+    }
+
     mutating func attempt(_ texts: inout [UInt8]) -> AttemptRow {
         AttemptRow(
             sequence: TaskSequence(number()),

@@ -16,7 +16,7 @@ struct RecordSample {
 /// Every form of record of the format.
 enum RecordForm: String, CaseIterable {
     case pendingTable, payloads, transitions, outcomes, deadLetter
-    case name, worker, idempotencyKeys, attempt, locator, counter
+    case name, worker, idempotencyKeys, attempt, locator, counter, recurring, recurringState, deadHold
     case header, identity, epoch
 
     func sample(_ rows: inout RandomRows) -> RecordSample {
@@ -32,6 +32,9 @@ enum RecordForm: String, CaseIterable {
         case .attempt: attempt(&rows)
         case .locator: locator(&rows)
         case .counter: counter(&rows)
+        case .recurring: recurring(&rows)
+        case .recurringState: recurringState(&rows)
+        case .deadHold: deadHold(&rows)
         case .header: header(&rows)
         case .identity: identity(&rows)
         case .epoch: epoch(&rows)
@@ -230,6 +233,44 @@ enum RecordForm: String, CaseIterable {
             CounterRecord.write(row, to: $0)
         } _: { key, value throws(StorageError) in
             ["\(try CounterRecord.read(key: key, value: value))"]
+        }
+    }
+
+    private func recurring(_ rows: inout RandomRows) -> RecordSample {
+        let row = rows.recurring()
+        return indexed([describe(row)]) {
+            RecurringRecord.write(row, to: $0)
+        } _: { key, value throws(StorageError) in
+            [describe(try RecurringRecord.read(key: key, value: value))]
+        }
+    }
+
+    /// Slices are described with what lies around them.
+    private func describe(_ row: RecurringRow) -> String {
+        var copy = row
+        (copy.name, copy.recurrence, copy.payload) = (Name(bytes: []), [], [])
+        return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload))"
+    }
+
+    private func recurringState(_ rows: inout RandomRows) -> RecordSample {
+        let state = rows.recurringState()
+        return indexed(["\(state)"]) {
+            RecurringStateRecord.write(state, to: $0)
+        } _: { key, value throws(StorageError) in
+            ["\(try RecurringStateRecord.read(key: key, value: value))"]
+        }
+    }
+
+    private func deadHold(_ rows: inout RandomRows) -> RecordSample {
+        let hold = DeadHold(
+            hash: KeyHash(high: rows.number(), low: rows.number()),
+            sequence: TaskSequence(rows.number()),
+            createdMilliseconds: rows.number()
+        )
+        return indexed(["\(hold)"]) {
+            DeadHoldRecord.write(hold, to: $0)
+        } _: { key, value throws(StorageError) in
+            ["\(try DeadHoldRecord.read(key: key, value: value))"]
         }
     }
 

@@ -112,6 +112,15 @@ enum Rewriting {
             var texts: [UInt8] = []
             let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
             return firstValue { AttemptRecord.write(row, texts: texts, to: $0) }
+        case "R":
+            let row = try RecurringRecord.read(key: key, value: value)
+            return firstValue { RecurringRecord.write(row, to: $0) }
+        case "r":
+            let state = try RecurringStateRecord.read(key: key, value: value)
+            return firstValue { RecurringStateRecord.write(state, to: $0) }
+        case "U":
+            let hold = try DeadHoldRecord.read(key: key, value: value)
+            return firstValue { DeadHoldRecord.write(hold, to: $0) }
         case "C":
             let row = try CounterRecord.read(key: key, value: value)
             return firstValue { CounterRecord.write(row, to: $0) }

@@ -31,11 +31,17 @@ struct RandomMessages {
         case 19: .redrive(list { $0.taskID() })
         case 20: .health
         case 21: .compact
+        case 22: .putRecurring(recurring())
+        case 23: .removeRecurring(name())
+        case 24: .pauseRecurring(name(), isPaused: flag())
+        case 25: .runRecurring(name())
+        case 26: .recurring(after: maybe { Name(bytes: [1] + $0.bytes(max: 50)) }, count: number())
+        case 27: .upcomingTicks(recurrence: bytes(max: 300))
         default: .ping
         }
     }
 
-    static let requestKinds = 23
+    static let requestKinds = 29
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {
@@ -57,11 +63,41 @@ struct RandomMessages {
             .cancellations(list { $0.flag() ? .success($0.flag() ? .cancelled : .requested) : .failure($0.error()) })
         case 14: .cancelRequested(list { $0.lease() })
         case 15: .compacted(Compaction(diskBytesBefore: number(), diskBytesAfter: number()))
+        case 16: .recurring(RecurringPage(tasks: list { $0.recurringStatus() }, hasMore: flag()))
+        case 17: .ticks(list { $0.number() })
         default: .error(error())
         }
     }
 
-    static let replyKinds = 17
+    static let replyKinds = 19
+
+    private mutating func recurring() -> RecurringSpec {
+        RecurringSpec(
+            name: name(),
+            recurrence: bytes(max: 300),
+            task: task(),
+            catchUpMax: number(),
+            overlap: RecurringSpec.Overlap.allCases[below(3)]
+        )
+    }
+
+    private mutating func recurringStatus() -> RecurringStatus {
+        RecurringStatus(
+            name: name(),
+            recurrence: bytes(max: 300),
+            queue: name(),
+            type: name(),
+            catchUpMax: number(),
+            overlap: RecurringSpec.Overlap.allCases[below(3)],
+            isPaused: flag(),
+            upcoming: list { $0.number() },
+            lastTickWallMilliseconds: number(),
+            lastTask: maybe { $0.taskID() },
+            submitted: number(),
+            skipped: number(),
+            problem: bytes(max: 50)
+        )
+    }
 
     private mutating func completed() -> Result<[Submission], TQError> {
         flag() ? .success(submissions()) : .failure(error())
@@ -210,7 +246,8 @@ struct RandomMessages {
             attempt: number(),
             retriesMax: number(),
             leaseMilliseconds: number(),
-            timeoutMilliseconds: number()
+            timeoutMilliseconds: number(),
+            tickWallMilliseconds: number()
         )
     }
 
@@ -230,7 +267,8 @@ struct RandomMessages {
             error: bytes(max: 50),
             history: (0..<below(4)).map { _ in attempt() },
             resultBytes: number(),
-            progress: progress()
+            progress: progress(),
+            tick: maybe { Tick(recurring: $0.name(), wallMilliseconds: $0.number()) }
         )
     }
 

@@ -163,6 +163,18 @@ private struct RecordContent {
             (row.worker, row.error) = (.init(), .init())
             facts = ["\(row) \(texts[attempt.worker.range]) \(texts[attempt.error.range])"]
             written = put { AttemptRecord.write(attempt, texts: texts, to: $0) }
+        case "R":
+            let row = try RecurringRecord.read(key: key, value: value)
+            facts = ["\(row)"]
+            written = put { RecurringRecord.write(row, to: $0) }
+        case "r":
+            let state = try RecurringStateRecord.read(key: key, value: value)
+            facts = ["\(state)"]
+            written = put { RecurringStateRecord.write(state, to: $0) }
+        case "U":
+            let hold = try DeadHoldRecord.read(key: key, value: value)
+            facts = ["\(hold)"]
+            written = put { DeadHoldRecord.write(hold, to: $0) }
         case "C":
             let row = try CounterRecord.read(key: key, value: value)
             facts = ["\(row)"]
