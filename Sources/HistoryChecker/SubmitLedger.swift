@@ -6,6 +6,8 @@ struct SubmitLedger {
     private(set) var keys: [KeyName: KeyRecord] = [:]
     /// Submits under way or lost that take the place of whoever holds their unique key.
     private var replacing: [UniqueName: [Digest: Int]] = [:]
+    /// When each unique key was used first.
+    private var firstUses: [UniqueName: FirstUse] = [:]
     /// Tasks that were acknowledged as new, the last ones of each unique key.
     private(set) var holders: [UniqueName: [TaskID]] = [:]
     /// Submits under way or lost, less the tasks that were matched with one.
@@ -42,8 +44,10 @@ struct SubmitLedger {
     mutating func invoke(_ submit: SubmitCall, at position: Int, _ now: Now) {
         possible[submit.payload, default: PossibleSubmits(spec: submit, invoked: position, now)].add(submit)
         unmatched += 1
-        if let name = UniqueName(submit), submit.unique?.replaces == true {
-            replacing[name, default: [:]][submit.payload, default: 0] += 1
+        if let name = UniqueName(submit) {
+            let use = FirstUse(position: position, milliseconds: now.monotonicMilliseconds)
+            if firstUses[name] == nil { firstUses[name] = use }
+            if submit.unique?.replaces == true { replacing[name, default: [:]][submit.payload, default: 0] += 1 }
         }
         guard let name = KeyName(submit) else { return }
         let fresh = KeyRecord(first: FirstUse(position: position, milliseconds: now.monotonicMilliseconds))
@@ -83,6 +87,11 @@ struct SubmitLedger {
         entry.matched += 1
         unmatched -= 1
         possible[payload] = entry
+        // It may have taken the place of a task that is older than itself.
+        if let name = entry.spec.flatMap({ UniqueName($0) }), let first = firstUses[name] {
+            entry.invoked = min(entry.invoked, first.position)
+            entry.milliseconds = min(entry.milliseconds, first.milliseconds)
+        }
         return entry
     }
 
@@ -125,8 +134,8 @@ struct PossibleSubmits {
     /// What they all submit; `nil` when they differ.
     private(set) var spec: SubmitCall?
     /// The first of them.
-    let invoked: Int
-    let milliseconds: UInt64
+    var invoked: Int
+    var milliseconds: UInt64
     var count = 0
     /// Tasks that were seen and must be theirs.
     var matched = 0

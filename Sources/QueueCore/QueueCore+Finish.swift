@@ -229,7 +229,7 @@ extension QueueCore {
             return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
         }
         if let error = holderError(of: row.task) { return error }
-        // A row is stored once at a time: another one would come back at the next start when this one is gone.
+        // Its row may still be there, and need not be stored again.
         if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
         // The last word on the task in this group, which may have carried its burial along.
         var back = Transition(

@@ -23,14 +23,14 @@ extension Simulation {
             } call: {
                 .redrive($0)
             }
-        case ..<91:
+        case ..<89:
             askForTask(client) {
                 .status($0)
             } call: {
                 .status($0)
             }
-        case ..<94: askForResult(client)
-        case ..<95: askAsWorker(client)
+        case ..<91: askForResult(client)
+        case ..<94: askAsWorker(client)
         case ..<97: askForRecurring(client)
         case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, .compact, page]) ?? .ping)
         default: disconnect(client)
@@ -181,8 +181,10 @@ extension Simulation {
     // MARK: Tasks
 
     private mutating func submit(_ client: Int) {
-        let count = dice.oneIn(8) ? 9 + dice.below(6) : 1 + dice.below(3)
-        let specs = (0..<count).map { _ in nextSpec() }
+        let count = dice.oneIn(6) ? 9 + dice.below(6) : 1 + dice.below(3)
+        // Now and then one that waits is replaced again and again in one group.
+        let number = dice.oneIn(40) ? dice.below(Cast.uniqueScopes.count) : nil
+        let specs = (0..<count).map { _ in number.map { replacement($0) } ?? nextSpec() }
         ask(client, .submit(specs), calls: specs.map { .submit(call(of: $0)) })
     }
 
@@ -226,8 +228,16 @@ extension Simulation {
     }
 
     /// A submit with a unique key; those with one key differ in nothing but their payloads.
-    private mutating func uniqueSpec() -> TaskSpec {
-        let number = dice.below(Cast.uniqueScopes.count)
+    private mutating func uniqueSpec() -> TaskSpec { uniqueSpec(dice.below(Cast.uniqueScopes.count)) }
+
+    private mutating func replacement(_ number: Int) -> TaskSpec {
+        payloads += 1
+        var spec = uniqueSpec(number)
+        spec.uniqueKey?.onConflict = .replace
+        return spec
+    }
+
+    private mutating func uniqueSpec(_ number: Int) -> TaskSpec {
         var spec = TaskSpec(queue: Cast.queues[number % Cast.queues.count], type: Cast.types[0], payload: payload())
         spec.retriesMax = 1
         spec.retentionMilliseconds = Self.shortestKeptMilliseconds

@@ -113,12 +113,15 @@ extension Simulation {
             retriesMax: 1,
             retentionMilliseconds: Self.shortestKeptMilliseconds
         )
-        switch dice.below(9) {
+        switch dice.below(12) {
         case 0: ask(client, .removeRecurring(name))
-        case 1, 2: ask(client, .pauseRecurring(name, isPaused: dice.oneIn(2)))
-        case 3: ask(client, .runRecurring(name), calls: [.submit(call(of: task))])
-        case 4: ask(client, .recurring(after: dice.oneIn(2) ? nil : name, count: 2))
-        case 5: ask(client, .upcomingTicks(recurrence: Bytes((dice.pick(recurrences) ?? "").utf8)))
+        case 1, 2, 3, 4:
+            ask(client, .pauseRecurring(name, isPaused: true))
+            if dice.oneIn(4) { return }
+            ask(client, .pauseRecurring(name, isPaused: false))
+        case 5: ask(client, .runRecurring(name), calls: [.submit(call(of: task))])
+        case 6: ask(client, .recurring(after: dice.oneIn(2) ? nil : name, count: 2))
+        case 7: ask(client, .upcomingTicks(recurrence: Bytes((dice.pick(recurrences) ?? "").utf8)))
         default:
             let spec = RecurringSpec(
                 name: name,
