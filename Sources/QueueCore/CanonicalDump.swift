@@ -73,6 +73,7 @@ extension DurableIndex {
                 text.add("", progress.message)
             }
         }
+        if let checkpoint = checkpoints[sequence] { text.add("checkpoint", checkpoint) }
         if let location = outcomeLocation(slot, sequence) {
             text.add("outcome", location.bucket.rawValue)
             text.add("", location.group)
@@ -117,7 +118,7 @@ extension DurableIndex {
     /// Everything that is kept because of some task, dead letters aside; for tests.
     public var taskEntryCount: Int {
         tasks.count + records.liveCount + options.count + starts.count + latestStarts.count + leases.count + keys.count
-            + progress.count + olderRows.count
+            + progress.count + checkpoints.count + olderRows.count
             + uniqueKeys.sorted.count { tasks[$0.holder.sequence].isLive }
             + carriedOutcomes.count + bucketCounters.count
     }

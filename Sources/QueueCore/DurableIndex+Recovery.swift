@@ -11,15 +11,18 @@ extension DurableIndex {
         batch.registeredWorkers.forEach { apply($0) }
         batch.recurring.forEach { apply($0) }
         batch.recurringStates.forEach { apply($0) }
+        let redriven = Set(batch.redrivenDeadLetters)
         let replaced = Set(batch.transitions.lazy.filter { $0.operation == .replace }.map(\.sequence))
         for segment in batch.segments {
             let rows = batch.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
             let handle = openSegment(part: segment.key.part, first: rows.first?.sequence ?? TaskSequence(0))
             for (place, row) in rows.enumerated() {
-                if replaced.contains(row.sequence), tasks[row.sequence].isLive {
+                if replaced.contains(row.sequence), tasks[row.sequence].stateValue != 0 {
                     apply(replacement: row, segment: handle, place: UInt16(place))
                 } else {
-                    apply(row, segment: handle, place: UInt16(place))
+                    // The dead letter may still have its slot, which the core freed before it was put back.
+                    let isNew = redriven.contains(row.sequence) && !tasks[row.sequence].isLive
+                    apply(row, segment: handle, place: UInt16(place), isNew: isNew)
                 }
             }
         }

@@ -42,6 +42,8 @@ public struct DurableIndex: Sendable {
     private(set) var expiringThrough = ExpiryBucket(rawValue: 0)
     /// How far running attempts are whose workers said so.
     var progress: [TaskSequence: TaskProgress] = [:]
+    /// What tasks that have not ended have saved for their next attempts.
+    var checkpoints: [TaskSequence: Bytes] = [:]
     /// Groups of outcomes whose transition was carried to a later group.
     var carriedOutcomes: [TaskSequence: GroupID] = [:]
 
@@ -127,13 +129,16 @@ public struct DurableIndex: Sendable {
     // MARK: Tasks
 
     /// Stores the row of a task: a new one, one that a redrive brings back, or one whose segment is rewritten.
-    mutating func apply(_ row: TaskRow, segment handle: UInt32, place: UInt16) {
+    ///
+    /// - Parameter isNew: Whether it begins anew although it may be known; else one that is known only moves.
+    mutating func apply(_ row: TaskRow, segment handle: UInt32, place: UInt16, isNew: Bool = false) {
         records.addEntry(handle, row.sequence)
         var slot = tasks[row.sequence]
-        if slot.isLive, !isRecovering {
+        if slot.isLive || isPinned(row.sequence), !isNew, !isRecovering {
             let old = slot.segment
             slot.segment = handle
-            slot.place = place
+            // Of a task that has ended it says where the outcome is.
+            if slot.isLive { slot.place = place }
             tasks.set(row.sequence, slot)
             release(old)
             noteOlderRow(of: row.sequence, in: old, below: handle)
@@ -181,6 +186,7 @@ public struct DurableIndex: Sendable {
         } else {
             leave(&slot, sequence)
             note(transition.progress, of: sequence, texts)
+            note(checkpoint: transition.checkpoint, of: sequence, texts)
             slot.attempts = transition.attempts
             slot.crashes = transition.crashes
             slot.rank = transition.rank ?? slot.rank
@@ -195,7 +201,7 @@ public struct DurableIndex: Sendable {
         if !old.isWaiting || transition.operation == .replace { pushLatestStart(slot, sequence) }
         if slot.state == .pending, !isRecovering, transition.operation != .carry { pushReady(slot, sequence) }
         if oldRecord != 0 { release(oldRecord) }
-        guard wasLive != slot.isLive, olderRows.isEmpty || olderRows[sequence] == nil else { return }
+        guard wasLive != slot.isLive, olderRows.isEmpty || !isPinned(sequence) else { return }
         if wasLive { release(slot.segment) } else { records.retainEntry(slot.segment) }
     }
 
@@ -209,12 +215,17 @@ public struct DurableIndex: Sendable {
         }
     }
 
+    /// Whether a task that has ended keeps its row, because an older one is still there.
+    func isPinned(_ sequence: TaskSequence) -> Bool { olderRows[sequence] != nil }
+
     /// Puts the row of a submit in the place of one that waits; a transition that says so follows.
     mutating func apply(replacement row: TaskRow, segment handle: UInt32, place: UInt16) {
         let sequence = row.sequence
         records.addEntry(handle, sequence)
         var slot = tasks[sequence]
         let old = slot.segment
+        // In a replay it may be a dead letter that is put back only by the transitions behind it.
+        let isCounted = slot.isLive || isPinned(sequence)
         releaseUniqueKey(slot, sequence)
         slot.segment = handle
         slot.place = place
@@ -225,7 +236,7 @@ public struct DurableIndex: Sendable {
         slot.hasOptions = row.options != nil
         tasks.set(sequence, slot)
         takeUniqueKey(slot, sequence)
-        release(old)
+        if isCounted { release(old) }
         noteOlderRow(of: sequence, in: old, below: handle)
     }
 
@@ -276,6 +287,15 @@ public struct DurableIndex: Sendable {
             )
         } else if !progress.isEmpty {
             progress[sequence] = nil
+        }
+    }
+
+    /// Keeps what a transition says of the task's checkpoint; each one says it anew.
+    private mutating func note(checkpoint saved: EffectBatch.Span?, of sequence: TaskSequence, _ texts: [UInt8]) {
+        if let saved, saved.count > 0 {
+            checkpoints[sequence] = Bytes(Array(texts[saved.range]))
+        } else if !checkpoints.isEmpty {
+            checkpoints[sequence] = nil
         }
     }
 
@@ -345,11 +365,12 @@ public struct DurableIndex: Sendable {
     /// Makes room for a newer row of the same task: a redrive, or an older row met in recovery.
     private mutating func forget(_ old: TaskSlot, _ sequence: TaskSequence, for handle: UInt32) {
         var slot = old
-        let isNeeded = slot.isLive || olderRows[sequence] != nil
+        let isNeeded = slot.isLive || isPinned(sequence)
         releaseUniqueKey(slot, sequence)
         leave(&slot, sequence)
         dropOptions(slot, sequence)
         carriedOutcomes[sequence] = nil
+        checkpoints[sequence] = nil
         tasks.remove(sequence)
         if isNeeded { release(slot.segment) }
         if slot.transition != 0 { release(slot.transition) }

@@ -264,6 +264,8 @@ public struct Transition: Hashable, Sendable {
     public var queue: UInt32?
     /// How far the attempt is, when its worker said so.
     public var progress: Progress?
+    /// What the task's attempts have saved for the next one, in the batch's texts; `nil`, or no bytes, for nothing.
+    public var checkpoint: EffectBatch.Span?
     /// Whether somebody asked for the end of the running attempt.
     public var isCancelRequested = false
     /// When the running attempt began, in store time; 0 when there is none.

@@ -181,6 +181,7 @@ extension QueueCore {
                 continue
             }
             byteCount += slot.payloadByteCountMax
+            if !index.checkpoints.isEmpty { byteCount += index.checkpoints[entry.sequence]?.count ?? 0 }
             if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.queues[Int(queue)].removeFirst(entry, type: type)
             taken.append(lease(entry.sequence, slot, for: claim, worker))
@@ -250,7 +251,8 @@ extension QueueCore {
             retriesMax: options?.retriesMax ?? Defaults.retriesMax,
             leaseMilliseconds: duration,
             timeoutMilliseconds: timeout,
-            tickWallMilliseconds: options?.tick?.wallMilliseconds ?? 0
+            tickWallMilliseconds: options?.tick?.wallMilliseconds ?? 0,
+            checkpoint: index.checkpoints.isEmpty ? [] : index.checkpoints[sequence] ?? []
         )
         return Taken(
             delivery: delivery,

@@ -310,12 +310,14 @@ extension QueueCore {
             guard lease.attemptDeadlineMilliseconds > now.monotonicMilliseconds else { throw leaseLost(item.lease) }
             let duration = nonZero(item.leaseMilliseconds) ?? lease.durationMilliseconds
             if let progress = item.progress { try check(progress) }
+            if let checkpoint = item.checkpoint { try check(checkpoint: checkpoint) }
             hear(holder: lease)
             var place = slot.link
-            if duration != lease.durationMilliseconds || item.progress != nil {
+            if duration != lease.durationMilliseconds || item.progress != nil || item.checkpoint != nil {
                 var renewed = transition(.renew, lease, sequence, slot)
                 renewed.leaseMilliseconds = duration
                 renewed.progress = batch.progress(item.progress ?? index.progress[sequence])
+                renewed.checkpoint = item.checkpoint.map { batch.text($0) }
                 record(renewed)
                 place = index.tasks[sequence].link
             }
@@ -337,6 +339,16 @@ extension QueueCore {
                 .invalidArgument,
                 "Progress of \(progress.percent) % with a message of \(progress.message.count) bytes: use 0 to 100, and at "
                     + "most \(Limits.progressBytesMax) bytes."
+            )
+        }
+    }
+
+    private func check(checkpoint: Bytes) throws(TQError) {
+        guard checkpoint.count <= Limits.checkpointBytesMax else {
+            throw TQError(
+                .invalidArgument,
+                "The checkpoint has \(checkpoint.count) bytes, the limit is \(Limits.checkpointBytesMax). Store it elsewhere "
+                    + "and save its address."
             )
         }
     }

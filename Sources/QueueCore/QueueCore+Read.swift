@@ -49,7 +49,8 @@ extension QueueCore {
             progress: index.progress[sequence],
             attemptStartWallMilliseconds: lease.map { wallMilliseconds(ofStore: $0.claimedStoreMilliseconds) } ?? 0,
             isCancelRequested: lease?.isCancelRequested ?? false,
-            tick: options?.tick.map { tick($0, slot) }
+            tick: options?.tick.map { tick($0, slot) },
+            checkpoint: index.checkpoints[sequence] ?? []
         )
     }
 

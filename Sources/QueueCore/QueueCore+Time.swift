@@ -233,11 +233,13 @@ extension QueueCore {
 
     /// Moves what is left of a segment into the open one; with its last task the old segment dies.
     private mutating func move(_ tasks: [(row: TaskRow, payload: Bytes)], from handle: UInt32) {
+        // A task that was replaced may have older rows in the same segment.
+        let isMoved = index.records[handle].key.isMoved
+        let newest = isMoved ? Dictionary(tasks.enumerated().map { ($1.row.sequence, $0) }) { $1 } : [:]
         for (place, (row, payload)) in tasks.enumerated() {
             let slot = index.tasks[row.sequence]
-            guard slot.isLive, slot.segment == handle else { continue }
-            // A task that was replaced may have an older row in the same segment.
-            guard Int(slot.place) == place else { continue }
+            guard slot.isLive || index.isPinned(row.sequence), slot.segment == handle else { continue }
+            guard newest[row.sequence] ?? place == place else { continue }
             store(row, payload: payload, isMoved: true)
             // A row outdates older transitions, so the state goes along with it.
             if slot.transition != 0 { carry(row.sequence) }

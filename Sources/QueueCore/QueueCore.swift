@@ -212,8 +212,18 @@ public struct QueueCore: Sendable {
         if batch.transitions.isEmpty { batch.transitionsStoreMilliseconds = clock.milliseconds }
         var transition = transition
         if transition.operation == .claim { transition.claimedStoreMilliseconds = batch.transitionsStoreMilliseconds }
+        if !index.checkpoints.isEmpty { keepCheckpoint(in: &transition) }
         index.apply(transition, texts: batch.texts)
         batch.transitions.append(transition)
+    }
+
+    /// Lets a transition say what the task has saved, unless it says something itself or the task is over or another one.
+    private mutating func keepCheckpoint(in transition: inout Transition) {
+        let isKept = transition.state.isWaiting || transition.state == .inProgress
+        guard isKept, transition.checkpoint == nil, transition.operation != .replace,
+            let checkpoint = index.checkpoints[transition.sequence]
+        else { return }
+        transition.checkpoint = batch.text(checkpoint)
     }
 
     // MARK: Answering

@@ -413,7 +413,8 @@ extension Simulation {
                     lease: lease,
                     leaseMilliseconds: duration,
                     progress: dice.oneIn(3)
-                        ? TaskProgress(percent: UInt8(dice.below(101)), message: Bytes("on".utf8)) : nil
+                        ? TaskProgress(percent: UInt8(dice.below(101)), message: Bytes("on".utf8)) : nil,
+                    checkpoint: dice.oneIn(4) ? Bytes(repeating: UInt8(dice.below(256)), count: dice.below(30)) : nil
                 )
             ]),
             calls: [.renew(lease, leaseMilliseconds: duration)]

@@ -44,7 +44,9 @@ enum TransitionTable {
         static let redriven = Columns(rawValue: 1 << 11)
         /// Nothing: that it is there says that the history may have attempts that are not counted.
         static let earlierAttempts = Columns(rawValue: 1 << 12)
-        static let known = Columns(rawValue: 0x1fff)
+        /// u16 length, then so many bytes.
+        static let checkpoint = Columns(rawValue: 1 << 13)
+        static let known = Columns(rawValue: 0x3fff)
 
         init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -65,6 +67,7 @@ enum TransitionTable {
             }
             if transition.isRedriven { columns.insert(.redriven) }
             if transition.hasEarlierAttempts { columns.insert(.earlierAttempts) }
+            if transition.checkpoint?.count ?? 0 > 0 { columns.insert(.checkpoint) }
             self = columns
         }
     }
@@ -91,6 +94,7 @@ enum TransitionTable {
         if let progress = row.progress { count += 3 + Int(progress.message.count) }
         if columns.contains(.blocker) { count += 8 }
         if columns.contains(.claimed) { count += 8 }
+        if columns.contains(.checkpoint) { count += 2 + Int(row.checkpoint?.count ?? 0) }
         return count
     }
 
@@ -123,6 +127,10 @@ enum TransitionTable {
             }
             if columns.contains(.blocker) { writer.write(row.blocker) }
             if columns.contains(.claimed) { writer.write(row.claimedStoreMilliseconds) }
+            if columns.contains(.checkpoint), let checkpoint = row.checkpoint {
+                writer.write(UInt16(checkpoint.count))
+                writer.write(texts[checkpoint.range])
+            }
         }
         TableHeader(count: UInt32(content.rows.count), extra: UInt32(writer.position)).seal(
             value,
@@ -193,6 +201,11 @@ enum TransitionTable {
             row.claimedStoreMilliseconds = try reader.read()
         } else if state == .inProgress {
             row.claimedStoreMilliseconds = storeMilliseconds
+        }
+        if columns.contains(.checkpoint) {
+            let checkpoint = try readText(&reader, &texts)
+            guard checkpoint.count > 0 else { throw reader.corrupt("a checkpoint without bytes") }
+            row.checkpoint = checkpoint
         }
         return row
     }

@@ -16,6 +16,8 @@ public enum Limits {
     public static let historyMax: UInt8 = 16
     /// The message of a report of progress in bytes.
     public static let progressBytesMax = 255
+    /// The checkpoint of a task in bytes.
+    public static let checkpointBytesMax = 4096
     /// Tasks in one submit, handles in one complete, fail, release or renew, and ids in one redrive.
     public static let batchCountMax = 10_000
     /// Queues named by one claim.

@@ -83,6 +83,8 @@ public struct Delivery: Hashable, Sendable {
     public var timeoutMilliseconds: UInt32
     /// The tick of a recurring task that this one is for, in milliseconds since 1970; 0 for none.
     public var tickWallMilliseconds: UInt64
+    /// What an earlier attempt has saved for this one; empty for nothing.
+    public var checkpoint: Bytes
 
     public init(
         lease: LeaseHandle,
@@ -94,7 +96,8 @@ public struct Delivery: Hashable, Sendable {
         retriesMax: UInt16,
         leaseMilliseconds: UInt32,
         timeoutMilliseconds: UInt32,
-        tickWallMilliseconds: UInt64 = 0
+        tickWallMilliseconds: UInt64 = 0,
+        checkpoint: Bytes = []
     ) {
         self.lease = lease
         self.queue = queue
@@ -106,6 +109,7 @@ public struct Delivery: Hashable, Sendable {
         self.leaseMilliseconds = leaseMilliseconds
         self.timeoutMilliseconds = timeoutMilliseconds
         self.tickWallMilliseconds = tickWallMilliseconds
+        self.checkpoint = checkpoint
     }
 }
 
@@ -149,6 +153,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var cancelReason: CancelReason?
     /// The tick of a recurring task that it is for; `nil` for another one, and for one that has ended.
     public var tick: Tick?
+    /// What its attempts have saved for the next one; empty for nothing, and when it has ended.
+    public var checkpoint: Bytes
 
     public init(
         id: TaskID,
@@ -169,11 +175,13 @@ public struct TaskStatus: Hashable, Sendable {
         attemptStartWallMilliseconds: UInt64 = 0,
         isCancelRequested: Bool = false,
         cancelReason: CancelReason? = nil,
-        tick: Tick? = nil
+        tick: Tick? = nil,
+        checkpoint: Bytes = []
     ) {
         self.progress = progress
         self.cancelReason = cancelReason
         self.tick = tick
+        self.checkpoint = checkpoint
         self.attemptStartWallMilliseconds = attemptStartWallMilliseconds
         self.isCancelRequested = isCancelRequested
         self.id = id

@@ -168,11 +168,20 @@ public struct Renewal: Hashable, Sendable {
     public var leaseMilliseconds: UInt32
     /// How far the attempt is; `nil` leaves what was said before.
     public var progress: TaskProgress?
+    /// Where the next attempt may go on, at most ``Limits/checkpointBytesMax`` bytes; `nil` leaves what was saved before, and
+    /// no bytes forget it.
+    public var checkpoint: Bytes?
 
-    public init(lease: LeaseHandle, leaseMilliseconds: UInt32 = 0, progress: TaskProgress? = nil) {
+    public init(
+        lease: LeaseHandle,
+        leaseMilliseconds: UInt32 = 0,
+        progress: TaskProgress? = nil,
+        checkpoint: Bytes? = nil
+    ) {
         self.lease = lease
         self.leaseMilliseconds = leaseMilliseconds
         self.progress = progress
+        self.checkpoint = checkpoint
     }
 }
 

@@ -19,6 +19,10 @@ public struct TaskContext: Sendable {
     public let attempt: UInt16
     /// Attempts after the first that the task may have.
     public let retriesMax: UInt16
+    /// What an earlier attempt has saved for this one; empty for nothing.
+    public let checkpoint: Bytes
+    /// The tick of a recurring task that this one is for, in milliseconds since 1970; 0 for none.
+    public let tickWallMilliseconds: UInt64
     /// When the attempt's time is up.
     public let deadline: ContinuousClock.Instant
     /// The worker's own connection, for follow-up tasks.
@@ -34,6 +38,8 @@ public struct TaskContext: Sendable {
         self.priority = delivery.priority
         self.attempt = delivery.attempt
         self.retriesMax = delivery.retriesMax
+        self.checkpoint = delivery.checkpoint
+        self.tickWallMilliseconds = delivery.tickWallMilliseconds
         self.deadline = deadline
         self.client = client
         self.lease = delivery.lease
@@ -66,6 +72,15 @@ extension TaskContext {
     public func reportProgress(percent: UInt8, message: String = "") async throws(TQError) {
         let progress = TaskProgress(percent: percent, message: Bytes(Array(message.utf8)))
         try await renew(Renewal(lease: lease, progress: progress))
+    }
+
+    /// Saves where the next attempt may go on, should this one not end well: it finds it in ``checkpoint``.
+    ///
+    /// What was saved before is forgotten; it is on the broker's disk when this returns. It renews the lease too.
+    /// - Parameter checkpoint: At most ``TQModel/Limits/checkpointBytesMax`` bytes; none forget what was saved.
+    /// - Throws: `leaseLost` when the task runs elsewhere or will; `invalidArgument` for too many bytes.
+    public func saveCheckpoint(_ checkpoint: Bytes) async throws(TQError) {
+        try await renew(Renewal(lease: lease, checkpoint: checkpoint))
     }
 }
 

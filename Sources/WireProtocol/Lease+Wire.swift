@@ -97,6 +97,7 @@ extension Release {
 extension Renewal {
     private static let leaseTag: UInt8 = 1
     private static let progressTag: UInt8 = 2
+    private static let checkpointTag: UInt8 = 3
 
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(lease: try reader.lease())
@@ -104,6 +105,7 @@ extension Renewal {
             switch field.tag {
             case Self.leaseTag: leaseMilliseconds = try reader.integer(of: field)
             case Self.progressTag: progress = try reader.progress(of: field)
+            case Self.checkpointTag: checkpoint = reader.bytes(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -113,11 +115,13 @@ extension Renewal {
         bytes.append(lease: lease)
         bytes.append(field: Self.leaseTag, nonZero: leaseMilliseconds)
         if let progress { bytes.append(field: Self.progressTag, bytes: progress.field) }
+        if let checkpoint { bytes.append(field: Self.checkpointTag, bytes: checkpoint) }
     }
 }
 
 extension Delivery {
     private static let tickTag: UInt8 = 1
+    private static let checkpointTag: UInt8 = 2
 
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(
@@ -134,6 +138,7 @@ extension Delivery {
         while let field = try reader.nextField() {
             switch field.tag {
             case Self.tickTag: tickWallMilliseconds = try reader.integer(of: field)
+            case Self.checkpointTag: checkpoint = reader.bytes(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -150,5 +155,6 @@ extension Delivery {
         bytes.append(integer: leaseMilliseconds)
         bytes.append(integer: timeoutMilliseconds)
         bytes.append(field: Self.tickTag, nonZero: tickWallMilliseconds)
+        bytes.append(field: Self.checkpointTag, nonEmpty: checkpoint)
     }
 }

@@ -14,6 +14,7 @@ extension TaskStatus {
         static let cancelReason: UInt8 = 9
         static let history: UInt8 = 10
         static let tick: UInt8 = 11
+        static let checkpoint: UInt8 = 12
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -41,6 +42,7 @@ extension TaskStatus {
                 history = try reader.records(of: field, max: Int(Limits.historyMax)) { (reader) throws(TQError) in
                     try Attempt(from: &reader)
                 }
+            case Tag.checkpoint: checkpoint = reader.bytes(of: field)
             case Tag.tick:
                 tick = try reader.nested(in: field) { (reader) throws(TQError) in try Tick(from: &reader) }
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
@@ -75,6 +77,7 @@ extension TaskStatus {
             bytes.append(Tag.tick)
             bytes.appendRecord { tick.write(to: &$0) }
         }
+        bytes.append(field: Tag.checkpoint, nonEmpty: checkpoint)
     }
 }
 

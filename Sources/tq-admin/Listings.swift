@@ -39,6 +39,14 @@ enum Listings {
         Column("progress", "progress_percent", optional: { $0.progress.map { "\($0.percent) %" } }),
         Column("message", "progress_message", optional: { $0.progress.flatMap { message($0) } }),
         Column(
+            "checkpoint",
+            "checkpoint",
+            optional: {
+                $0.checkpoint.isEmpty
+                    ? nil : base64IfBinary($0.checkpoint) ?? String(decoding: $0.checkpoint, as: UTF8.self)
+            }
+        ),
+        Column(
             "recurring task",
             "recurring",
             optional: { $0.tick.flatMap { $0.recurring.bytes.isEmpty ? nil : "\($0.recurring)" } }

@@ -104,6 +104,41 @@ struct BrokerCommandTests {
         await client.close()
     }
 
+    @Test("what an attempt has saved is given to the next one, over kill -9")
+    func checkpoint() async throws {
+        let directory = DataDirectory()
+        var broker = try BrokerProcess(directory)
+        var client = try await client(broker)
+        let claim = ClaimSpec(queues: ["default"], waitMilliseconds: 10_000)
+        let id = try await client.submit(TaskSpec(type: "t", leaseMilliseconds: 500))
+        for number in 0..<4 as Range<UInt8> {
+            let delivery = try #require(try await client.claim(claim).first)
+            #expect(delivery.lease.task == id)
+            #expect(delivery.checkpoint == (number == 0 ? [] : [number - 1]))
+            let saved = Renewal(
+                lease: delivery.lease,
+                progress: TaskProgress(percent: number * 25),
+                checkpoint: [number]
+            )
+            #expect(try await client.renew([saved]) == [nil])
+            // A failure, or nothing at all: then the lease lapses.
+            if number % 2 == 0 {
+                let failure = Failure(lease: delivery.lease, error: Bytes("no".utf8), retryAfterMilliseconds: 0)
+                #expect(try await client.fail([failure]) == [nil])
+            }
+            broker.signal(SIGKILL)
+            #expect(broker.waitForExit() == -SIGKILL)
+            await client.close()
+            broker = try BrokerProcess(directory)
+            client = try await self.client(broker)
+            let status = try await client.status(id)
+            #expect(status.checkpoint == [number] && (status.state == .inProgress) == (status.progress != nil))
+        }
+        await client.close()
+        broker.signal(SIGKILL)
+        #expect(broker.waitForExit() == -SIGKILL)
+    }
+
     @Test("a step that was completed with its follow-up is over, and the next one there, over kill -9")
     func handOver() async throws {
         let directory = DataDirectory()

@@ -288,9 +288,16 @@ extension CoreHarness {
     mutating func renew(
         _ lease: LeaseHandle,
         leaseMilliseconds: UInt32 = 0,
-        progress: TaskProgress? = nil
+        progress: TaskProgress? = nil,
+        checkpoint: Bytes? = nil
     ) -> TQError? {
-        outcome(.renew([Renewal(lease: lease, leaseMilliseconds: leaseMilliseconds, progress: progress)]))
+        let renewal = Renewal(
+            lease: lease,
+            leaseMilliseconds: leaseMilliseconds,
+            progress: progress,
+            checkpoint: checkpoint
+        )
+        return outcome(.renew([renewal]))
     }
 
     mutating func cancel(_ id: TaskID) -> Result<Cancellation, TQError> {

@@ -169,7 +169,8 @@ struct RandomRun {
         _ = core.renew(
             lease,
             leaseMilliseconds: UInt32(below(2) * below(200_000)),
-            progress: below(2) == 0 ? nil : progress
+            progress: below(2) == 0 ? nil : progress,
+            checkpoint: below(3) == 0 ? Bytes(repeating: UInt8(below(256)), count: below(20)) : nil
         )
     }
 

@@ -27,8 +27,10 @@ extension EffectBatch {
         for transition in transitions {
             var row = transition
             row.progress?.message = Span()
+            row.checkpoint = nil
             let message = transition.progress.map { hex(texts[$0.message.range]) } ?? "-"
-            lines.append("\(row) \(message)")
+            let checkpoint = transition.checkpoint.map { hex(texts[$0.range]) } ?? ""
+            lines.append("\(row) \(message) \(checkpoint)")
         }
         let order = outcomes.sorted { ($0.bucket, $0.part, $0.sequence) < ($1.bucket, $1.part, $1.sequence) }
         for outcome in order {

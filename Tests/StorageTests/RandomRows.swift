@@ -92,6 +92,10 @@ struct RandomRows {
         row.rank = maybe { Rank(rawValue: $0.number()) }
         row.queue = maybe { $0.number() }
         row.progress = maybe { .init(percent: $0.number(), message: $0.span(&texts, 40)) }
+        if below(3) == 0 {
+            let saved = span(&texts, 60)
+            if saved.count > 0 { row.checkpoint = saved }
+        }
         row.isCancelRequested = below(2) == 0
         row.isRedriven = below(2) == 0
         row.hasEarlierAttempts = below(2) == 0

@@ -87,8 +87,10 @@ enum RecordForm: String, CaseIterable {
     private func describe(_ transition: Transition, _ texts: [UInt8]) -> String {
         var row = transition
         row.progress?.message = .init()
+        row.checkpoint = nil
         let message = transition.progress.map { hex(texts[$0.message.range]) } ?? "-"
-        return "\(row) \(message)"
+        let checkpoint = transition.checkpoint.map { hex(texts[$0.range]) } ?? "-"
+        return "\(row) \(message) \(checkpoint)"
     }
 
     private func outcomes(_ rows: inout RandomRows) -> RecordSample {

@@ -16,7 +16,7 @@ struct RandomMessages {
         case 5: .complete(list { $0.completion() })
         case 6: .fail(list { $0.failure() })
         case 7: .release(list { Release(lease: $0.lease(), delayMilliseconds: $0.number()) })
-        case 8: .renew(list { Renewal(lease: $0.lease(), leaseMilliseconds: $0.number(), progress: $0.progress()) })
+        case 8: .renew(list { $0.renewal() })
         case 9: .cancel(list { $0.taskID() })
         case 10: .status(taskID())
         case 11: .result(taskID(), waitMilliseconds: number())
@@ -247,7 +247,8 @@ struct RandomMessages {
             retriesMax: number(),
             leaseMilliseconds: number(),
             timeoutMilliseconds: number(),
-            tickWallMilliseconds: number()
+            tickWallMilliseconds: number(),
+            checkpoint: bytes(max: 100)
         )
     }
 
@@ -268,7 +269,8 @@ struct RandomMessages {
             history: (0..<below(4)).map { _ in attempt() },
             resultBytes: number(),
             progress: progress(),
-            tick: maybe { Tick(recurring: $0.name(), wallMilliseconds: $0.number()) }
+            tick: maybe { Tick(recurring: $0.name(), wallMilliseconds: $0.number()) },
+            checkpoint: bytes(max: 100)
         )
     }
 
@@ -280,6 +282,15 @@ struct RandomMessages {
             endWallMilliseconds: number(),
             worker: name(),
             error: bytes(max: 50)
+        )
+    }
+
+    private mutating func renewal() -> Renewal {
+        Renewal(
+            lease: lease(),
+            leaseMilliseconds: number(),
+            progress: progress(),
+            checkpoint: maybe { $0.bytes(max: 100) }
         )
     }
 

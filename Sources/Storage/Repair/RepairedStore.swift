@@ -108,6 +108,7 @@ struct RepairedStore {
         batch.bodies.append(contentsOf: payload)
         if var transition {
             transition.progress = nil
+            transition.checkpoint = nil
             batch.transitions.append(transition)
         }
         try commitIfFull()

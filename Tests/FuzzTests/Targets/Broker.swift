@@ -212,7 +212,8 @@ private final class FuzzedBroker {
                     Renewal(
                         lease: known($0.lease),
                         leaseMilliseconds: $0.leaseMilliseconds,
-                        progress: $0.progress
+                        progress: $0.progress,
+                        checkpoint: $0.checkpoint
                     )
                 }
             )

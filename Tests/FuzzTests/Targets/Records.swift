@@ -106,8 +106,10 @@ private struct RecordContent {
         facts = table.rows.map { transition in
             var row = transition
             row.progress?.message = .init()
+            row.checkpoint = nil
             let message = transition.progress.map { texts[$0.message.range] }
-            return "\(row) \(message ?? [])"
+            let checkpoint = transition.checkpoint.map { texts[$0.range] }
+            return "\(row) \(message ?? []) \(checkpoint ?? [])"
         }
         written = filled(TransitionTable.byteCount(table)) { TransitionTable.write(table, texts: texts, to: $0) }
     }
