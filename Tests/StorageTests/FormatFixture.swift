@@ -56,7 +56,50 @@ enum FormatFixture {
         for delivery in try broker.claim(2, queue: "mail") where delivery.payload == Bytes("again".utf8) {
             try broker.fail(delivery, error: "mailbox full")
         }
+        try uniqueKeys(broker)
+        try recurring(broker)
         try broker.settleAndSync()
         return broker
+    }
+
+    /// A dead letter that holds its key, a task that was replaced, and one with a checkpoint.
+    private static func uniqueKeys(_ broker: TestBroker) throws {
+        let unique = UniqueKey(Bytes("shop 7".utf8), scope: .unfinished, onConflict: .replace)
+        let spec = TaskSpec(queue: "unique", type: "index", payload: Bytes("1".utf8), uniqueKey: unique)
+        _ = try broker.submit(spec)
+        try broker.fail(try broker.claim(1, queue: "unique")[0], error: "no", isPermanent: true)
+        var other = spec
+        other.uniqueKey?.key = Bytes("shop 8".utf8)
+        _ = try broker.submit(other)
+        let delivery = try broker.claim(1, queue: "unique")[0]
+        try broker.ask(.renew([Renewal(lease: delivery.lease, checkpoint: Bytes("page 9".utf8))]))
+        other.uniqueKey = UniqueKey(Bytes("shop 9".utf8), scope: .active, onConflict: .replace)
+        _ = try broker.submit([other, TaskSpec(queue: "unique", type: "index")])
+        other.payload = Bytes("2".utf8)
+        _ = try broker.submit(other)
+    }
+
+    /// A recurring task with a tick behind it, and a paused one.
+    private static func recurring(_ broker: TestBroker) throws {
+        let task = TaskSpec(
+            queue: "reports",
+            type: "nightly",
+            payload: Bytes("all".utf8),
+            startBy: TaskSpec.StartBy(.after(milliseconds: 60_000))
+        )
+        for (name, recurrence) in [("minutely", "cron:* * * * *"), ("hourly", "every:1h")] as [(Name, String)] {
+            let spec = RecurringSpec(
+                name: name,
+                recurrence: Bytes(recurrence.utf8),
+                task: task,
+                catchUpMax: 3,
+                overlap: .skip
+            )
+            try broker.ask(.putRecurring(spec))
+        }
+        try broker.ask(.pauseRecurring("hourly", isPaused: true))
+        broker.now.monotonicMilliseconds += 60_000
+        broker.now.wallMilliseconds += 60_000
+        try broker.run(.tick)
     }
 }
