@@ -111,7 +111,8 @@ extension Simulation {
             type: Cast.types[1],
             payload: Bytes("tick of \(name)".utf8),
             retriesMax: 1,
-            retentionMilliseconds: Self.shortestKeptMilliseconds
+            // A tick that cancels the task before it is known only when it is stored, which may be a while later.
+            retentionMilliseconds: overlap == .replace ? 0 : Self.shortestKeptMilliseconds
         )
         switch dice.below(12) {
         case 0: ask(client, .removeRecurring(name))
