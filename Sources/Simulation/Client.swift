@@ -78,10 +78,11 @@ enum Cast {
         RetryPolicy(.fixed(700)),
         RetryPolicy(.list([900, 30, 2_000])),
     ]
-    /// By the number of a unique key; the shortest window is as long as nothing else is kept.
+    /// By the number of a unique key; the shortest window is as long as nothing else is kept. The last one is that of a
+    /// task that waits behind all others, and is replaced many times at once.
     static let uniqueScopes: [UniqueKey.Scope] = [
         .active, .waiting, .unfinished, .window(milliseconds: Simulation.shortestKeptMilliseconds), .active,
-        .unfinished,
+        .unfinished, .unfinished,
     ]
     static let workers: [Name?] = ["w1", "w2", "w1", nil, nil]
 

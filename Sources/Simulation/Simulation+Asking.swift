@@ -183,7 +183,8 @@ extension Simulation {
     private mutating func submit(_ client: Int) {
         let count = dice.oneIn(6) ? 9 + dice.below(6) : 1 + dice.below(3)
         // Now and then one that waits is replaced again and again in one group.
-        let number = dice.oneIn(40) ? dice.below(Cast.uniqueScopes.count) : nil
+        let last = Cast.uniqueScopes.count - 1
+        let number = dice.oneIn(40) ? (dice.oneIn(2) ? last : dice.below(last)) : nil
         let specs = (0..<count).map { _ in number.map { replacement($0) } ?? nextSpec() }
         ask(client, .submit(specs), calls: specs.map { .submit(call(of: $0)) })
     }
@@ -228,7 +229,7 @@ extension Simulation {
     }
 
     /// A submit with a unique key; those with one key differ in nothing but their payloads.
-    private mutating func uniqueSpec() -> TaskSpec { uniqueSpec(dice.below(Cast.uniqueScopes.count)) }
+    private mutating func uniqueSpec() -> TaskSpec { uniqueSpec(dice.below(Cast.uniqueScopes.count - 1)) }
 
     private mutating func replacement(_ number: Int) -> TaskSpec {
         payloads += 1
@@ -241,6 +242,7 @@ extension Simulation {
         var spec = TaskSpec(queue: Cast.queues[number % Cast.queues.count], type: Cast.types[0], payload: payload())
         spec.retriesMax = 1
         spec.retentionMilliseconds = Self.shortestKeptMilliseconds
+        if number == Cast.uniqueScopes.count - 1 { spec.rank = Priority(0).rank }
         spec.uniqueKey = UniqueKey(
             Bytes("unique \(number)".utf8),
             scope: Cast.uniqueScopes[number],

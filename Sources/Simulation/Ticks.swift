@@ -37,6 +37,9 @@ struct Ticks {
         // Of one that was put in this group it is not known which ticks came before.
         let put = Set(effects.recurring.map(\.number))
         for state in effects.recurringStates {
+            if let before = states[state.number], state.throughWallMilliseconds < before.throughWallMilliseconds {
+                throw Broken("I15", "Ticks of recurring task \(state.number) that are over may come again")
+            }
             if !put.contains(state.number) { try check(state) }
             states[state.number] = state
         }
