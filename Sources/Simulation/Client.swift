@@ -78,8 +78,9 @@ enum Cast {
         RetryPolicy(.fixed(700)),
         RetryPolicy(.list([900, 30, 2_000])),
     ]
-    /// By the number of a unique key; the shortest window is as long as nothing else is kept. The last one is that of a
-    /// task that waits behind all others, and is replaced many times at once.
+    /// By the number of a unique key; the shortest window is as long as nothing else is kept.
+    ///
+    /// The last one is that of a task that waits behind all others, and is replaced many times at once.
     static let uniqueScopes: [UniqueKey.Scope] = [
         .active, .waiting, .unfinished, .window(milliseconds: Simulation.shortestKeptMilliseconds), .active,
         .unfinished, .unfinished,
