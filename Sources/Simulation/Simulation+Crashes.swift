@@ -97,6 +97,7 @@ extension Simulation {
 
     private mutating func noteRecovered() {
         note(ticks.restart(from: broker.process.core.index))
+        taskPayloads.restart()
         let counts = broker.process.core.index.counts
         if counts.pending > 0 { report.hits.count(.event(.recoveryOfPendingTasks)) }
         if counts.inProgress > 0 { report.hits.count(.event(.recoveryOfLeases)) }

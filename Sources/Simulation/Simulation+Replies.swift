@@ -8,7 +8,10 @@ extension Simulation {
         assignClaims()
         for answer in broker.process.undelivered { noteEndedLeases(of: answer) }
         let leaving = broker.process.takeReplies()
-        for sent in leaving { try noteSkipped(sent) }
+        for sent in leaving {
+            try noteSkipped(sent)
+            try taskPayloads.check(sent.reply, broker.process.core)
+        }
         network.send(leaving)
         while !network.replies.isEmpty {
             guard isCalm || !dice.oneIn(6) else {
@@ -67,6 +70,11 @@ extension Simulation {
         _ operations: ArraySlice<OperationNumber>,
         _ request: Asked
     ) {
+        if case .submit(let specs) = request.request {
+            for case (let spec, .success(let submission)) in zip(specs, results) where !submission.isDuplicate {
+                taskPayloads.acknowledge(submission.id, Digest(of: spec.payload))
+            }
+        }
         for (operation, result) in zip(operations, results) {
             switch result {
             case .success(let submission):
@@ -269,6 +277,7 @@ extension Simulation {
         for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
             guard case .success(let submission) = result, !submission.isDuplicate else { continue }
             note(spec, submission.id)
+            taskPayloads.decide(submission.id, Digest(of: spec.payload))
         }
     }
 

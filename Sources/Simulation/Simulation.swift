@@ -64,6 +64,7 @@ public struct Simulation {
     var repeats: [TaskSpec] = []
     var handOvers = HandOvers()
     var ticks = Ticks()
+    var taskPayloads = Payloads()
     var keyed: [TaskSpec] = []
     var payloads: UInt64 = 0
     /// Steps for which a broker that failed stays read-only.

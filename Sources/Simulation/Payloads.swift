@@ -1,0 +1,35 @@
+import HistoryChecker
+import QueueCore
+import TQModel
+
+/// What each task's payload is, as the core decided it: whoever sees another one when a delivery leaves has found a mistake.
+///
+/// The history cannot tell which of several submits that were under way together took a task's place last.
+struct Payloads {
+    private var decided: [TaskID: (payload: Digest, isAcknowledged: Bool)] = [:]
+
+    /// The core took a submit.
+    mutating func decide(_ id: TaskID, _ payload: Digest) { decided[id] = (payload, false) }
+
+    /// A client heard that its submit is stored.
+    mutating func acknowledge(_ id: TaskID, _ payload: Digest) {
+        if decided[id]?.payload == payload { decided[id]?.isAcknowledged = true }
+    }
+
+    /// What no client has heard of may be lost.
+    mutating func restart() { decided = decided.filter(\.value.isAcknowledged) }
+
+    /// Looks at tasks on their way to a worker; one whose lease has ended meanwhile may be another by now.
+    func check(_ reply: Reply, _ core: QueueCore) throws(Broken) {
+        let deliveries: [Delivery]
+        switch reply {
+        case .claimed(let claimed), .delivery(_, let claimed): deliveries = claimed
+        default: return
+        }
+        for delivery in deliveries where core.payloadPlace(of: delivery.lease) != nil {
+            let payload = Digest(of: delivery.payload)
+            guard let (expected, _) = decided[delivery.lease.task], payload != expected else { continue }
+            throw Broken("I10", "Task \(delivery.lease.task) leaves with payload \(payload), it has \(expected)")
+        }
+    }
+}
