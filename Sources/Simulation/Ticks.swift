@@ -114,8 +114,8 @@ extension Simulation {
             type: Cast.types[1],
             payload: Bytes("tick of \(name)".utf8),
             retriesMax: 1,
-            // A tick that cancels the task before it is known only when it is stored, which may be a while later.
-            retentionMilliseconds: overlap == .replace ? 0 : Self.shortestKeptMilliseconds
+            // That a tick cancels the task before is known only when it is stored, which may be minutes later.
+            retentionMilliseconds: overlap == .replace ? 1_200_000 : Self.shortestKeptMilliseconds
         )
         switch dice.below(12) {
         case 0: ask(client, .removeRecurring(name))
