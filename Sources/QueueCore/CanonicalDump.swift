@@ -57,6 +57,7 @@ extension DurableIndex {
         text.add("attempts", slot.attempts)
         text.add("crashes", slot.crashes)
         text.add("segment", records[slot.segment].key)
+        if !slot.state.isFinal { text.add("place", slot.place) }
         for older in olderRows[sequence] ?? [] { text.add("older", records[older].key) }
         if slot.transition != 0 { text.add("transition", records[slot.transition].group) }
         if slot.isRedriven { text.add("", word: "redriven") }

@@ -137,8 +137,8 @@ public struct DurableIndex: Sendable {
         if slot.isLive || isPinned(row.sequence), !isNew, !isRecovering {
             let old = slot.segment
             slot.segment = handle
-            // Of a task that has ended it says where the outcome is.
-            if slot.isLive { slot.place = place }
+            // Of a task that has an outcome it says where that is.
+            if !slot.state.isFinal { slot.place = place }
             tasks.set(row.sequence, slot)
             release(old)
             noteOlderRow(of: row.sequence, in: old, below: handle)
@@ -441,12 +441,20 @@ public struct DurableIndex: Sendable {
         if records.removeEntry(handle), !isRecovering { buryRecord(handle) }
     }
 
+    /// Forgets a record that nothing needs any more, and segments that only waited for it.
     mutating func buryRecord(_ handle: UInt32) {
+        // One may free the next, and that another: too many for a recursion.
+        var dead = [handle]
+        while let next = dead.popLast() { dead += bury(next) }
+    }
+
+    /// Forgets one record and returns those that are dead with it.
+    private mutating func bury(_ handle: UInt32) -> [UInt32] {
         let record = records[handle]
         guard record.isSegment else {
             derived.deadTransitions.append(record.group)
             records.remove(handle)
-            return
+            return []
         }
         let sequences = records.sequences(handle)
         let replaced = olderRows.isEmpty ? [] : sequences.filter { dropOlderRow(of: $0, in: handle) }
@@ -462,9 +470,10 @@ public struct DurableIndex: Sendable {
         }
         derived.deadSegments.append(record.key)
         records.remove(handle)
-        for sequence in replaced {
+        return replaced.compactMap { sequence in
             let slot = tasks[sequence]
-            if slot.stateValue != 0, !slot.isLive { release(slot.segment) }
+            guard slot.stateValue != 0, !slot.isLive, records.removeEntry(slot.segment) else { return nil }
+            return slot.segment
         }
     }
 

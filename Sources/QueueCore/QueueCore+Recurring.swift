@@ -49,6 +49,7 @@ extension QueueCore {
         } catch {
             reply(error, to: asker)
         }
+        session.ticks.forgetUnusedZones()
     }
 
     private func recurring(_ name: Name, _ principal: Principal) throws(TQError) -> UInt32 {
@@ -60,6 +61,7 @@ extension QueueCore {
         let recurrence = try recurrence(spec.recurrence)
         let rules = try rules(of: recurrence.zone, in: spec.recurrence)
         try check(spec)
+        try checkAdmittance(whileDraining: false)
         let name = DurableIndex.ScopedName(namespace: principal.namespace, name: spec.name)
         let known = index.recurringNumbers[name].flatMap { index.recurring[$0] }
         guard known != nil || index.recurring.count < Limits.recurringMax, index.nextRecurring < .max else {
@@ -82,7 +84,7 @@ extension QueueCore {
         // Who puts the same again, as a deployment does, loses no tick and gets none twice.
         if known?.row.recurrence != row.recurrence { state.passOver(now.wallMilliseconds) }
         record(state)
-        session.ticks.undate(row.number, recurrence.zone)
+        if !state.isPaused { session.ticks.undate(row.number, recurrence.zone) }
         findTicks()
         return status(of: row.number) ?? RecurringStatus(name: spec.name, recurrence: [], queue: "", type: "")
     }
@@ -334,9 +336,9 @@ extension QueueCore {
 
     /// Submits what one recurring task has due, and says how much work that was.
     private mutating func fire(_ number: UInt32, _ due: UInt64) -> Int {
-        guard let task = index.recurring[number], let rules = session.ticks.rules(of: task.recurrence.zone) else {
-            return 1
-        }
+        guard let task = index.recurring[number], !task.state.isPaused,
+            let rules = session.ticks.rules(of: task.recurrence.zone)
+        else { return 1 }
         let turn = turn(of: task, from: due, rules)
         index.recurring[number]?.state.throughWallMilliseconds = turn.last
         index.recurring[number]?.state.lastTickWallMilliseconds = turn.last
@@ -406,9 +408,12 @@ extension QueueCore {
         row.options = options
         store(row, payload: task.row.payload)
         totals.submitted += 1
-        index.recurring[number]?.state.lastSequence = row.sequence
-        index.recurring[number]?.state.lastCreatedMilliseconds = row.createdMilliseconds
         index.recurring[number]?.state.submitted += 1
+        // One that somebody asked for stands in no tick's way.
+        if tick > 0 {
+            index.recurring[number]?.state.lastSequence = row.sequence
+            index.recurring[number]?.state.lastCreatedMilliseconds = row.createdMilliseconds
+        }
         return cipher.id(of: row.sequence, createdMilliseconds: row.createdMilliseconds)
     }
 }

@@ -99,6 +99,7 @@ extension QueueCore {
             totals.submitted += 1
         } else {
             replace(with: row, payload: spec.payload)
+            if let uniqueKey = task.uniqueKey, index.keys[uniqueKey] == nil { storeWindow(of: uniqueKey, spec, row) }
             totals.replaced += 1
         }
         return submission
@@ -146,9 +147,10 @@ extension QueueCore {
     }
 
     private mutating func openSegment(first: TaskSequence, isMoved: Bool) -> OpenPart {
-        let sameKind = batch.segments.lazy.filter { $0.key.isMoved == isMoved }.count
+        let sameKind = isMoved ? movedSegments : batch.segments.count - movedSegments
         precondition(sameKind < Int(SegmentKey.firstMovedPart), "a group has at most 32,768 segments of a kind")
         let part = UInt16(sameKind) + (isMoved ? SegmentKey.firstMovedPart : 0)
+        if isMoved { movedSegments += 1 }
         let handle = index.openSegment(part: part, first: first)
         batch.segments.append(
             SegmentSpan(
@@ -255,8 +257,18 @@ extension QueueCore {
         }
     }
 
+    /// Segments of one group beyond which it takes no more: a group can number so many of a kind, and twice as many again.
+    private static let segmentsPerGroupMax = 16_000
+
     /// Refuses what would add work while the broker cannot take it.
     func checkAdmittance(whileDraining: Bool) throws(TQError) {
+        guard batch.segments.count < Self.segmentsPerGroupMax else {
+            throw TQError(
+                .rateLimited,
+                "More tasks are submitted and replaced in turns than one write takes. Submit this one again.",
+                retryAfterMilliseconds: 50
+            )
+        }
         if isDraining, !whileDraining {
             throw TQError(
                 .draining,

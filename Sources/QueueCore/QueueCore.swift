@@ -23,6 +23,8 @@ public struct QueueCore: Sendable {
     var batch: EffectBatch
     /// The segment that takes the next task.
     var openPart: OpenPart?
+    /// Segments of the open group that hold moved tasks.
+    var movedSegments = 0
     /// Bytes of results per bucket in the record that is being filled.
     var openOutcomes: [ExpiryBucket: (part: UInt16, byteCount: Int)] = [:]
     /// Dead letters put back lately, with the token of the burial: a stale read must not put one back twice.
@@ -196,6 +198,7 @@ public struct QueueCore: Sendable {
         batch = EffectBatch(group: group)
         index.openGroup(group)
         openPart = nil
+        movedSegments = 0
         openOutcomes.removeAll(keepingCapacity: true)
         return closed
     }

@@ -121,6 +121,8 @@ struct TickTimes: Sendable {
         var problem = ""
         /// When that was, on the monotonic clock; `nil` for never.
         var readMilliseconds: UInt64?
+        /// Whether a recurring task names it; others are forgotten when they were asked about.
+        var isUsed = false
     }
 
     private var due = BinaryHeap<Entry>()
@@ -151,7 +153,12 @@ struct TickTimes: Sendable {
     mutating func undate(_ number: UInt32, _ zone: ZoneName) {
         next[number] = nil
         undated.insert(number)
-        if zone != .utc, zones[zone] == nil { zones[zone] = Zone() }
+        if zone != .utc { zones[zone, default: Zone()].isUsed = true }
+    }
+
+    /// Lets go of zones that somebody asked about: anybody may ask about any name.
+    mutating func forgetUnusedZones() {
+        if zones.contains(where: { !$0.value.isUsed }) { zones = zones.filter(\.value.isUsed) }
     }
 
     mutating func forget(_ number: UInt32) {
@@ -226,6 +233,10 @@ extension DurableIndex {
         guard row.task.options?.retryPolicy ?? 0 <= UInt32(retryPolicies.count) else {
             throw RecoveryError("\(what) names a retry policy that is unknown")
         }
+        guard row.catchUpMax <= Limits.catchUpMax, row.startByMilliseconds <= Limits.durationMillisecondsMax * 100
+        else {
+            throw RecoveryError("\(what) has a number of missed ticks or a latest start out of range")
+        }
         do throws(TQError) { _ = try Recurrence(row.recurrence) } catch { throw RecoveryError("\(error.message)") }
         apply(row)
     }
@@ -236,6 +247,9 @@ extension DurableIndex {
     public mutating func recover(_ state: RecurringState) throws(RecoveryError) {
         guard recurring[state.number] != nil else {
             throw RecoveryError("there is a state of recurring task \(state.number), which does not exist")
+        }
+        guard state.submitted < 1 << 60, state.skipped < 1 << 60 else {
+            throw RecoveryError("recurring task \(state.number) counts more ticks than there can be")
         }
         apply(state)
     }

@@ -31,10 +31,13 @@ struct StartTimes: Sendable {
         return nil
     }
 
-    /// Drops every stale entry.
+    /// Drops every stale entry, and those that are there twice.
     mutating func sweep(where holds: (Entry) -> Bool) {
         var fresh = StartTimes()
-        for heap in [onWall, onStore] { heap.forEach { if holds($0) { fresh.push($0) } } }
+        var seen: Set<Entry> = []
+        for heap in [onWall, onStore] {
+            heap.forEach { if holds($0), seen.insert($0).inserted { fresh.push($0) } }
+        }
         self = fresh
     }
 }

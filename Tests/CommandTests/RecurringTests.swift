@@ -115,19 +115,17 @@ struct RecurringTests {
         defer { remove(directory) }
         let (broker, clock, ahead) = try broker(directory, at: "2026-06-01T12:00:00Z")
         let client = try await client(broker)
-        _ = try broker.admin("recurring", "put", "m", "cron:* * * * *", "t", "--catch-up", "3")
-        clock.setWallClock(aheadBySeconds: ahead + 61)
+        _ = try broker.admin("recurring", "put", "m", "cron:0 * * * *", "t", "--catch-up", "3")
+        clock.setWallClock(aheadBySeconds: ahead + 3_601)
         var ticks = try await takeTicks(client, waiting: 30_000)
-        #expect(ticks.first.map { rfc3339(wallMilliseconds: Int64($0)) } == "2026-06-01T12:01:00.000Z")
-        clock.setWallClock(aheadBySeconds: ahead + 3_600)
+        clock.setWallClock(aheadBySeconds: ahead + 36_001)
         ticks += try await takeTicks(client, waiting: 30_000)
         clock.setWallClock(aheadBySeconds: ahead)
-        // One more minute may have ended meanwhile.
-        ticks += try await takeTicks(client, waiting: 0)
-        #expect(ticks.count >= 4 && Set(ticks).count == ticks.count && ticks == ticks.sorted())
-        #expect(try await client.claim(ClaimSpec(queues: ["default"], waitMilliseconds: 500)).isEmpty)
+        #expect(try await takeTicks(client, waiting: 500) == [])
+        let texts = ticks.map { rfc3339(wallMilliseconds: Int64($0)) }
+        #expect(texts == ["13:00", "20:00", "21:00", "22:00"].map { "2026-06-01T\($0):00.000Z" })
         let status = try #require(try await client.recurringTasks().tasks.first)
-        #expect(status.submitted == UInt64(ticks.count) && status.skipped >= 50)
+        #expect(status.submitted == 4 && status.skipped == 6)
         await client.close()
     }
 

@@ -144,6 +144,9 @@ struct RecurringTests {
         try core.restart()
         core.advance(milliseconds: 5_000)
         #expect(takeTicks(&core) == [10])
+        #expect(try put(&core, spec("every:10s", catchUpMax: 10)).isPaused, "a deployment does not resume it")
+        core.advance(milliseconds: 0)
+        #expect(takeTicks(&core) == [])
         _ = core.reply(.pauseRecurring("r", isPaused: false))
         core.advance(milliseconds: 5_000)
         #expect(takeTicks(&core) == [50])
@@ -157,7 +160,7 @@ struct RecurringTests {
         guard case .submitted(let results)? = core.reply(.runRecurring("r")) else { throw Unanswered() }
         let id = core.id(of: try #require(results.first))
         #expect(core.state(id) == .pending)
-        #expect(try status(&core).lastTask == id)
+        #expect(try status(&core).submitted == 1 && status(&core).lastTask == nil, "it is no tick's task")
         let delivery = try #require(core.claim().first)
         #expect(delivery.tickWallMilliseconds == 0)
         core.advance(milliseconds: 10_000)

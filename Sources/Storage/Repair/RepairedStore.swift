@@ -71,9 +71,10 @@ struct RepairedStore {
     mutating func add(_ name: NameRow) { batch.names.append(name) }
     mutating func add(_ worker: WorkerRow) { batch.registeredWorkers.append(worker) }
     /// Adds a recurring task; of one whose state is gone ticks count from now on.
-    mutating func add(_ row: RecurringRow, _ state: RecurringState?) {
+    mutating func add(_ row: RecurringRow, _ state: RecurringState?, wallMilliseconds: UInt64) {
         batch.recurring.append(row)
-        if let state { batch.recurringStates.append(state) }
+        let fresh = RecurringState(number: row.number, throughWallMilliseconds: wallMilliseconds)
+        batch.recurringStates.append(state ?? fresh)
     }
     mutating func add(_ key: KeyRow) throws(StorageError) {
         batch.keys.append(key)

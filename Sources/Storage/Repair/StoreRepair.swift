@@ -132,7 +132,7 @@ public struct StoreRepair {
         try writeKeys()
         for row in salvaged.recurring {
             use(row.task.queue, row.task.type, row.task.options?.retryPolicy ?? 0)
-            target.add(row, salvaged.recurringStates[row.number])
+            target.add(row, salvaged.recurringStates[row.number], wallMilliseconds: wallMilliseconds)
         }
         writeNames()
         salvaged.workers.forEach { target.add($0) }
