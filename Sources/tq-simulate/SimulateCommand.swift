@@ -105,6 +105,8 @@ private struct Campaign {
     private var crashes = 0
     private(set) var steps = 0
     private var acknowledged = 0
+    /// The first ends the campaign.
+    private var violations = 0
     private var simulatedMilliseconds: UInt64 = 0
     /// Equal for equal seeds and versions of the program.
     private var digest: UInt64 = 0
@@ -115,6 +117,7 @@ private struct Campaign {
         cycles += report.cycles
         crashes += report.crashes
         steps += report.steps
+        violations += report.failure == nil ? 0 : 1
         acknowledged += report.acknowledged
         simulatedMilliseconds += report.simulatedMilliseconds
         digest = digest &* 31 ^ report.digest
@@ -129,8 +132,8 @@ private struct Campaign {
     var rows: [Row] {
         let sums: [(String, UInt64)] = [
             ("runs", UInt64(runs)), ("cycles", UInt64(cycles)), ("crashes", UInt64(crashes)), ("steps", UInt64(steps)),
-            ("acknowledgedChanges", UInt64(acknowledged)), ("simulatedSeconds", simulatedMilliseconds / 1000),
-            ("digest", digest),
+            ("violations", UInt64(violations)), ("acknowledgedChanges", UInt64(acknowledged)),
+            ("simulatedSeconds", simulatedMilliseconds / 1000), ("digest", digest),
         ]
         return sums.map { Row(section: "all", name: $0.0, count: $0.1) }
             + Hit.allCases.map { Row(section: $0.section, name: "\($0)", count: hits[$0]) }
