@@ -55,6 +55,9 @@ public struct QueueCore: Sendable {
 
     /// A payload record holds at most that many bytes, so that a claim from the middle of a backlog reads little.
     static let segmentByteCountMax = 64 * 1024
+    /// Attempts of one group that began within that time are stored with the same beginning, a tenth of the grace that a
+    /// timeout has; others cost eight bytes more.
+    private static let attemptStartPrecisionMilliseconds = Defaults.timeoutGraceMilliseconds / 10
 
     struct OpenPart: Sendable {
         var handle: UInt32
@@ -214,10 +217,19 @@ public struct QueueCore: Sendable {
     mutating func record(_ transition: Transition) {
         if batch.transitions.isEmpty { batch.transitionsStoreMilliseconds = clock.milliseconds }
         var transition = transition
-        if transition.operation == .claim { transition.claimedStoreMilliseconds = batch.transitionsStoreMilliseconds }
+        if transition.operation == .claim { transition.claimedStoreMilliseconds = attemptStart }
         if !index.checkpoints.isEmpty { keepCheckpoint(in: &transition) }
         index.apply(transition, texts: batch.texts)
         batch.transitions.append(transition)
+    }
+
+    /// When an attempt begins that is claimed now, in store time.
+    ///
+    /// The time of the group's first transition is stored once for all. It is precise enough unless the disk lets the
+    /// group wait, so that the attempt would lose part of its time with a restart.
+    private var attemptStart: UInt64 {
+        let first = batch.transitionsStoreMilliseconds
+        return clock.milliseconds - first < Self.attemptStartPrecisionMilliseconds ? first : clock.milliseconds
     }
 
     /// Lets a transition say what the task has saved, unless it says something itself or the task is over or another one.

@@ -113,6 +113,24 @@ struct TimeoutTests {
         #expect(core.state(id) == .failed)
     }
 
+    @Test("An attempt that began long after the group's first transition has its whole time after a restart")
+    func longGroup() throws {
+        var (core, _, first) = try running()
+        #expect(core.release(first, delay: 3_600_000) == nil)
+        let late = core.submit(with: { ($0.timeoutMilliseconds, $0.leaseMilliseconds) = (20_000, 8_000) })
+        // The disk lets the group wait.
+        core.advance(milliseconds: 30_000)
+        let lease = try core.lease()
+        #expect(lease.task == late)
+        let begun = core.status(late)?.attemptStartWallMilliseconds
+        #expect(begun == core.now.wallMilliseconds)
+        try core.restart()
+        #expect(core.status(late)?.attemptStartWallMilliseconds == begun)
+        renew(lease, for: 18_000, &core)
+        #expect(core.state(late) == .inProgress)
+        try core.checkIndex()
+    }
+
     @Test("A renewal that is stored and a cleaning keep the beginning of the attempt", arguments: [false, true])
     func keptBeginning(isCleaned: Bool) throws {
         var core = CoreHarness()
