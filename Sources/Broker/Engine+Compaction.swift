@@ -42,14 +42,13 @@ extension Engine {
     private func compactionTurn(isAsked: Bool) -> Reply {
         let files = monitor.withLock { $0.files }
         var compaction = Compaction(diskBytesBefore: files.diskBytes)
-        if isAsked { awaitExpiry() }
-        let (bucket, isSwept) = monitor.withLock { ($0.core.index.expiredThrough, !$0.core.isExpiring) }
+        let expired = awaitExpiry(ofAllDue: isAsked)
         do throws(StorageError) {
             // What expired since the last turn; the rest has nothing to give.
-            if isAsked || compactions.withLock({ $0.reclaimed }) < bucket {
-                try files.reclaimExpired(through: bucket)
+            if isAsked || compactions.withLock({ $0.reclaimed }) < expired.bucket {
+                try files.reclaimExpired(through: expired.bucket)
                 // What ticks still remove has its turn with the next one.
-                if isSwept { compactions.withLock { $0.reclaimed = bucket } }
+                if expired.isGone { compactions.withLock { $0.reclaimed = expired.bucket } }
             }
             compaction.diskBytesAfter = files.diskBytes
             return .compacted(compaction)
@@ -63,13 +62,22 @@ extension Engine {
         }
     }
 
-    /// Waits until the ticks have taken what is due, and that is in the store.
-    private func awaitExpiry() {
-        let decided = monitor.withLock(when: { $0.cannotChange || !$0.core.isExpiring }) { state in
-            (epoch: state.core.epoch, group: state.core.newestGroup)
+    /// Waits until what ticks have taken is gone from the store: only then a compaction gives its space back.
+    ///
+    /// - Parameter all: Waits for the ticks that take all that is due, too.
+    /// - Returns: The last bucket that expired, and whether nothing of it is left.
+    private func awaitExpiry(ofAllDue all: Bool) -> (bucket: ExpiryBucket, isGone: Bool) {
+        let decided = monitor.withLock(when: { !all || $0.cannotChange || !$0.core.isExpiring }) { state in
+            (
+                bucket: state.core.index.expiredThrough, isSwept: !state.core.isExpiring,
+                epoch: state.core.epoch, group: state.core.newestGroup
+            )
         }
-        monitor.withLock(when: { state in
+        return monitor.withLock(when: { state in
             state.cannotChange || state.core.epoch != decided.epoch || state.written >= decided.group
-        }) { _ in }
+        }) { state in
+            let isWritten = state.core.epoch == decided.epoch && state.written >= decided.group
+            return (decided.bucket, isWritten && decided.isSwept)
+        }
     }
 }

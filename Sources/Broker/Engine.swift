@@ -21,7 +21,7 @@ final class Engine: Sendable {
     /// The second in which the log said that something cannot be read.
     private let lastUnreadable = Atomic<UInt64>(0)
     /// Reads the present store.
-    private let reader: Mutex<StoreReader>
+    let reader: Mutex<StoreReader>
     /// Reads stored bytes for commands and replies, and keeps time; may wait for the disk, the event loops may not.
     let reads = WorkThread()
     /// Answers that wait, without their payloads, until their sessions have read more.
@@ -61,6 +61,12 @@ final class Engine: Sendable {
             case pausing
             /// Waits for something to commit.
             case idle
+        }
+
+        /// Lets an answer wait until what it tells of is safe.
+        mutating func hold(_ answer: Answer) {
+            syncWanted = max(syncWanted, answer.syncedThrough)
+            held.append(answer)
         }
 
         /// Whether what the answer tells of is as safe as its client was promised.
@@ -200,7 +206,6 @@ final class Engine: Sendable {
     /// The answer to a request while nothing may change: health is served, everything else waits for the rebuild.
     private func refuse(_ command: Command, _ state: State) -> Answer? {
         guard case .request(let session, let id, _, let request) = command else { return nil }
-        let failure = state.failure ?? "it has stopped."
         let reply: Reply =
             switch request {
             case .ping: .done
@@ -208,21 +213,23 @@ final class Engine: Sendable {
                 .health(
                     Health(
                         status: .readOnly,
-                        reason: failure,
+                        reason: state.failure ?? "it has stopped.",
                         syncIntervalMilliseconds: settings.syncIntervalMilliseconds,
                         version: settings.core.version
                     )
                 )
-            default:
-                .error(
-                    TQError(
-                        .readOnly,
-                        "The broker changes nothing until its store is rebuilt: \(failure). Try again in a second.",
-                        retryAfterMilliseconds: 1000
-                    )
-                )
+            default: .error(readOnlyError(state))
             }
         return Answer(session: session, request: id, reply: reply, writtenThrough: 0, syncedThrough: 0)
+    }
+
+    func readOnlyError(_ state: State) -> TQError {
+        let failure = state.failure ?? "it has stopped."
+        return TQError(
+            .readOnly,
+            "The broker changes nothing until its store is rebuilt: \(failure). Try again in a second.",
+            retryAfterMilliseconds: 1000
+        )
     }
 
     /// Takes the core's answers: those that may leave now are returned, the others are held.
@@ -231,28 +238,26 @@ final class Engine: Sendable {
         var ready: [Answer] = []
         let heldBefore = state.held.count
         for answer in state.core.takeAnswers() {
-            if state.mayLeave(answer) {
-                ready.append(answer)
-            } else {
-                state.syncWanted = max(state.syncWanted, answer.syncedThrough)
-                state.held.append(answer)
-            }
+            if state.mayLeave(answer) { ready.append(answer) } else { state.hold(answer) }
         }
         let heldCount = state.held.count - heldBefore
         if let session, heldCount > 0 {
             state.pace.waits(session, answers: heldCount, at: BrokerClock.monotonicNanoseconds())
         }
+        wakeCommitter(&state)
+        return ready
+    }
+
+    func wakeCommitter(_ state: inout State) {
         let mustWake =
             switch state.committer {
             case .working: false
             case .pausing: state.hasWork && state.pace.isFull
             case .idle: state.hasWork
             }
-        if mustWake {
-            state.committer = .working
-            monitor.wakeAllAfterwards()
-        }
-        return ready
+        guard mustWake else { return }
+        state.committer = .working
+        monitor.wakeAllAfterwards()
     }
 
     /// Takes the held answers that may leave now.
@@ -388,87 +393,6 @@ final class Engine: Sendable {
         }
         monitor.wakeAll()
         release(ready)
-    }
-
-    // MARK: Replying
-
-    /// Hands answers to their sessions; those that lack bytes which are not in memory go through the reading thread.
-    private func release(_ answers: [Answer]) {
-        guard !answers.isEmpty else { return }
-        var replies = SessionReplies()
-        var lacking: [Answer] = []
-        let completion = AnswerCompletion(reader.withLock { $0 })
-        for answer in answers {
-            if case .nothing = answer.missing {
-                replies.append(answer.reply, to: answer)
-            } else if !postpones(answer) {
-                if let reply = completion.cachedReply(to: answer) {
-                    replies.append(reply, to: answer)
-                } else {
-                    lacking.append(answer)
-                }
-            }
-        }
-        replies.deliver(to: sessions)
-        if !lacking.isEmpty { reads.submit { [self, lacking] in complete(lacking) } }
-    }
-
-    private func complete(_ answers: [Answer]) {
-        let completion = AnswerCompletion(reader.withLock { $0 })
-        for answer in answers where !postpones(answer) {
-            if case .compaction = answer.missing {
-                compact(for: answer)
-                continue
-            }
-            guard case .reply(let reply, let damaged) = outcome(of: answer, completion) else { continue }
-            for lease in damaged { performWithReads(.damagedPayload(lease)) }
-            giveCreditBack(for: answer, reply)
-            if case .delivery(_, let deliveries) = reply, deliveries.isEmpty { continue }
-            // One by one, so that a session is seen to be congested before the next bytes are read for it.
-            sessions[answer.session]?.deliver([(answer.request, reply)])
-        }
-    }
-
-    private func outcome(of answer: Answer, _ completion: AnswerCompletion) -> AnswerCompletion.Outcome {
-        let present = AnswerCompletion.Present(
-            place: { [monitor] lease in monitor.withLock { $0.core.payloadPlace(of: lease) } },
-            isElsewhere: { [monitor] id, ended in monitor.withLock { $0.core.isElsewhere(id, than: ended) } }
-        )
-        let outcome = completion.outcome(of: answer, present)
-        if case .askAgain(let command) = outcome { perform([command]) }
-        return outcome
-    }
-
-    /// What was taken for a stream and cannot be delivered took credit that the client would never give back.
-    private func giveCreditBack(for answer: Answer, _ reply: Reply) {
-        guard case .payloads(let places) = answer.missing, case .delivery(let stream, let deliveries) = reply,
-            places.count > deliveries.count
-        else { return }
-        let count = UInt32(places.count - deliveries.count)
-        logger.warning(
-            "tasks were not delivered: damaged, ended meanwhile, or not readable",
-            metadata: ["tasks": "\(count)"]
-        )
-        // No client uses request 0, so nobody is told when the stream is closed by now.
-        performWithReads(.request(answer.session, id: 0, .anonymous, .addCredit(stream: stream, count: count)))
-    }
-
-    // MARK: Slow readers
-
-    /// Keeps an answer without its payloads while its session is congested, and drops it when the session has ended.
-    private func postpones(_ answer: Answer) -> Bool {
-        guard let sink = sessions[answer.session] else { return true }
-        guard sink.isCongested else { return false }
-        postponed.withLock { $0[answer.session, default: []].append(answer) }
-        // It may have caught up, or ended, since it was asked.
-        if !sink.isCongested || sessions[answer.session] == nil { resume(answer.session) }
-        return true
-    }
-
-    /// Goes on with a session that has read what it was sent.
-    func resume(_ session: SessionID) {
-        guard let answers = postponed.withLock({ $0.removeValue(forKey: session) }) else { return }
-        reads.submit { [self] in complete(answers) }
     }
 
     // MARK: Failure

@@ -574,6 +574,18 @@ time_t time(time_t *place) {
     return now.tv_sec;
 }
 
+// A wait until a time of the wall clock, which the kernel knows as it is: a time that seems to be still to come after a
+// step back may be over for it, and a loop around such a wait would spin.
+int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict held,
+                           const struct timespec *restrict end) {
+    // Only waits by the monotonic clock, which begins with the machine, end this early.
+    enum { kWallClockSecondsMin = 1000000000 };
+    if (end->tv_sec < kWallClockSecondsMin) return pthread_cond_clockwait(condition, held, CLOCK_MONOTONIC, end);
+    struct timespec real = *end;
+    real.tv_sec -= __atomic_load_n(&control->wall_clock_seconds, __ATOMIC_RELAXED);
+    return pthread_cond_clockwait(condition, held, CLOCK_REALTIME, &real);
+}
+
 __attribute__((constructor)) static void start(void) {
     const char *directory = getenv("TQ_FAULTS_DIRECTORY"), *journal_path = getenv("TQ_FAULTS_JOURNAL"),
                *control_path = getenv("TQ_FAULTS_CONTROL");

@@ -108,6 +108,15 @@ public struct Answer: Sendable {
         self.syncedThrough = syncedThrough
     }
 
+    /// Whether the missing bytes are read as they are then, and not at a place that was decided: what was written a moment ago
+    /// is among them, and a power cut may still undo it.
+    public var readsNewest: Bool {
+        switch missing {
+        case .tasks, .deadLetters, .history, .ended(_, _, .anywhere, asResult: _): true
+        case .nothing, .payloads, .ended, .compaction: false
+        }
+    }
+
     /// Bytes that belong into a reply.
     public enum Missing: Sendable {
         /// The reply is whole.
@@ -120,6 +129,8 @@ public struct Answer: Sendable {
         case compaction
         /// The history of a task that has not ended; for ``Reply/status(_:)``.
         case history(TaskSequence)
+        /// The errors of failed tasks in a page of a list, and its stored part from a place on.
+        case tasks(TaskQuery, TaskSelection, from: ListPosition)
         /// A page of dead letters behind a sequence.
         case deadLetters(DeadLetterQuery, after: TaskSequence)
     }

@@ -11,7 +11,7 @@ extension DurableIndex {
         batch.registeredWorkers.forEach { apply($0) }
         batch.recurring.forEach { apply($0) }
         batch.recurringStates.forEach { apply($0) }
-        let redriven = Set(batch.redrivenDeadLetters)
+        let redriven = Set(batch.redrivenDeadLetters.map(\.sequence))
         let replaced = Set(batch.transitions.lazy.filter { $0.operation == .replace }.map(\.sequence))
         for segment in batch.segments {
             let rows = batch.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
@@ -26,7 +26,7 @@ extension DurableIndex {
                 }
             }
         }
-        batch.redrivenDeadLetters.forEach { apply(redriven: $0) }
+        batch.redrivenDeadLetters.forEach { apply(redriven: $0.sequence) }
         batch.transitions.forEach { apply($0, texts: batch.texts) }
         batch.removedWorkers.forEach { apply(removedWorker: $0) }
         batch.removedRecurring.forEach { apply(removedRecurring: $0) }

@@ -40,7 +40,7 @@ public struct EffectBatch: Sendable {
     /// Tasks that were buried.
     public var deadLetters: [DeadLetterRow] = []
     /// Dead letters that were put back.
-    public var redrivenDeadLetters: [TaskSequence] = []
+    public var redrivenDeadLetters: [DeadLetterKey] = []
     /// Attempts that did not succeed.
     public var attempts: [AttemptRow] = []
     /// Histories of tasks that ended, to be deleted with their outcomes.
@@ -403,6 +403,28 @@ public struct OutcomeRow: Hashable, Sendable {
         self.bucket = bucket
         self.part = part
         self.result = result
+    }
+}
+
+/// What the records of a dead letter are found by.
+public struct DeadLetterKey: Hashable, Sendable {
+    /// The task.
+    public var sequence: TaskSequence
+    /// Its queue's number.
+    public var queue: UInt32
+    /// Its type's number.
+    public var type: UInt32
+
+    /// Creates a key.
+    public init(sequence: TaskSequence, queue: UInt32, type: UInt32) {
+        self.sequence = sequence
+        self.queue = queue
+        self.type = type
+    }
+
+    /// The key of a dead letter.
+    public init(_ row: DeadLetterRow) {
+        self.init(sequence: row.task.sequence, queue: row.task.queue, type: row.task.type)
     }
 }
 

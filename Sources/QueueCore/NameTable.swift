@@ -30,6 +30,9 @@ struct NameTable: Sendable {
         return number
     }
 
+    /// The number of a name, for who asks seldom.
+    func known(_ name: Name, namespace: UInt32) -> UInt32? { numbers[Scoped(namespace: namespace, name: name)] }
+
     /// Adds a name under a number; recovery may add them in any order.
     mutating func insert(_ name: Name, namespace: UInt32, number: UInt32) {
         while names.count <= Int(number) {

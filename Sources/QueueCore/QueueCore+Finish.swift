@@ -246,7 +246,7 @@ extension QueueCore {
         redrives += 1
         redriven[sequence] = (token: row.token, number: redrives, monotonicMilliseconds: now.monotonicMilliseconds)
         index.apply(redriven: sequence)
-        batch.redrivenDeadLetters.append(sequence)
+        batch.redrivenDeadLetters.append(DeadLetterKey(row))
         return nil
     }
 

@@ -30,7 +30,7 @@ extension QueueCore {
         }
     }
 
-    private func status(_ id: TaskID, _ sequence: TaskSequence, _ slot: TaskSlot) -> TaskStatus {
+    func status(_ id: TaskID, _ sequence: TaskSequence, _ slot: TaskSlot) -> TaskStatus {
         let options = slot.hasOptions ? index.options[sequence] : nil
         let waitsForStart = slot.state == .scheduled || slot.state == .failed
         let lease = slot.state == .inProgress ? index.leases[slot.link] : nil

@@ -148,6 +148,7 @@ public struct QueueCore: Sendable {
         case .compact: compact(asker)
         case .putRecurring, .removeRecurring, .pauseRecurring, .runRecurring, .recurring, .upcomingTicks:
             answerRecurring(request, asker, fetched)
+        case .tasks(let query): list(query, asker)
         case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping: read(request, asker)
         }
     }
@@ -186,6 +187,9 @@ public struct QueueCore: Sendable {
 
     /// The counter of the group that an answer without effects of its own must wait for.
     public var newestGroup: UInt64 { batch.isEmpty ? groupCounter - 1 : groupCounter }
+
+    /// The counter of the newest group that may have been written.
+    public var newestClosedGroup: UInt64 { groupCounter - 1 }
 
     /// Ends the open group and begins the next.
     ///

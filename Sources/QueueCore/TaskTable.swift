@@ -154,6 +154,65 @@ struct TaskTable: Sendable {
         visitStragglers(below: .max)
     }
 
+    /// Some tasks in the order of their sequences, or against it.
+    struct Found {
+        var sequences: [TaskSequence] = []
+        /// Where to go on; `nil` at the end.
+        var next: TaskSequence?
+        /// Places that were looked at.
+        var scanned: Int
+    }
+
+    /// Finds tasks from a sequence on, at most `count`, and looks at about `limit` places for them.
+    ///
+    /// A dense page takes about a microsecond; of the stragglers all are looked at.
+    func find(
+        from first: TaskSequence,
+        isDescending: Bool,
+        count: Int,
+        limit: Int,
+        where matches: (TaskSlot) -> Bool
+    ) -> Found {
+        func isAhead(_ number: UInt64) -> Bool { isDescending ? number <= first.rawValue : number >= first.rawValue }
+        var found = Found(scanned: sparse.count)
+        /// Takes a task if there is room for it.
+        func take(_ number: UInt64) -> Bool {
+            guard found.sequences.count < count else {
+                found.next = TaskSequence(number)
+                return false
+            }
+            found.sequences.append(TaskSequence(number))
+            return true
+        }
+        let numbers = sparse.compactMap { isAhead($0.key) && matches($0.value) ? $0.key : nil }
+        var stragglers = numbers.sorted(by: isDescending ? { $0 > $1 } : { $0 < $1 })[...]
+        for page in isDescending ? Array(pages.indices.reversed()) : Array(pages.indices) {
+            let base = (firstPage + UInt64(page)) * Self.pageSize
+            let last = base + Self.pageSize - 1
+            guard let slots = pages[page]?.slots, isAhead(isDescending ? base : last) else { continue }
+            while let next = stragglers.first, isDescending ? next > last : next < base {
+                guard take(next) else { return found }
+                stragglers.removeFirst()
+            }
+            for step in 0..<Self.pageSize {
+                let number = isDescending ? last - step : base + step
+                let slot = slots[Int(number - base)]
+                guard slot.stateValue != 0, isAhead(number), matches(slot) else { continue }
+                guard take(number) else { return found }
+            }
+            found.scanned += Int(Self.pageSize)
+            guard found.scanned < limit else {
+                // Behind the last task this is a page without any.
+                found.next = TaskSequence(isDescending ? max(base, 1) - 1 : last + 1)
+                return found
+            }
+        }
+        for number in stragglers {
+            guard take(number) else { return found }
+        }
+        return found
+    }
+
     /// The page of a number if it is, or may become, dense: only the newest pages are made.
     private mutating func pageIndex(_ number: UInt64) -> Int? {
         let page = number / Self.pageSize

@@ -119,9 +119,27 @@ struct BrokerProcess {
         case .askAgain(let command): perform(command, at: now)
         case .reply(let reply, let damaged):
             for lease in damaged { perform(.damagedPayload(lease), at: now) }
-            replies.append(SentReply(answer: answer, reply: reply))
+            guard answer.readsNewest else { return replies.append(SentReply(answer: answer, reply: reply)) }
+            hold(reply, to: answer)
         }
     }
+
+    /// Lets a reply leave once everything is synced that may have been read for it.
+    private mutating func hold(_ reply: Reply, to answer: Answer) {
+        var whole = answer
+        (whole.reply, whole.missing) = (reply, .nothing)
+        (whole.writtenThrough, whole.syncedThrough) = (written, written)
+        if failure != nil {
+            replies.append(SentReply(answer: answer, reply: .error(Self.readOnly)))
+        } else if whole.syncedThrough <= synced {
+            replies.append(SentReply(answer: whole, reply: reply))
+        } else {
+            syncWanted = max(syncWanted, written)
+            held.append(whole)
+        }
+    }
+
+    private static let readOnly = TQError(.readOnly, "Nothing is changed until the store is rebuilt.")
 
     private mutating func refuse(_ command: Command) {
         guard case .request(let session, let id, _, let request) = command else { return }
@@ -129,7 +147,7 @@ struct BrokerProcess {
             switch request {
             case .ping: .done
             case .health: .health(Health(status: .readOnly, reason: failure?.description ?? ""))
-            default: .error(TQError(.readOnly, "Nothing is changed until the store is rebuilt."))
+            default: .error(Self.readOnly)
             }
         let answer = Answer(session: session, request: id, reply: reply, writtenThrough: 0, syncedThrough: 0)
         replies.append(SentReply(answer: answer, reply: reply))

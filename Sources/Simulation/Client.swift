@@ -40,7 +40,8 @@ struct Client {
 struct Asked {
     var client: Int
     var request: Request
-    /// One for each item.
+    /// What it means, one call for each item, and the numbers of these in the history.
+    var calls: [Call]
     var operations: [OperationNumber]
     /// When it reached the broker, on the monotonic clock, and whether the broker was shutting down by then.
     var arrival: (milliseconds: UInt64, isDraining: Bool)?

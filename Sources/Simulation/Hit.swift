@@ -54,7 +54,7 @@ public enum CommandKind: String, Sendable, CaseIterable {
     /// What changes tasks.
     case submit, claim, openStream, addCredit, closeStream, complete, fail, release, renew, cancel, redrive
     /// What reads, and what workers say of themselves.
-    case status, result, registerWorker, heartbeat, deregisterWorker, statistics, queues, workers, deadLetters
+    case status, result, tasks, registerWorker, heartbeat, deregisterWorker, statistics, queues, workers, deadLetters
     /// What needs no task.
     case health, ping, compact
     /// Recurring tasks.
@@ -66,7 +66,7 @@ public enum ReplyKind: String, Sendable, CaseIterable {
     /// One for each kind of reply.
     case submitted, claimed, delivery, outcomes, completed, cancellations, cancelRequested
     /// Answers to those who look.
-    case status, result, statistics, queues, workers, deadLetters, compacted, recurring, ticks, health, done
+    case status, result, tasks, statistics, queues, workers, deadLetters, compacted, recurring, ticks, health, done
 }
 
 /// What goes wrong around the core.
@@ -104,7 +104,7 @@ public enum Happening: String, Sendable, CaseIterable {
     /// What a restart finds, and undoes.
     case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.
-    case replayCompared, orderChecked, storeRecounted, drained, baselineReached
+    case replayCompared, orderChecked, storeRecounted, listCompared, drained, baselineReached
     /// What becomes of a flipped bit.
     case damageRefused, damageReported, damageOfNoUse
 }

@@ -32,6 +32,7 @@ extension Simulation {
         case ..<91: askForResult(client)
         case ..<94: askAsWorker(client)
         case ..<97: askForRecurring(client)
+        case ..<98: askForList(client)
         case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, .compact, page]) ?? .ping)
         default: disconnect(client)
         }
@@ -48,7 +49,7 @@ extension Simulation {
         let operations = calls.map { history.invoke($0, client: number, at: now) }
         let key = AskedKey(session: session, request: nextRequest)
         nextRequest += 1
-        asked[key] = Asked(client: client, request: request, operations: operations)
+        asked[key] = Asked(client: client, request: request, calls: calls, operations: operations)
         network.send(
             .request(session, id: key.request, .anonymous, request),
             request.kind,
@@ -436,6 +437,15 @@ extension Simulation {
         ask(client, .cancel([id]), calls: [.cancel(id)])
     }
 
+    /// Asks for a page of tasks, of which the history knows that it looks at some.
+    private mutating func askForList(_ client: Int) {
+        var filter = TaskFilter()
+        if dice.oneIn(2) { filter.queue = dice.pick(Cast.queues) }
+        if dice.oneIn(2) { filter.states = Set(TaskState.allCases.filter { _ in dice.oneIn(2) }) }
+        let query = TaskQuery(filter: filter, isNewestFirst: !dice.oneIn(4), count: UInt32(1 + dice.below(50)))
+        ask(client, .tasks(query), calls: ids.suffix(8).map { .status($0) })
+    }
+
     private mutating func askForResult(_ client: Int) {
         guard let id = dice.pickRecent(ids) else { return }
         let wait = dice.oneIn(2) ? 0 : UInt64(dice.below(5_000))
@@ -474,6 +484,7 @@ extension Request {
         case .cancel: .cancel
         case .status: .status
         case .result: .result
+        case .tasks: .tasks
         case .registerWorker: .registerWorker
         case .heartbeat: .heartbeat
         case .deregisterWorker: .deregisterWorker

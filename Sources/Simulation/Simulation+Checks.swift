@@ -53,7 +53,13 @@ extension Simulation {
 
     private mutating func dump(mustEqualPrevious: Bool) throws(Broken) {
         var rows: [StoredTask] = []
-        for id in storedIDs { if let row = try row(id) { rows.append(row) } }
+        var tasks: [TaskStatus] = []
+        for id in storedIDs {
+            guard let (row, status) = try row(id) else { continue }
+            rows.append(row)
+            tasks.append(status)
+        }
+        for _ in 0..<3 where !isReadOnly() { try checkList(of: tasks) }
         guard case .queues(let queues)? = try reply(to: .queues),
             case .statistics(let statistics)? = try reply(to: .statistics)
         else { return }
@@ -64,7 +70,7 @@ extension Simulation {
         history.record(.dumpEnded, at: now)
     }
 
-    private mutating func row(_ id: TaskID) throws(Broken) -> StoredTask? {
+    private mutating func row(_ id: TaskID) throws(Broken) -> (StoredTask, TaskStatus)? {
         guard let spec = stored[id], case .status(let status)? = try reply(to: .status(id)) else { return nil }
         var row = StoredTask(
             id: id,
@@ -77,7 +83,7 @@ extension Simulation {
         if status.state == .completed, case .result(let result)? = try reply(to: .result(id, waitMilliseconds: 0)) {
             row.result = Digest(of: result.result)
         }
-        return row
+        return (row, status)
     }
 
     /// Asks and waits for the reply; `nil` when the disk failed on the way.
@@ -167,8 +173,8 @@ extension Simulation {
                 // Header, identity, epoch.
                 case .default: 3
                 case .deadLetter: deadLetters
-                // Names, retry policies and counters, of which there is a fixed number, and histories.
-                case .index: UInt64(16 + Cast.retryPolicies.count - 1) + deadLetters * UInt64(Limits.historyMax)
+                // Names, retry policies and counters, of which there is a fixed number, histories, and rows of lists.
+                case .index: UInt64(16 + Cast.retryPolicies.count - 1) + deadLetters * UInt64(Limits.historyMax + 2)
                 case .pending, .payload, .inProgress, .completed: 0
                 }
             guard rows <= rowsMax else {

@@ -46,10 +46,22 @@ extension Simulation {
         case .result(let result):
             let digest = result.state == .completed ? Digest(of: result.result) : nil
             finish(request, .observed(Observation(state: result.state, result: digest)))
+        case .tasks(let page): takeTasks(page, request)
         case .error(let error): takeError(error, request, key)
         case .statistics, .queues, .workers, .deadLetters, .compacted, .recurring, .ticks, .health, .done, .delivery,
             .cancelRequested:
             break
+        }
+    }
+
+    /// Takes a page for what it says of the tasks that were asked for by name in the history.
+    private mutating func takeTasks(_ page: TaskPage, _ request: Asked) {
+        guard case .tasks = request.request else { return }
+        let tasks = Dictionary(page.tasks.map { ($0.id, $0) }) { first, _ in first }
+        for (operation, call) in zip(request.operations, request.calls) {
+            guard case .status(let id) = call else { continue }
+            let seen = tasks[id].map { Outcome.observed(Observation(state: $0.state, attempts: $0.attempts)) }
+            finish(operation, seen ?? .unknown, request.client)
         }
     }
 
@@ -331,6 +343,7 @@ extension Simulation {
         case .cancelRequested: report.hits.count(.reply(.cancelRequested))
         case .status: report.hits.count(.reply(.status))
         case .result: report.hits.count(.reply(.result))
+        case .tasks: report.hits.count(.reply(.tasks))
         case .statistics: report.hits.count(.reply(.statistics))
         case .queues: report.hits.count(.reply(.queues))
         case .workers: report.hits.count(.reply(.workers))

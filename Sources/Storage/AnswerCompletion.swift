@@ -54,6 +54,9 @@ public struct AnswerCompletion: Sendable {
                 status.history = try reader.history(of: sequence)
                 if status.state == .failed { status.error = status.history.last?.error ?? [] }
                 return .reply(.status(status), damaged: [])
+            case .tasks(let query, let selection, let position):
+                guard case .tasks(let page) = answer.reply else { return .reply(answer.reply, damaged: []) }
+                return .reply(.tasks(try reader.list(page, query, selection, from: position)), damaged: [])
             case .deadLetters(let query, let after):
                 return .reply(.deadLetters(try reader.deadLetters(query, after: after)), damaged: [])
             }

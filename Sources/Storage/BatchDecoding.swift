@@ -153,7 +153,9 @@ enum BatchDecoding {
         private mutating func delete(_ family: Family, _ key: UnsafeRawBufferPointer) throws(StorageError) {
             switch (family, key.first.map { Unicode.Scalar($0) }) {
             case (.deadLetter, _):
-                effects.redrivenDeadLetters.append(TaskSequence(try KeyReader.number(key)))
+                let sequence = TaskSequence(try KeyReader.number(key))
+                effects.redrivenDeadLetters.append(DeadLetterKey(sequence: sequence, queue: 0, type: 0))
+            case (.index, "D"): try deletePosting(key)
             case (.index, "W"):
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
@@ -169,12 +171,24 @@ enum BatchDecoding {
             }
         }
 
+        /// Postings are deleted behind the dead letter that they belong to.
+        private mutating func deletePosting(_ key: UnsafeRawBufferPointer) throws(StorageError) {
+            guard let last = effects.redrivenDeadLetters.indices.last else { return }
+            switch try Posting.deadLetter(key) {
+            case (.queue, let queue, _): effects.redrivenDeadLetters[last].queue = queue
+            case (.type, let type, _): effects.redrivenDeadLetters[last].type = type
+            case (.state, _, _): break
+            }
+        }
+
         private mutating func deleteRange(_ family: Family, _ lower: UnsafeRawBufferPointer) throws(StorageError) {
             var reader = KeyReader(lower)
             if family == .completed {
                 effects.expiredOutcomes.append(ExpiryBucket(rawValue: try reader.read()))
             } else if family == .index {
-                _ = try reader.read(UInt8.self)
+                let letter: UInt8 = try reader.read()
+                // Postings expire with the outcomes that they lead to.
+                guard letter == UInt8(ascii: "K") else { return }
                 effects.expiredKeys.append(ExpiryBucket(rawValue: try reader.read()))
             }
         }

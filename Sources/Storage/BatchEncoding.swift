@@ -25,9 +25,10 @@ enum BatchEncoding {
         }
         encodeOutcomes(effects, into: batch)
         // A task that was put back may have died again in the same group.
-        for sequence in effects.redrivenDeadLetters {
-            batch.delete(.deadLetter, key: KeyLayout.deadLetter(sequence))
-            batch.delete(.index, key: KeyLayout.deadHold(sequence))
+        for letter in effects.redrivenDeadLetters {
+            batch.delete(.deadLetter, key: KeyLayout.deadLetter(letter.sequence))
+            batch.delete(.index, key: KeyLayout.deadHold(letter.sequence))
+            for posting in Posting.all(of: letter) { batch.delete(.index, key: posting) }
         }
         for row in effects.deadLetters {
             batch.put(
@@ -36,6 +37,7 @@ enum BatchEncoding {
                 valueByteCount: DeadLetterRecord.byteCount(row)
             ) { DeadLetterRecord.write(row, texts: effects.texts, to: $0) }
             if let hold = DeadHold(row) { DeadHoldRecord.write(hold, to: batch) }
+            for posting in Posting.all(of: DeadLetterKey(row)) { batch.put(.index, key: posting, value: []) }
         }
         encodeKeys(effects, into: batch)
         for row in effects.attempts { AttemptRecord.write(row, texts: effects.texts, to: batch) }
@@ -78,6 +80,7 @@ enum BatchEncoding {
                 key: KeyLayout.outcomes(location),
                 valueByteCount: OutcomeTable.byteCount(rows)
             ) { OutcomeTable.write(rows, results: effects.results, to: $0) }
+            for posting in Posting.all(of: rows, at: location) { batch.put(.index, key: posting, value: []) }
         }
     }
 
@@ -116,6 +119,13 @@ enum BatchEncoding {
                 .completed,
                 from: KeyLayout.outcomes(from: bucket),
                 to: KeyLayout.outcomes(from: KeyLayout.next(bucket))
+            )
+        }
+        for bucket in effects.expiredOutcomes {
+            batch.deleteRange(
+                .index,
+                from: Posting.outcomes(from: bucket),
+                to: Posting.outcomes(from: KeyLayout.next(bucket))
             )
         }
         for record in effects.swept { delete(record, in: batch) }

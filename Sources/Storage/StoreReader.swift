@@ -7,7 +7,7 @@ public import TQModel
 ///
 /// Any thread may read; nothing here changes anything.
 public struct StoreReader: Sendable {
-    private let store: any ByteStoreReader
+    let store: any ByteStoreReader
     private let cache: PayloadCache?
     private let cipher: TaskIDCipher
     private let zones: @Sendable (ZoneName) -> Fetched
@@ -110,7 +110,7 @@ public struct StoreReader: Sendable {
         return try bytes.withRaw { value throws(StorageError) in try deadLetter(value) }
     }
 
-    private func deadLetter(
+    func deadLetter(
         _ value: UnsafeRawBufferPointer
     ) throws(StorageError) -> (row: DeadLetterRow, error: Bytes, payload: Bytes) {
         var texts: [UInt8] = []
@@ -241,20 +241,23 @@ public struct StoreReader: Sendable {
             return found
         }
         guard let entry else { return nil }
-        let row = entry.row
-        var status = TaskStatus(
-            id: cipher.id(of: sequence, createdMilliseconds: row.createdMilliseconds),
-            queue: try name(.queue, row.queue),
-            type: try name(.type, row.type),
+        let status = status(entry.row, queue: try name(.queue, entry.row.queue), type: try name(.type, entry.row.type))
+        return EndedTask(status: status, result: bytes[entry.result])
+    }
+
+    func status(_ row: OutcomeRow, queue: Name, type: Name) -> TaskStatus {
+        TaskStatus(
+            id: cipher.id(of: row.sequence, createdMilliseconds: row.createdMilliseconds),
+            queue: queue,
+            type: type,
             state: row.state,
             priority: row.rank.priority,
             attempts: row.attempts,
-            crashes: row.crashes
+            crashes: row.crashes,
+            endWallMilliseconds: row.endWallMilliseconds,
+            resultBytes: row.result.count,
+            cancelReason: row.state == .cancelled ? row.cancelReason : nil
         )
-        status.endWallMilliseconds = row.endWallMilliseconds
-        status.cancelReason = row.state == .cancelled ? row.cancelReason : nil
-        status.resultBytes = row.result.count
-        return EndedTask(status: status, result: bytes[entry.result])
     }
 
     private func deadTask(_ sequence: TaskSequence) throws(StorageError) -> EndedTask? {
@@ -262,7 +265,7 @@ public struct StoreReader: Sendable {
         return EndedTask(status: try status(row, error: error), result: [])
     }
 
-    private func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
+    func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
         TaskStatus(
             id: cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds),
             queue: try name(.queue, row.task.queue),
@@ -278,10 +281,14 @@ public struct StoreReader: Sendable {
     }
 
     private func name(_ kind: NameKind, _ number: UInt32) throws(StorageError) -> Name {
+        try nameRow(kind, number)?.name ?? Name(bytes: [])
+    }
+
+    func nameRow(_ kind: NameKind, _ number: UInt32) throws(StorageError) -> NameRow? {
         let key = KeyLayout.name(kind, number)
-        guard let bytes = try store.get(.index, key) else { return Name(bytes: []) }
+        guard let bytes = try store.get(.index, key) else { return nil }
         return try key.withRaw { key throws(StorageError) in
-            try bytes.withRaw { value throws(StorageError) in try NameRecord.read(key: key, value: value).name }
+            try bytes.withRaw { value throws(StorageError) in try NameRecord.read(key: key, value: value) }
         }
     }
 

@@ -92,6 +92,7 @@ extension StoreVerification {
                     )
                 }
             }
+            try self.expect(Posting.all(of: entries.map(\.row), at: location))
         }
     }
 
@@ -106,6 +107,15 @@ extension StoreVerification {
             if let hold = DeadHold(row), try self.storedHold(of: row.task.sequence) != hold {
                 throw Self.contradiction("its unique key is not noted, so a start would not know of it")
             }
+            try self.expect(Posting.all(of: DeadLetterKey(row)))
+        }
+    }
+
+    /// Checks that lists find a record.
+    private func expect(_ postings: [[UInt8]]) throws(StorageError) {
+        self.postings.expected += UInt64(postings.count)
+        for key in postings where try store.get(.index, key) == nil {
+            throw Self.contradiction("a list does not find it: \(Self.place(.index, key)) is missing")
         }
     }
 
@@ -143,8 +153,21 @@ extension StoreVerification {
             case "L", "l": try self.verify(try LocatorRecord.read(key: key, value: value))
             case "P": try self.verifyExpiry(key)
             case "U": try self.verify(try DeadHoldRecord.read(key: key, value: value))
+            case "D":
+                _ = try Posting.deadLetter(key)
+                self.postings.found += 1
+            case "O":
+                _ = try Posting.outcome(key)
+                self.postings.found += 1
             default: throw Self.contradiction("an unknown key")
             }
+        }
+        // Those that lead to a record are there, or that was reported.
+        if postings.found > postings.expected {
+            report(
+                "index D, O",
+                "\(postings.found) rows of lists where records have \(postings.expected): some lead nowhere"
+            )
         }
         for sequence in endedHistories.sorted() {
             report("history of task \(sequence)", "the task has ended, and nothing removes its history")

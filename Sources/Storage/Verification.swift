@@ -43,6 +43,8 @@ public final class StoreVerification {
     var index: DurableIndex?
     /// Outcomes and dead letters, counted anew.
     var recount: [CounterKey: UInt64] = [:]
+    /// Rows of lists that lead to a record: those that there must be, and those that there are.
+    var postings: (expected: UInt64, found: UInt64) = (0, 0)
     /// The outcome record that was looked up last.
     var recentOutcomes: (location: OutcomeLocation, sequences: Set<UInt64>)?
 

@@ -151,7 +151,7 @@ extension Request {
     /// Whether it makes no difference if the broker has seen it.
     fileprivate var changesNothing: Bool {
         switch self {
-        case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping, .heartbeat,
+        case .status, .result, .tasks, .statistics, .queues, .workers, .deadLetters, .health, .ping, .heartbeat,
             .registerWorker:
             true
         default: false

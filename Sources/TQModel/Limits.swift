@@ -46,6 +46,10 @@ public enum Limits {
     public static let upcomingMax = 5
     /// Recurring tasks in one page.
     public static let recurringPageMax: UInt32 = 1000
+    /// Tasks in one page of a list.
+    public static let taskPageMax: UInt32 = 1000
+    /// The error text that a list may be searched for in bytes.
+    public static let errorSearchBytesMax = 255
     /// How long one claim or wait may park: one hour, in milliseconds.
     public static let waitMillisecondsMax: UInt64 = 3_600_000
     /// The longest lease, timeout, delay in a renewal or backoff: one year, in milliseconds.

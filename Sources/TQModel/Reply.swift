@@ -18,6 +18,7 @@ public enum Reply: Hashable, Sendable {
     indirect case statistics(BrokerStatistics)
     case queues([QueueStatistics])
     case workers([WorkerStatus])
+    case tasks(TaskPage)
     case deadLetters(DeadLetterPage)
     case compacted(Compaction)
     case recurring(RecurringPage)

@@ -40,6 +40,8 @@ public enum Request: Hashable, Sendable {
     case queues
     /// The workers that are known, by name. Answer: ``Reply/workers(_:)``.
     case workers
+    /// A page of a list of tasks. Answer: ``Reply/tasks(_:)``.
+    case tasks(TaskQuery)
     /// A page of dead letters in order of sequence. Answer: ``Reply/deadLetters(_:)``.
     case deadLetters(DeadLetterQuery)
     /// Puts dead letters back as pending. Answer: ``Reply/outcomes(_:)``.

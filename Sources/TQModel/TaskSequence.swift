@@ -7,6 +7,9 @@ public struct TaskSequence: RawRepresentable, Hashable, Comparable, Sendable, Cu
     @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
     @inlinable public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// Behind every sequence that a task can have.
+    public static let last = Self(.max)
+
     @inlinable public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 
     public var description: String { "\(rawValue)" }

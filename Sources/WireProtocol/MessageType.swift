@@ -39,6 +39,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case redrive = 0x23
     /// ``Request/deadLetters(_:)``.
     case deadLetters = 0x24
+    /// ``Request/tasks(_:)``.
+    case tasks = 0x25
 
     /// ``Request/registerWorker(_:)``.
     case registerWorker = 0x30
@@ -98,6 +100,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case resultReply = 0xa2
     /// ``Reply/deadLetters(_:)``.
     case deadLettersReply = 0xa4
+    /// ``Reply/tasks(_:)``.
+    case tasksReply = 0xa5
     /// ``Reply/statistics(_:)``.
     case statisticsReply = 0xc0
     /// ``Reply/queues(_:)``.

@@ -37,6 +37,7 @@ extension Reply {
         case .statistics: .statisticsReply
         case .queues: .queuesReply
         case .workers: .workersReply
+        case .tasks: .tasksReply
         case .deadLetters: .deadLettersReply
         case .compacted: .compactedReply
         case .recurring: .recurringReply
@@ -63,6 +64,10 @@ extension Reply {
         case .statistics(let statistics): statistics.write(to: &bytes)
         case .queues(let queues): bytes.append(records: queues) { $1.write(to: &$0) }
         case .workers(let workers): bytes.append(records: workers) { $1.write(to: &$0) }
+        case .tasks(let page):
+            bytes.append(integer: page.scanned)
+            bytes.append(shortBytes: page.next)
+            bytes.append(records: page.tasks) { $1.write(to: &$0) }
         case .deadLetters(let page):
             bytes.append(page.hasMore ? 1 : 0)
             bytes.append(records: page.letters) { $1.write(to: &$0) }
@@ -121,6 +126,11 @@ extension Reply {
             self = .workers(
                 try reader.records(max: .max) { (reader) throws(TQError) in try WorkerStatus(from: &reader) }
             )
+        case .tasksReply:
+            let scanned: UInt64 = try reader.integer()
+            let next = try reader.shortBytes()
+            let tasks = try reader.records(max: .max) { (reader) throws(TQError) in try TaskStatus(from: &reader) }
+            self = .tasks(TaskPage(tasks: tasks, next: next, scanned: scanned))
         case .deadLettersReply:
             let hasMore: UInt8 = try reader.integer()
             let letters = try reader.records(max: .max) { (reader) throws(TQError) in try DeadLetter(from: &reader) }

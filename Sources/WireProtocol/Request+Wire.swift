@@ -48,6 +48,7 @@ extension Request {
         case .statistics: .statistics
         case .queues: .queues
         case .workers: .workers
+        case .tasks: .tasks
         case .deadLetters: .deadLetters
         case .redrive: .redrive
         case .compact: .compact
@@ -85,6 +86,7 @@ extension Request {
         case .registerWorker(let worker), .heartbeat(let worker): worker.write(to: &bytes)
         case .deregisterWorker(let name), .removeRecurring(let name), .runRecurring(let name):
             bytes.append(name: name)
+        case .tasks(let query): query.write(to: &bytes)
         case .deadLetters(let query): query.write(to: &bytes)
         case .putRecurring(let spec): spec.write(to: &bytes)
         case .pauseRecurring(let name, let isPaused):
@@ -121,6 +123,9 @@ extension Request {
             return
         case .heartbeat:
             self = .heartbeat(try WorkerSpec(from: &reader))
+            return
+        case .tasks:
+            self = .tasks(try TaskQuery(from: &reader))
             return
         case .deadLetters:
             self = .deadLetters(try DeadLetterQuery(from: &reader))
@@ -184,6 +189,7 @@ extension Request {
             try name.checkLength()
         case .putRecurring(let spec): try spec.checkLimits()
         case .recurring(let after, _): try after?.checkLength()
+        case .tasks(let query): try query.checkLimits()
         case .deadLetters(let query): try query.queue?.checkLength()
         case .addCredit, .closeStream, .upcomingTicks, .status, .result, .statistics, .queues, .workers, .compact,
             .health,

@@ -32,7 +32,7 @@ struct TaskNoun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "task",
         abstract: "Submit, look at, wait for and cancel tasks.",
-        subcommands: [Submit.self, Status.self, Wait.self, ShowResult.self, Cancel.self]
+        subcommands: [Submit.self, ListTasks.self, Status.self, Wait.self, ShowResult.self, Cancel.self]
     )
 }
 

@@ -226,6 +226,42 @@ struct LifecycleTests {
         }
     }
 
+    @Test("Tasks of every state are listed, also while they change and after a restart of the broker")
+    func lists() async throws {
+        try await withBroker { broker, client in
+            let ids = try await client.submit((0..<6).map { TaskSpec(queue: "q", type: Name("t\($0)")) })
+                .map { try $0.get().id }
+            let deliveries = try await client.claim(ClaimSpec(queues: ["q"], count: 4))
+            try await client.complete(deliveries[0], result: [1])
+            try await client.fail(deliveries[1], error: "broken for good", isPermanent: true)
+            try await client.fail(deliveries[2], error: "broken for now")
+            try await client.cancel(ids[5])
+            let states: [TaskState] = [.completed, .deadLetter, .failed, .inProgress, .pending, .cancelled]
+            for (id, state) in zip(ids, states) {
+                for isNewestFirst in [false, true] {
+                    let page = try await client.tasks(
+                        TaskQuery(filter: TaskFilter(states: [state]), isNewestFirst: isNewestFirst)
+                    )
+                    #expect(page.tasks.map(\.id) == [id] && page.next.isEmpty, "\(state.name)")
+                }
+            }
+            var found: [TaskID] = []
+            for try await task in client.tasks(matching: TaskFilter(error: Bytes("broken".utf8))) {
+                found.append(task.id)
+            }
+            #expect(found == [ids[2], ids[1]])
+            var query = TaskQuery(count: 1)
+            var listed: [TaskState] = []
+            repeat {
+                let page = try await client.tasks(query)
+                listed += page.tasks.map(\.state)
+                query.cursor = page.next
+            } while !query.cursor.isEmpty
+            #expect(Set(listed) == Set(states) && listed.count == 6)
+            #expect(await errorCode { _ = try await client.tasks(TaskQuery(cursor: [1, 2])) } == .invalidArgument)
+        }
+    }
+
     @Test("A full queue makes the client wait until there is room")
     func queueFull() async throws {
         try await withBroker {

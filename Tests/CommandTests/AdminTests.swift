@@ -144,6 +144,47 @@ struct AdminTests {
         #expect(status["crashes"] as? Int == 0)
     }
 
+    @Test("tq-admin lists tasks by state, queue, type and error, page by page")
+    func lists() throws {
+        let broker = try BrokerProcess()
+        let ids = try (0..<7).map { number in
+            let queue = number < 5 ? "mail" : "images"
+            return String(try broker.admin("submit", "send.\(number)", "--queue", queue).output.dropLast())
+        }
+        #expect(try broker.admin("cancel", ids[6]).status == 0)
+        func list(_ arguments: String...) throws -> (ids: [String], errors: String) {
+            let outcome = try Commands.run(
+                "tq-admin",
+                ["task", "list", "-o", "jsonl"] + arguments,
+                environment: ["TQ_BROKER_ADDR": "127.0.0.1:\(broker.port)"]
+            )
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let found = outcome.output.split(separator: "\n").map { line in
+                ids.first { line.contains("\"task_id\":\"\($0)\"") } ?? String(line)
+            }
+            return (found, outcome.errors)
+        }
+        #expect(try list().ids == ids)
+        #expect(try list("--newest").ids == ids[..<6].reversed() + [ids[6]])
+        #expect(try list("--status", "pending", "--queue", "mail").ids == Array(ids[..<5]))
+        #expect(try list("--status", "cancelled,in-progress").ids == [ids[6]])
+        #expect(try list("--type", "send.3").ids == [ids[3]])
+        #expect(try list("--type", "send.*", "--queue", "images").ids == Array(ids[5...]))
+        #expect(try list("--priority", "high").ids == [])
+        #expect(try list("--priority", "100..200", "--error", "no").ids == [])
+        #expect(try list("--page", "2", "--size", "3").ids == Array(ids[3..<6]))
+        let first = try list("--size", "4")
+        let cursor = try #require(first.errors.split(whereSeparator: \.isWhitespace).last)
+        #expect(try list("--after", String(cursor), "--size", "2").ids == Array(ids[4..<6]))
+        #expect(try list("--size", "2", "--all").ids == ids)
+        #expect(try broker.admin("task", "list", "--queue", "mail").output.contains("send.4"))
+        let wrongs = ["--status gone", "--size 0", "--priority 9..1", "--after xy", "--page 0"]
+        for wrong in wrongs.map({ $0.split(separator: " ").map { String($0) } }) {
+            let outcome = try Commands.run("tq-admin", ["task", "list"] + wrong)
+            #expect(outcome.status == 64 && outcome.errors.contains(wrong[1]), "\(outcome.errors)")
+        }
+    }
+
     @Test("a task that does not start in time is cancelled or buried, and whoever waits hears why")
     func startBy() throws {
         let broker = try BrokerProcess()

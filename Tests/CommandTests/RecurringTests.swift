@@ -6,7 +6,7 @@ import TQModel
 import Telemetry
 import Testing
 
-@Suite("Recurring tasks of real processes")
+@Suite("Recurring tasks of real processes", .timeLimit(.minutes(10)))
 struct RecurringTests {
     private func client(_ broker: BrokerProcess) async throws -> TQClient {
         try await TQClient.connect(to: "127.0.0.1:\(broker.port)")

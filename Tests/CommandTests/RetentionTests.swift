@@ -3,7 +3,7 @@ import TQClient
 import TQModel
 import Testing
 
-@Suite("Retention")
+@Suite("Retention", .timeLimit(.minutes(10)))
 struct RetentionTests {
     /// How many results; the last digits of evidence are made with more.
     private static let count = ProcessInfo.processInfo.environment["TQ_RESULTS"].flatMap { Int($0) } ?? 10_000

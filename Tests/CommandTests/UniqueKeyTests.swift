@@ -3,7 +3,7 @@ import TQClient
 import TQModel
 import Testing
 
-@Suite("Unique keys of real processes")
+@Suite("Unique keys of real processes", .timeLimit(.minutes(10)))
 struct UniqueKeyTests {
     private func client(_ broker: BrokerProcess) async throws -> TQClient {
         try await TQClient.connect(to: "127.0.0.1:\(broker.port)")

@@ -43,6 +43,23 @@ enum MessageSamples {
         .cancel([id]),
         .redrive([id]),
         .deadLetters(DeadLetterQuery(queue: "q", after: id, count: 10)),
+        .tasks(TaskQuery()),
+        .tasks(
+            TaskQuery(
+                filter: TaskFilter(
+                    states: [.deadLetter, .completed],
+                    queue: "q",
+                    type: "t*",
+                    priorities: .low ... .high,
+                    createdFrom: 1,
+                    createdBefore: 2,
+                    error: [101]
+                ),
+                cursor: [2] + [UInt8](repeating: 0, count: 8),
+                isNewestFirst: true,
+                count: 10
+            )
+        ),
         .heartbeat(worker), .deregisterWorker("w"), .statistics, .queues, .workers, .compact, .health, .ping,
         .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
         .recurring(after: "a", count: 5), .upcomingTicks(recurrence: recurring.recurrence),
@@ -92,6 +109,7 @@ enum MessageSamples {
                 hasMore: true
             )
         ),
+        .tasks(TaskPage(tasks: [status], next: [1, 2], scanned: 3)),
         .compacted(Compaction(diskBytesBefore: 1, diskBytesAfter: 2)),
         .ticks([1, 2]),
         .recurring(

@@ -113,7 +113,7 @@ struct FakeStore {
                 payload: batch.texts[row.payload.range]
             )
         }
-        for redriven in batch.redrivenDeadLetters where letters.removeValue(forKey: redriven) == nil {
+        for redriven in batch.redrivenDeadLetters.map(\.sequence) where letters.removeValue(forKey: redriven) == nil {
             faults.append("dead letter \(redriven) was removed and not there")
         }
     }

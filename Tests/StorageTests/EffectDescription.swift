@@ -49,7 +49,7 @@ extension EffectBatch {
             lines.append("\(row) \(hex(texts[attempt.worker.range])) \(hex(texts[attempt.error.range]))")
         }
         lines += endedHistories.map { "\($0)" }
-        lines += redrivenDeadLetters.map { "redriven \($0)" }
+        lines += redrivenDeadLetters.map { "redriven \($0.sequence) queue \($0.queue) type \($0.type)" }
         lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
         lines += expiredOutcomes.map { "\($0)" } + swept.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }
         return lines + ["\(derived)"]

@@ -12,6 +12,8 @@ final class TestBroker {
     var now: Now
     /// Groups that were written, in order.
     private(set) var committed: [EffectBatch] = []
+    /// Seeks and records for one page of a list.
+    var listReadsMax = 10_000
     /// Whether every group is synced; a group of claims alone never is.
     var syncsGroups = true
 
@@ -161,6 +163,11 @@ final class TestBroker {
             }
         case .deadLetters(let query, let after):
             answer.reply = .deadLetters(try reader.deadLetters(query, after: after))
+        case .tasks(let query, let selection, let position):
+            if case .tasks(let page) = answer.reply {
+                let whole = try reader.list(page, query, selection, from: position, readsMax: listReadsMax)
+                answer.reply = .tasks(whole)
+            }
         }
         return answer
     }

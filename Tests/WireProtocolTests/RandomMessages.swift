@@ -37,11 +37,12 @@ struct RandomMessages {
         case 25: .runRecurring(name())
         case 26: .recurring(after: maybe { Name(bytes: [1] + $0.bytes(max: 50)) }, count: number())
         case 27: .upcomingTicks(recurrence: bytes(max: 300))
+        case 28: .tasks(taskQuery())
         default: .ping
         }
     }
 
-    static let requestKinds = 29
+    static let requestKinds = 30
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {
@@ -65,11 +66,30 @@ struct RandomMessages {
         case 15: .compacted(Compaction(diskBytesBefore: number(), diskBytesAfter: number()))
         case 16: .recurring(RecurringPage(tasks: list { $0.recurringStatus() }, hasMore: flag()))
         case 17: .ticks(list { $0.number() })
+        case 18: .tasks(TaskPage(tasks: list { $0.status() }, next: bytes(max: 30), scanned: number()))
         default: .error(error())
         }
     }
 
-    static let replyKinds = 19
+    static let replyKinds = 20
+
+    private mutating func taskQuery() -> TaskQuery {
+        let priorities = [Priority(UInt8(below(256))), Priority(UInt8(below(256)))].sorted()
+        return TaskQuery(
+            filter: TaskFilter(
+                states: Set(TaskState.allCases.filter { _ in flag() }),
+                queue: maybe { $0.name() },
+                type: maybe { TypePattern(bytes: $0.name().bytes) },
+                priorities: priorities[0]...priorities[1],
+                createdFrom: number(),
+                createdBefore: number(),
+                error: bytes(max: 50)
+            ),
+            cursor: bytes(max: 30),
+            isNewestFirst: flag(),
+            count: number()
+        )
+    }
 
     private mutating func recurring() -> RecurringSpec {
         RecurringSpec(

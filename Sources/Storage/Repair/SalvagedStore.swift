@@ -122,8 +122,8 @@ struct SalvagedStore {
                 store.note(row.sequence)
                 store.note(row.token)
             case "L", "l": store.take(try LocatorRecord.read(key: key, value: value))
-            // Counted anew, and made anew with the locators and the dead letters.
-            case "C", "P", "U": break
+            // Counted anew, and made anew with the records that they lead to.
+            case "C", "P", "U", "D", "O": break
             default: throw StorageError(.corruption, "an unknown key")
             }
         }

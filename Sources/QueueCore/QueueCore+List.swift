@@ -1,0 +1,77 @@
+import TQModel
+
+extension QueueCore {
+    /// Places of the task table that one request looks at: about two milliseconds.
+    private static let placesPerList = 1_000_000
+
+    /// Answers with what is in memory of a page; what is stored is read when the reply may leave.
+    mutating func list(_ query: TaskQuery, _ asker: Asker) {
+        do throws(TQError) {
+            guard (1...Limits.taskPageMax).contains(query.count) else {
+                throw TQError(
+                    .invalidArgument,
+                    "A page has 1 to \(Limits.taskPageMax) tasks, not \(query.count)."
+                )
+            }
+            let isNewestFirst = query.isNewestFirst
+            var position: ListPosition =
+                query.cursor.isEmpty
+                ? .live(isNewestFirst ? .last : TaskSequence(0)) : try ListPosition(cursor: query.cursor)
+            var page = TaskPage()
+            guard let selection = try selection(query.filter, asker.principal) else {
+                return reply(.tasks(page), to: asker)
+            }
+            if case .live(let sequence) = position {
+                let next = list(selection, from: sequence, query, into: &page)
+                position = next.map { .live($0) } ?? .deadLetters(isNewestFirst: isNewestFirst)
+            }
+            reply(.tasks(page), to: asker, missing: .tasks(query, selection, from: position))
+        } catch {
+            reply(error, to: asker)
+        }
+    }
+
+    /// Adds tasks that have not ended, and says where to go on among them.
+    private func list(
+        _ selection: TaskSelection,
+        from first: TaskSequence,
+        _ query: TaskQuery,
+        into page: inout TaskPage
+    ) -> TaskSequence? {
+        guard !selection.states.isDisjoint(with: TaskSelection.liveStates) else { return nil }
+        var matchingTypes: [UInt32: Bool] = [:]
+        let found = index.tasks.find(
+            from: first,
+            isDescending: query.isNewestFirst,
+            count: Int(query.count),
+            limit: Self.placesPerList
+        ) { slot in
+            slot.isLive && selection.states.contains(slot.state)
+                && selection.matches(
+                    queue: slot.queue,
+                    type: slot.type,
+                    slot.rank,
+                    createdMilliseconds: slot.createdMilliseconds
+                )
+                && (selection.queue != nil || index.queueNames.namespace(slot.queue) == selection.namespace)
+                && matches(selection.types, slot.type, &matchingTypes)
+        }
+        page.scanned += UInt64(found.scanned)
+        for sequence in found.sequences {
+            let slot = index.tasks[sequence]
+            var task = status(id(of: sequence, slot), sequence, slot)
+            task.checkpoint = []
+            page.tasks.append(task)
+        }
+        return found.next
+    }
+
+    /// Whether a type has a prefix; of a million tasks most have the same few.
+    private func matches(_ pattern: TypePattern?, _ type: UInt32, _ known: inout [UInt32: Bool]) -> Bool {
+        guard let pattern else { return true }
+        if let matches = known[type] { return matches }
+        let matches = pattern.matches(index.typeNames.name(type).bytes)
+        known[type] = matches
+        return matches
+    }
+}

@@ -1,0 +1,84 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+/// Rows without a value that lead from what tasks are listed by to records of ended tasks.
+///
+/// A list of few among many follows the rows of what they have in common, instead of reading all records.
+enum Posting {
+    /// What tasks are listed by.
+    enum Kind: UInt8, CaseIterable {
+        case queue = 1
+        case type = 2
+        /// Of outcomes alone.
+        case state = 3
+    }
+
+    // MARK: Dead letters: `D` kind, number, sequence
+
+    static func all(of letter: DeadLetterKey) -> [[UInt8]] {
+        [(Kind.queue, letter.queue), (Kind.type, letter.type)].map { kind, number in
+            deadLetters(kind, number) + KeyLayout.bytes(letter.sequence.rawValue)
+        }
+    }
+
+    static func deadLetters(_ kind: Kind, _ number: UInt32) -> [UInt8] {
+        KeyLayout.prefix("D") + [kind.rawValue] + KeyLayout.bytes(number)
+    }
+
+    static func deadLetter(
+        _ key: UnsafeRawBufferPointer
+    ) throws(StorageError) -> (kind: Kind, number: UInt32, sequence: TaskSequence) {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let kind = try self.kind(&reader)
+        let number: UInt32 = try reader.read()
+        let sequence = TaskSequence(try reader.read())
+        try reader.end()
+        return (kind, number, sequence)
+    }
+
+    // MARK: Outcomes: `O` bucket, kind, number, group, part; they expire with the bucket
+
+    /// A row for each queue, type and state in the record.
+    static func all(of rows: [OutcomeRow], at location: OutcomeLocation) -> [[UInt8]] {
+        let numbers: [(Kind, Set<UInt32>)] = [
+            (.queue, Set(rows.lazy.map(\.queue))), (.type, Set(rows.lazy.map(\.type))),
+            (.state, Set(rows.lazy.map { UInt32($0.state.rawValue) })),
+        ]
+        return numbers.flatMap { kind, numbers in
+            numbers.sorted().map { number in
+                outcomes(location.bucket, kind, number) + KeyLayout.bytes(location.group.rawValue)
+                    + KeyLayout.bytes(location.part)
+            }
+        }
+    }
+
+    static func outcomes(from bucket: ExpiryBucket) -> [UInt8] {
+        KeyLayout.prefix("O") + KeyLayout.bytes(bucket.rawValue)
+    }
+
+    static func outcomes(_ bucket: ExpiryBucket, _ kind: Kind, _ number: UInt32) -> [UInt8] {
+        outcomes(from: bucket) + [kind.rawValue] + KeyLayout.bytes(number)
+    }
+
+    static func outcome(_ key: UnsafeRawBufferPointer) throws(StorageError) -> OutcomeLocation {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let bucket = ExpiryBucket(rawValue: try reader.read())
+        _ = try kind(&reader)
+        _ = try reader.read(UInt32.self)
+        let group = GroupID(rawValue: try reader.read())
+        let part: UInt16 = try reader.read()
+        try reader.end()
+        return OutcomeLocation(bucket: bucket, group: group, part: part)
+    }
+
+    private static func kind(_ reader: inout KeyReader) throws(StorageError) -> Kind {
+        let number: UInt8 = try reader.read()
+        guard let kind = Kind(rawValue: number) else {
+            throw StorageError(.corruption, "A key is listed by \(number), which is nothing. Run 'tq-inspect verify'.")
+        }
+        return kind
+    }
+}

@@ -1,0 +1,216 @@
+public import ByteStore
+public import QueueCore
+public import TQModel
+
+extension StoreReader {
+    /// Completes a page of a list that has tasks in memory already.
+    ///
+    /// - Parameters:
+    ///   - position: Where to go on; nothing is read for tasks that have not ended, but for their errors.
+    ///   - readsMax: Seeks and records that it does; so many take the reading thread about twenty milliseconds.
+    public func list(
+        _ page: TaskPage,
+        _ query: TaskQuery,
+        _ selection: TaskSelection,
+        from position: ListPosition,
+        readsMax: Int = 10_000
+    ) throws(StorageError) -> TaskPage {
+        var listing = TaskListing(reader: self, query: query, selection: selection, page: page, readsMax: readsMax)
+        try listing.addErrors()
+        listing.page.next = try listing.list(from: position)?.cursor ?? []
+        return listing.page
+    }
+}
+
+/// A page of a list that is being filled.
+private struct TaskListing {
+    private static let bytesMax = 64 << 20
+
+    let reader: StoreReader
+    let query: TaskQuery
+    let selection: TaskSelection
+    var page: TaskPage
+    let readsMax: Int
+    private var reads = 0
+    private var byteCount = 0
+    private var queues: [UInt32: NameRow] = [:]
+    private var types: [UInt32: NameRow] = [:]
+
+    init(reader: StoreReader, query: TaskQuery, selection: TaskSelection, page: TaskPage, readsMax: Int) {
+        (self.reader, self.query, self.selection) = (reader, query, selection)
+        (self.page, self.readsMax) = (page, readsMax)
+    }
+
+    private var isFull: Bool { page.tasks.count >= Int(query.count) }
+    private var isTired: Bool { reads >= readsMax || byteCount >= Self.bytesMax }
+
+    // MARK: The parts of the list
+
+    /// Says what made tasks fail that wait for their next attempts.
+    mutating func addErrors() throws(StorageError) {
+        for place in page.tasks.indices where page.tasks[place].state == .failed {
+            guard let sequence = reader.sequence(of: page.tasks[place].id) else { continue }
+            page.tasks[place].error = try reader.history(of: sequence).last?.error ?? []
+        }
+        if !selection.error.isEmpty { page.tasks.removeAll { !selection.matches(error: $0.error) } }
+    }
+
+    /// Adds tasks from a place on, and says where the next page begins.
+    mutating func list(from position: ListPosition) throws(StorageError) -> ListPosition? {
+        var position = position
+        if case .deadLetter(let first) = position {
+            if let next = try listDeadLetters(from: first) { return .deadLetter(next) }
+            position = .outcomes(isNewestFirst: query.isNewestFirst)
+        }
+        guard case .outcome(let location, let first) = position else { return position }
+        return try listOutcomes(from: location, first)
+    }
+
+    private mutating func listDeadLetters(from first: TaskSequence) throws(StorageError) -> TaskSequence? {
+        guard selection.states.contains(.deadLetter) else { return nil }
+        var prefixes: [[UInt8]] = []
+        if let queue = selection.queue { prefixes.append(Posting.deadLetters(.queue, queue)) }
+        if let type = selection.type { prefixes.append(Posting.deadLetters(.type, type)) }
+        let walks = prefixes.isEmpty ? [walk(.deadLetter, [])] : prefixes.map { walk(.index, $0) }
+        var end: [UInt8]? = KeyLayout.deadLetter(first)
+        while let from = end, let found = try RowWalk.seek(walks, from, seeks: &reads, limit: readsMax) {
+            end = walks[0].step(from: found)
+            guard try take(deadLetter: found) else { return Self.sequence(found[...]) }
+        }
+        return nil
+    }
+
+    private mutating func listOutcomes(
+        from location: OutcomeLocation,
+        _ first: TaskSequence
+    ) throws(StorageError) -> ListPosition? {
+        let states = selection.states.filter(\.isFinal)
+        guard !states.isEmpty else { return nil }
+        let records = walk(.completed, [])
+        var end: [UInt8]? = KeyLayout.outcomes(location)
+        var first = first
+        while let from = end {
+            guard let found = try seekOutcomes(records, from, states) else { return nil }
+            let location = try found.withRaw { key throws(StorageError) in try KeyReader.outcomes(key) }
+            if found != from { first = query.isNewestFirst ? .last : TaskSequence(0) }
+            if let next = try take(outcomesAt: location, from: first) { return .outcome(location, next) }
+            end = records.step(from: found)
+        }
+        return nil
+    }
+
+    /// The key of the next record that may hold tasks to list.
+    private mutating func seekOutcomes(
+        _ records: RowWalk,
+        _ key: [UInt8],
+        _ states: Set<TaskState>
+    ) throws(StorageError) -> [UInt8]? {
+        var numbers: [(Posting.Kind, UInt32)] = []
+        if let queue = selection.queue { numbers.append((.queue, queue)) }
+        if let type = selection.type { numbers.append((.type, type)) }
+        if let state = states.first, states.count == 1 { numbers.append((.state, UInt32(state.rawValue))) }
+        var key = key
+        // Where the next bucket is, the records say.
+        while let record = try RowWalk.seek([records], key, seeks: &reads, limit: readsMax) {
+            guard !numbers.isEmpty else { return record }
+            let bucket = try record.withRaw { key throws(StorageError) in try KeyReader.outcomes(key).bucket }
+            let walks = numbers.map { walk(.index, Posting.outcomes(bucket, $0.0, $0.1)) }
+            if let end = try RowWalk.seek(walks, Array(record[4...]), seeks: &reads, limit: readsMax) {
+                return record[..<4] + end
+            }
+            let rest = query.isNewestFirst ? UInt8.min : UInt8.max
+            guard let next = records.step(from: record[..<4] + Array(repeating: rest, count: record.count - 4)) else {
+                return nil
+            }
+            // A store that keeps results of many ages has many buckets.
+            if isTired { return next }
+            key = next
+        }
+        return nil
+    }
+
+    private func walk(_ family: Family, _ prefix: [UInt8]) -> RowWalk {
+        RowWalk(store: reader.store, family: family, prefix: prefix, isDescending: query.isNewestFirst)
+    }
+
+    private static func sequence(_ bytes: ArraySlice<UInt8>) -> TaskSequence {
+        TaskSequence(bytes.reduce(0) { $0 << 8 | UInt64($1) })
+    }
+
+    // MARK: Records
+
+    /// Lists a dead letter that is asked for, and says whether to go on.
+    private mutating func take(deadLetter key: [UInt8]) throws(StorageError) -> Bool {
+        guard !isTired else { return false }
+        reads += 1
+        page.scanned += 1
+        guard let bytes = try reader.store.get(.deadLetter, key) else { return true }
+        byteCount += bytes.count
+        let (row, error, _) = try bytes.withRaw { value throws(StorageError) in try reader.deadLetter(value) }
+        guard
+            selection.matches(
+                queue: row.task.queue,
+                type: row.task.type,
+                row.task.rank,
+                createdMilliseconds: row.task.createdMilliseconds
+            ), selection.matches(error: error), try names(row.task.queue, row.task.type) != nil
+        else { return true }
+        guard !isFull else { return false }
+        page.tasks.append(try reader.status(row, error: error))
+        return true
+    }
+
+    /// Lists the outcomes of a record that are asked for, and says where in it to go on next time.
+    private mutating func take(
+        outcomesAt location: OutcomeLocation,
+        from first: TaskSequence
+    ) throws(StorageError) -> TaskSequence? {
+        guard !isTired else { return first }
+        reads += 1
+        guard let bytes = try reader.store.get(.completed, KeyLayout.outcomes(location)) else { return nil }
+        byteCount += bytes.count
+        let rows = try bytes.withRaw { value throws(StorageError) in
+            try OutcomeTable.read(value, at: location).map(\.row)
+        }
+        for row in query.isNewestFirst ? rows.reversed() : rows
+        where query.isNewestFirst ? row.sequence <= first : row.sequence >= first {
+            page.scanned += 1
+            guard selection.states.contains(row.state),
+                selection.matches(
+                    queue: row.queue,
+                    type: row.type,
+                    row.rank,
+                    createdMilliseconds: row.createdMilliseconds
+                ), let names = try names(row.queue, row.type)
+            else { continue }
+            guard !isFull else { return row.sequence }
+            page.tasks.append(reader.status(row, queue: names.queue, type: names.type))
+        }
+        return nil
+    }
+
+    /// The names of a task's queue and type, when they are asked for.
+    private mutating func names(
+        _ queue: UInt32,
+        _ type: UInt32
+    ) throws(StorageError) -> (queue: Name, type: Name)? {
+        let queue = try row(.queue, queue, &queues)
+        let type = try row(.type, type, &types)
+        guard queue.namespace == selection.namespace, selection.types?.matches(type.name.bytes) ?? true else {
+            return nil
+        }
+        return (queue.name, type.name)
+    }
+
+    private func row(
+        _ kind: NameKind,
+        _ number: UInt32,
+        _ known: inout [UInt32: NameRow]
+    ) throws(StorageError) -> NameRow {
+        if let row = known[number] { return row }
+        let unknown = NameRow(kind: kind, number: number, namespace: 0, name: Name(bytes: []))
+        let row = try reader.nameRow(kind, number) ?? unknown
+        known[number] = row
+        return row
+    }
+}

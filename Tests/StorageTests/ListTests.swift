@@ -1,0 +1,127 @@
+import ByteStore
+import Storage
+import TQModel
+import Testing
+
+@testable import QueueCore
+
+@Suite("Lists of tasks on the disk") struct ListTests {
+    /// Six tasks in each of eight queues, of three types, of which some end in each way.
+    private static func broker() throws -> TestBroker {
+        let broker = try TestBroker()
+        for queue in (0..<8).map({ Name("q\($0)") }) {
+            _ = try broker.submit((0..<6).map { TaskSpec(queue: queue, type: Name("type\($0 % 3)")) })
+            let deliveries = try broker.claim(4, queue: queue)
+            try broker.complete(deliveries[0], result: "done")
+            try broker.fail(deliveries[1], error: "no such \(queue)", isPermanent: true)
+            try broker.fail(deliveries[2], error: "try again")
+            try broker.expectDone(.release([Release(lease: deliveries[3].lease, delayMilliseconds: 60_000)]))
+            _ = try broker.ask(.cancel([try #require(try broker.claim(1, queue: queue).first).lease.task]))
+        }
+        return broker
+    }
+
+    private static func pages(_ broker: TestBroker, _ query: TaskQuery) throws -> [TaskPage] {
+        var pages: [TaskPage] = []
+        var query = query
+        repeat {
+            guard case .tasks(let page) = try broker.ask(.tasks(query)) else { throw TestFailure("no page") }
+            pages.append(page)
+            query.cursor = page.next
+        } while !query.cursor.isEmpty
+        return pages
+    }
+
+    private static func tasks(_ broker: TestBroker, _ query: TaskQuery) throws -> [TaskStatus] {
+        try pages(broker, query).flatMap(\.tasks)
+    }
+
+    @Test(
+        "Every task is listed once: those that have not ended, dead letters, then ended ones; also after a restart",
+        arguments: [1, 7, 1000] as [UInt32],
+        [false, true]
+    )
+    func parts(count: UInt32, isNewestFirst: Bool) throws {
+        let broker = try Self.broker()
+        for _ in 0..<2 {
+            let tasks = try Self.tasks(broker, TaskQuery(isNewestFirst: isNewestFirst, count: count))
+            #expect(Set(tasks.map(\.id)).count == 48 && tasks.count == 48)
+            let parts = tasks.map { $0.state.isFinal ? 2 : $0.state == .deadLetter ? 1 : 0 }
+            #expect(parts == parts.sorted())
+            for part in 0...1 {
+                let ids = zip(tasks, parts).filter { $0.1 == part }.map(\.0.id)
+                let sequences = ids.compactMap { broker.reader.sequence(of: $0) }
+                #expect(sequences == (isNewestFirst ? sequences.sorted().reversed() : sequences.sorted()))
+            }
+            for task in tasks {
+                var status = try #require(try broker.status(task.id))
+                status.history = []
+                #expect(task == status)
+            }
+            try broker.restart()
+        }
+    }
+
+    @Test("Rows of lists lead to what is asked for, past everything else")
+    func postings() throws {
+        let broker = try Self.broker()
+        let filters: [(TaskFilter, Int)] = [
+            (TaskFilter(states: [.deadLetter], queue: "q3"), 1),
+            (TaskFilter(states: [.deadLetter], type: "type1"), 8),
+            (TaskFilter(states: [.deadLetter], queue: "q3", type: "type1"), 1),
+            (TaskFilter(states: [.deadLetter], queue: "q3", type: "type2"), 0),
+            (TaskFilter(states: [.completed], queue: "q5"), 1),
+            (TaskFilter(states: [.completed, .cancelled], queue: "q5", type: "type0"), 1),
+            (TaskFilter(states: [.completed], queue: "q5", type: "type2"), 0),
+        ]
+        for (filter, expected) in filters {
+            for isNewestFirst in [false, true] {
+                let pages = try Self.pages(broker, TaskQuery(filter: filter, isNewestFirst: isNewestFirst))
+                let scanned = pages.reduce(0) { $0 + $1.scanned }
+                #expect(pages.flatMap(\.tasks).count == expected && scanned <= 8, "\(filter) looked at \(scanned)")
+            }
+        }
+    }
+
+    @Test("Tasks are found by a part of their last error, as long as it is their error")
+    func errors() throws {
+        let broker = try Self.broker()
+        let filter = TaskFilter(error: Bytes("such q4".utf8))
+        let letter = try #require(try Self.tasks(broker, TaskQuery(filter: filter)).first)
+        #expect(letter.state == .deadLetter && letter.error == Bytes("no such q4".utf8))
+        #expect(try Self.tasks(broker, TaskQuery(filter: TaskFilter(error: Bytes("again".utf8)))).count == 8)
+        try broker.expectDone(.redrive([letter.id]))
+        #expect(try Self.tasks(broker, TaskQuery(filter: filter)) == [])
+        let found = try Self.tasks(broker, TaskQuery(filter: TaskFilter(states: [.deadLetter])))
+        #expect(found.count == 7 && !found.contains { $0.id == letter.id })
+    }
+
+    @Test("What has expired is listed no more, and nothing of it is left")
+    func expiry() throws {
+        let broker = try Self.broker()
+        try broker.pass(minutes: Int(Defaults.retentionMilliseconds / 60_000) + 61)
+        #expect(try Self.tasks(broker, TaskQuery(filter: TaskFilter(states: [.completed, .cancelled]))) == [])
+        #expect(try !rows(broker.store, [.index]).contains { $0.key.first == UInt8(ascii: "O") })
+    }
+
+    @Test("A filter that finds little reads so much at once, says so, and goes on from there")
+    func budget() throws {
+        let broker = try Self.broker()
+        let all = try Self.tasks(broker, TaskQuery())
+        let filters = [
+            TaskFilter(), TaskFilter(error: [120]), TaskFilter(queue: "q5", type: "type1"),
+            TaskFilter(states: [.completed], type: "type0"),
+        ]
+        for isNewestFirst in [false, true] {
+            for filter in filters {
+                let query = TaskQuery(filter: filter, isNewestFirst: isNewestFirst)
+                broker.listReadsMax = 10_000
+                let whole = try Self.tasks(broker, query)
+                broker.listReadsMax = 12
+                let pages = try Self.pages(broker, query)
+                #expect(pages.flatMap(\.tasks) == whole, "\(filter)")
+                #expect(filter == TaskFilter() ? whole.count == all.count && pages.count > 2 : whole.count < all.count)
+            }
+        }
+    }
+}
