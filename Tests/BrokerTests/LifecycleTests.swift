@@ -229,8 +229,17 @@ struct LifecycleTests {
     @Test("Tasks of every state are listed, also while they change and after a restart of the broker")
     func lists() async throws {
         try await withBroker { broker, client in
-            let ids = try await client.submit((0..<6).map { TaskSpec(queue: "q", type: Name("t\($0)")) })
-                .map { try $0.get().id }
+            // No lease and no wait is over before the test, however busy the machine is.
+            let specs = (0..<6).map { number in
+                TaskSpec(
+                    queue: "q",
+                    type: Name("t\(number)"),
+                    leaseMilliseconds: 3_600_000,
+                    timeoutMilliseconds: 3_600_000,
+                    retryPolicy: RetryPolicy(.fixed(3_600_000))
+                )
+            }
+            let ids = try await client.submit(specs).map { try $0.get().id }
             let deliveries = try await client.claim(ClaimSpec(queues: ["q"], count: 4))
             try await client.complete(deliveries[0], result: [1])
             try await client.fail(deliveries[1], error: "broken for good", isPermanent: true)
