@@ -16,8 +16,10 @@ public enum Call: Hashable, Sendable {
     case renew(LeaseHandle, leaseMilliseconds: UInt32)
     /// Stops a task, through its worker when it runs.
     case cancel(TaskID)
-    /// Puts a dead letter back as pending.
-    case redrive(TaskID)
+    /// Puts a dead letter back as pending, perhaps with another payload.
+    case redrive(TaskID, payload: Digest?)
+    /// Ends a dead letter for good.
+    case purge(TaskID)
     /// Asks for the state of a task.
     case status(TaskID)
     /// Asks how a task ended, perhaps waiting for its end.

@@ -119,7 +119,8 @@ extension Checker {
             openClaims += 1
         case .complete, .fail, .release, .renew: invokeWithLease(&operation)
         case .cancel(let id): touch(id, operation) { $0.cancels += 1 }
-        case .redrive(let id): touch(id, operation) { $0.redrives += 1 }
+        case .redrive(let id, let payload): touch(id, operation) { $0.invokeRedrive(payload) }
+        case .purge(let id): touch(id, operation) { $0.invokePurge() }
         case .status, .result: break
         }
         if open.updateValue(operation, forKey: number) != nil {
@@ -140,7 +141,8 @@ extension Checker {
         case .complete(let lease, _), .fail(let lease, _, _), .release(let lease, _), .renew(let lease, _):
             returnWithLease(lease, operation, outcome)
         case .cancel(let id): returnCancel(id, operation, outcome)
-        case .redrive(let id): returnRedrive(id, operation, outcome)
+        case .redrive(let id, _): returnRedrive(id, operation, outcome)
+        case .purge(let id): returnPurge(id, operation, outcome)
         case .status(let id), .result(let id): returnObservation(id, operation, outcome)
         }
     }
@@ -153,7 +155,8 @@ extension Checker {
             tasks[slot].firstTouched = min(tasks[slot].firstTouched ?? touched, touched)
             switch operation.call {
             case .cancel: tasks[slot].cancels += 1
-            case .redrive: tasks[slot].redrives += 1
+            case .redrive(_, let payload): tasks[slot].invokeRedrive(payload)
+            case .purge: tasks[slot].invokePurge()
             default: invokeWithLease(&operation)
             }
         }

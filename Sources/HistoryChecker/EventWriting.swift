@@ -85,7 +85,10 @@ extension Call {
             line.lease(lease)
             line.number(leaseMilliseconds)
         case .cancel(let id): line.task("cancel", id)
-        case .redrive(let id): line.task("redrive", id)
+        case .redrive(let id, let payload):
+            line.task("redrive", id)
+            line.number(payload?.rawValue)
+        case .purge(let id): line.task("purge", id)
         case .status(let id): line.task("status", id)
         case .result(let id): line.task("result", id)
         }

@@ -70,6 +70,27 @@ extension Checker {
         }
     }
 
+    mutating func returnPurge(_ id: TaskID, _ operation: OpenOperation, _ outcome: Outcome) {
+        guard let slot = tasks.slot(of: id) else { return }
+        switch outcome {
+        case .done:
+            if let end = tasks[slot].end, end.state.isFinal, end.known < operation.invoked {
+                let sentence = "A purge was accepted, but it was \(end.state.name)"
+                report(.endStays, id, [end.known, operation.invoked], sentence)
+            }
+            tasks[slot].end = TaskEnd(state: .cancelled, token: nil, known: position)
+        case .refused(let code):
+            tasks[slot].purges -= 1
+            tasks[slot].cancels -= 1
+            let wasDead = tasks[slot].end.map { $0.state == .deadLetter && $0.known < operation.invoked } ?? false
+            if code == .taskNotFound, wasDead, tasks[slot].redrives == 0, tasks[slot].purges == 0 {
+                checkMissing(slot, since: operation.invoked)
+            }
+        case .unknown: break
+        case .submitted, .replaced, .delivered, .cancelRequested, .observed: reportMismatch(operation)
+        }
+    }
+
     /// A task that was looked for since that event was not there.
     mutating func checkMissing(_ slot: Int, since invoked: Int) {
         let record = tasks[slot]
@@ -122,7 +143,8 @@ extension Checker {
     mutating func check(_ observation: Observation, _ slot: Int, since invoked: Int) {
         checkAttempts(observation, slot, since: invoked)
         if let end = tasks[slot].end, end.known < invoked,
-            end.state != .deadLetter || !tasks[slot].canBeRedriven
+            end.state != .deadLetter || !tasks[slot].canBeRedriven,
+            end.state != .deadLetter || tasks[slot].purges == 0 || observation.state != .cancelled
         {
             if observation.state != end.state {
                 let sentence = "It was \(end.state.name), and is \(observation.state.name)"

@@ -38,6 +38,10 @@ struct TaskRecord {
     var cancelRequested: Int?
     var redrives = 0
     var redrivesUsed = 0
+    /// Purges that were not refused; each may cancel it.
+    var purges = 0
+    /// Payloads that redrives gave it, or may have.
+    var edits: Set<Digest> = []
     var end: TaskEnd?
     /// An acknowledged failure or release asked for a pause.
     var pause: Pause?
@@ -61,6 +65,16 @@ struct TaskRecord {
     }
 
     var canBeRedriven: Bool { redrives > redrivesUsed }
+
+    mutating func invokeRedrive(_ payload: Digest?) {
+        redrives += 1
+        if let payload { edits.insert(payload) }
+    }
+
+    mutating func invokePurge() {
+        purges += 1
+        cancels += 1
+    }
 
     /// The highest attempt that the task may have; `nil` while its submit is not known.
     func attemptsMax(_ rules: Rules) -> Int? {

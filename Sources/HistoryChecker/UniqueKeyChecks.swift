@@ -51,10 +51,12 @@ extension Checker {
         return false
     }
 
-    /// Whether what was asked for at an event may tell of this payload because a submit took the task's place.
+    /// Whether what was asked for at an event may tell of this payload because a submit took the task's place, or a redrive
+    /// changed it.
     func mayHave(_ payload: Digest, _ record: TaskRecord, since invoked: Int) -> Bool {
         // Who made it is not known, and so not what it had first.
         if !record.isSubmitAcknowledged, record.spec?.unique != nil { return true }
+        if record.edits.contains(payload) { return true }
         if record.replacements.contains(where: { $0.payload == payload }) { return true }
         if record.earlierPayloads.contains(where: { $0.payload == payload && invoked < $0.replaced }) { return true }
         guard let spec = record.spec, let name = SubmitLedger.UniqueName(spec) else { return false }

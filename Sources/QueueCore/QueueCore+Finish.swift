@@ -213,31 +213,79 @@ extension QueueCore {
     }
 
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
-    mutating func redrive(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
-        guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else {
-            return notFound(id)
+    mutating func redrive(_ item: Redrive, _ fetched: [Fetch: Fetched]) -> TQError? {
+        do throws(TQError) {
+            let (row, payload) = try deadLetter(item.task, fetched, "put back")
+            if let edited = item.payload { try checkSize(ofPayload: edited) }
+            if item.payload == nil, row.reason == .payloadDamaged {
+                throw TQError(
+                    .conflict,
+                    "The payload of task \(item.task) is damaged, so it cannot run again. Put it back with another one."
+                )
+            }
+            if let error = holderError(of: row.task) { throw error }
+            putBack(row, payload: item.payload ?? payload, isEdited: item.payload != nil)
+            return nil
+        } catch {
+            return error
         }
-        if fetched[.deadLetter(sequence)]?.isPostponed == true { return Self.tooMuchAtOnce }
+    }
+
+    /// Ends a dead letter for good: it is cancelled, and its payload goes.
+    mutating func purge(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
+        do throws(TQError) {
+            let (row, _) = try deadLetter(id, fetched, "purged")
+            let sequence = row.task.sequence
+            putBack(row, payload: [], isEdited: false, attempts: row.attempts, crashes: row.crashes)
+            endCancelled(sequence, index.tasks[sequence], row.token, .purged)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// What is stored of a dead letter.
+    private func deadLetter(
+        _ id: TaskID,
+        _ fetched: [Fetch: Fetched],
+        _ verb: String
+    ) throws(TQError) -> (DeadLetterRow, payload: Bytes) {
+        guard let sequence = cipher.sequence(of: id), sequence.rawValue < index.nextSequence else {
+            throw notFound(id)
+        }
+        if fetched[.deadLetter(sequence)]?.isPostponed == true { throw Self.tooMuchAtOnce }
         guard !index.tasks[sequence].isLive,
             case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
             row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
             redriven[sequence].map({ $0.token < row.token }) ?? true,
             row.task.queue > 0, row.task.queue < index.queues.count,
             row.task.options?.retryPolicy ?? 0 <= index.retryPolicies.count
-        else { return TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be put back.") }
-        if row.reason == .payloadDamaged {
-            return TQError(.conflict, "The payload of task \(id) is damaged, so it cannot run again. Submit it anew.")
+        else { throw TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be \(verb).") }
+        return (row, payload)
+    }
+
+    private mutating func putBack(
+        _ row: DeadLetterRow,
+        payload: Bytes,
+        isEdited: Bool,
+        attempts: UInt16 = 0,
+        crashes: UInt16 = 0
+    ) {
+        let sequence = row.task.sequence
+        // Its row may still be there, and need not be stored again when it has the right payload.
+        let isReplacement = isEdited && index.tasks[sequence].stateValue != 0
+        if isReplacement || index.tasks[sequence].stateValue == 0 {
+            var task = row.task
+            task.bodyByteCount = UInt32(payload.count)
+            store(task, payload: payload, isMoved: true, isReplacement: isReplacement)
         }
-        if let error = holderError(of: row.task) { return error }
-        // Its row may still be there, and need not be stored again.
-        if index.tasks[sequence].stateValue == 0 { store(row.task, payload: payload, isMoved: true) }
         // The last word on the task in this group, which may have carried its burial along.
         var back = Transition(
             sequence: sequence,
-            operation: .stage,
+            operation: isReplacement ? .replace : .stage,
             state: .pending,
-            attempts: 0,
-            crashes: 0,
+            attempts: attempts,
+            crashes: crashes,
             token: row.token
         )
         back.isRedriven = true
@@ -247,7 +295,6 @@ extension QueueCore {
         redriven[sequence] = (token: row.token, number: redrives, monotonicMilliseconds: now.monotonicMilliseconds)
         index.apply(redriven: sequence)
         batch.redrivenDeadLetters.append(DeadLetterKey(row))
-        return nil
     }
 
     private static let tooMuchAtOnce = TQError(

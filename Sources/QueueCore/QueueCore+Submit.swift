@@ -166,14 +166,18 @@ extension QueueCore {
 
     // MARK: Checks
 
-    func checkBounds(_ spec: TaskSpec) throws(TQError) {
-        guard spec.payload.count <= Limits.payloadBytesMax else {
+    func checkSize(ofPayload payload: Bytes) throws(TQError) {
+        guard payload.count <= Limits.payloadBytesMax else {
             throw TQError(
                 .payloadTooLarge,
-                "The payload has \(spec.payload.count) bytes, the limit is \(Limits.payloadBytesMax). "
+                "The payload has \(payload.count) bytes, the limit is \(Limits.payloadBytesMax). "
                     + "Store it elsewhere and submit its address."
             )
         }
+    }
+
+    func checkBounds(_ spec: TaskSpec) throws(TQError) {
+        try checkSize(ofPayload: spec.payload)
         guard spec.idempotencyKey.count <= Limits.idempotencyKeyBytesMax else {
             throw TQError(
                 .invalidArgument,

@@ -142,7 +142,8 @@ public struct QueueCore: Sendable {
         case .release(let items): reply(.outcomes(items.map { release($0) }), to: asker)
         case .renew(let items): reply(.outcomes(items.map { renew($0, asker.session) }), to: asker)
         case .cancel(let ids): reply(.cancellations(ids.map { cancel($0) }), to: asker)
-        case .redrive(let ids): reply(.outcomes(ids.map { redrive($0, fetched) }), to: asker)
+        case .redrive(let items): reply(.outcomes(items.map { redrive($0, fetched) }), to: asker)
+        case .purge(let ids): reply(.outcomes(ids.map { purge($0, fetched) }), to: asker)
         case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)
         case .deregisterWorker(let name): deregister(name, asker)
         case .compact: compact(asker)
@@ -157,8 +158,8 @@ public struct QueueCore: Sendable {
     private mutating func reads(_ command: Command) -> [Fetch] {
         switch command {
         case .request(_, _, _, .fail(let items)): items.compactMap { burialRead(of: $0) }
-        case .request(_, _, _, .redrive(let ids)):
-            ids.compactMap { id in cipher.sequence(of: id).map { .deadLetter($0) } }
+        case .request(_, _, _, .redrive(let items)): items.compactMap { deadLetterRead($0.task) }
+        case .request(_, _, _, .purge(let ids)): ids.compactMap { deadLetterRead($0) }
         case .request(_, _, _, let request): [zoneRead(request)].compactMap { $0 }
         case .closeSession(let id): burialReads(session: id)
         case .tick: tickReads()
@@ -166,6 +167,8 @@ public struct QueueCore: Sendable {
         default: []
         }
     }
+
+    private func deadLetterRead(_ id: TaskID) -> Fetch? { cipher.sequence(of: id).map { .deadLetter($0) } }
 
     // MARK: Time
 
@@ -178,6 +181,9 @@ public struct QueueCore: Sendable {
     }
 
     // MARK: Groups
+
+    /// The group that takes what is decided now.
+    public var openGroup: GroupID { batch.group }
 
     /// Whether the open group has anything to store.
     public var hasEffects: Bool { !batch.isEmpty }

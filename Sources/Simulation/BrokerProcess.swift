@@ -10,7 +10,7 @@ import TQModel
 struct BrokerProcess {
     private(set) var core: QueueCore
     let log: CommitLog
-    private let reader: StoreReader
+    let reader: StoreReader
     /// Answers that wait for a group to be written or synced.
     private var held: [Answer] = []
     /// The newest group, by counter, that is written, and that is synced.

@@ -52,7 +52,7 @@ public enum CommandKind: String, Sendable, CaseIterable {
     /// What comes from connections, clocks and the broker itself.
     case openSession, closeSession, tick, clean, disk, drain
     /// What changes tasks.
-    case submit, claim, openStream, addCredit, closeStream, complete, fail, release, renew, cancel, redrive
+    case submit, claim, openStream, addCredit, closeStream, complete, fail, release, renew, cancel, redrive, purge
     /// What reads, and what workers say of themselves.
     case status, result, tasks, registerWorker, heartbeat, deregisterWorker, statistics, queues, workers, deadLetters
     /// What needs no task.
@@ -96,7 +96,7 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Submits that took the place of a task, and dead letters that hold a unique key.
     case replaced, keyHeldByDeadLetter
     /// The ways into the dead letters, and back.
-    case retriesExhausted, permanentFailure, quarantined, redriven
+    case retriesExhausted, permanentFailure, quarantined, redriven, redrivenEdited, purged
     /// Records that die, or are rewritten.
     case segmentDied, transitionsDied, survivorMoved, transitionCarried, locatorWritten
     /// The ends of retention.

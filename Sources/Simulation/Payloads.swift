@@ -6,12 +6,18 @@ import TQModel
 ///
 /// The history cannot tell which of several submits that were under way together took a task's place last.
 struct Payloads {
-    private var decided: [TaskID: (payload: Digest, isAcknowledged: Bool)] = [:]
+    private var decided: [TaskID: (payload: Digest, group: GroupID, isAcknowledged: Bool)] = [:]
 
-    /// The core took a submit.
-    mutating func decide(_ id: TaskID, _ payload: Digest) { decided[id] = (payload, false) }
+    /// The core took a submit, in that group.
+    mutating func decide(_ id: TaskID, _ payload: Digest, in group: GroupID) { decided[id] = (payload, group, false) }
 
-    /// A client heard that its submit is stored.
+    /// A group puts a dead letter back, with the payload that the last of its rows has.
+    mutating func redrive(_ id: TaskID, _ payload: Digest, in group: GroupID) {
+        if let last = decided[id], last.payload == payload || last.group.rawValue > group.rawValue { return }
+        decided[id] = (payload, group, false)
+    }
+
+    /// A client heard that its submit, or its redrive, is stored.
     mutating func acknowledge(_ id: TaskID, _ payload: Digest) {
         if decided[id]?.payload == payload { decided[id]?.isAcknowledged = true }
     }
@@ -28,7 +34,7 @@ struct Payloads {
         }
         for delivery in deliveries where core.payloadPlace(of: delivery.lease) != nil {
             let payload = Digest(of: delivery.payload)
-            guard let (expected, _) = decided[delivery.lease.task], payload != expected else { continue }
+            guard let (expected, _, _) = decided[delivery.lease.task], payload != expected else { continue }
             throw Broken("I10", "Task \(delivery.lease.task) leaves with payload \(payload), it has \(expected)")
         }
     }

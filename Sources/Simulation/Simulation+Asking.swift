@@ -18,11 +18,7 @@ extension Simulation {
         case ..<84:
             cancel(client)
         case ..<87:
-            askForTask(client) {
-                .redrive([$0])
-            } call: {
-                .redrive($0)
-            }
+            redrive(client)
         case ..<89:
             askForTask(client) {
                 .status($0)
@@ -446,6 +442,18 @@ extension Simulation {
         ask(client, .tasks(query), calls: ids.suffix(8).map { .status($0) })
     }
 
+    private mutating func redrive(_ client: Int) {
+        guard let id = dice.pickRecent(dice.oneIn(3) ? dead : ids) else { return }
+        switch dice.below(5) {
+        case 0: ask(client, .purge([id]), calls: [.purge(id)])
+        case 1...2:
+            let payload = Bytes("edited \(dice.below(1 << 30))".utf8)
+            let call = Call.redrive(id, payload: Digest(of: payload))
+            ask(client, .redrive([Redrive(task: id, payload: payload)]), calls: [call])
+        default: ask(client, .redrive([Redrive(task: id)]), calls: [.redrive(id, payload: nil)])
+        }
+    }
+
     private mutating func askForResult(_ client: Int) {
         guard let id = dice.pickRecent(ids) else { return }
         let wait = dice.oneIn(2) ? 0 : UInt64(dice.below(5_000))
@@ -493,6 +501,7 @@ extension Request {
         case .workers: .workers
         case .deadLetters: .deadLetters
         case .redrive: .redrive
+        case .purge: .purge
         case .compact: .compact
         case .putRecurring: .putRecurring
         case .removeRecurring: .removeRecurring

@@ -5,7 +5,8 @@ extension Simulation {
     /// Turns the pages of a list while nothing else happens: it must have the tasks that are meant, each once.
     mutating func checkList(of tasks: [TaskStatus]) throws(Broken) {
         let filter = someFilter(tasks)
-        guard let forward = try list(filter, isNewestFirst: false), let backward = try list(filter, isNewestFirst: true)
+        guard let forward = try list(filter, isNewestFirst: false, of: tasks.count),
+            let backward = try list(filter, isNewestFirst: true, of: tasks.count)
         else { return }
         var missing = Dictionary(uniqueKeysWithValues: tasks.lazy.filter(filter.accepts).map { ($0.id, $0.listed) })
         if !missing.isEmpty { report.hits.count(.event(.listCompared)) }
@@ -25,7 +26,11 @@ extension Simulation {
     }
 
     /// All pages of a list; `nil` when the disk failed on the way.
-    private mutating func list(_ filter: TaskFilter, isNewestFirst: Bool) throws(Broken) -> [TaskStatus]? {
+    private mutating func list(
+        _ filter: TaskFilter,
+        isNewestFirst: Bool,
+        of count: Int
+    ) throws(Broken) -> [TaskStatus]? {
         var query = TaskQuery(filter: filter, isNewestFirst: isNewestFirst, count: UInt32(1 + dice.below(9)))
         if dice.oneIn(4) { query.count = Limits.taskPageMax }
         var tasks: [TaskStatus] = []
@@ -33,6 +38,9 @@ extension Simulation {
             guard case .tasks(let page)? = try reply(to: .tasks(query)) else { return nil }
             tasks += page.tasks
             query.cursor = page.next
+            guard tasks.count <= count else {
+                throw Broken("I9", "A list with \(filter) has more tasks than there are")
+            }
         } while !query.cursor.isEmpty
         return tasks
     }

@@ -1,5 +1,6 @@
 import HistoryChecker
 import QueueCore
+import Storage
 import TQModel
 
 extension Simulation {
@@ -113,7 +114,16 @@ extension Simulation {
                 finish(operation, .refused(error.code), request.client)
             } else {
                 finish(operation, .done, request.client)
-                if request.request.kind == .redrive { report.hits.count(.event(.redriven)) }
+                switch request.request {
+                case .redrive(let items):
+                    report.hits.count(.event(.redriven))
+                    for case let (id, payload?) in items.map({ ($0.task, $0.payload) }) {
+                        report.hits.count(.event(.redrivenEdited))
+                        taskPayloads.acknowledge(id, Digest(of: payload))
+                    }
+                case .purge: report.hits.count(.event(.purged))
+                default: break
+                }
                 if request.request.kind != .renew { acknowledge() }
             }
         }
@@ -289,7 +299,7 @@ extension Simulation {
         for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
             guard case .success(let submission) = result, !submission.isDuplicate else { continue }
             note(spec, submission.id)
-            taskPayloads.decide(submission.id, Digest(of: spec.payload))
+            taskPayloads.decide(submission.id, Digest(of: spec.payload), in: broker.process.core.openGroup)
         }
     }
 
@@ -361,7 +371,24 @@ extension Simulation {
     mutating func take(_ effects: EffectBatch) throws(Broken) {
         try handOvers.check(effects)
         try noteTicks(effects)
+        noteRedriven(effects)
         count(effects)
+    }
+
+    /// Remembers which payloads dead letters are put back with.
+    private mutating func noteRedriven(_ effects: EffectBatch) {
+        guard !effects.redrivenDeadLetters.isEmpty else { return }
+        let redriven = Set(effects.redrivenDeadLetters.map(\.sequence))
+        for segment in effects.segments {
+            var end = segment.firstBody
+            for row in effects.tasks[segment.firstTask..<segment.firstTask + segment.taskCount] {
+                let body = effects.bodies[end..<end + Int(row.bodyByteCount)]
+                end += body.count
+                guard redriven.contains(row.sequence) else { continue }
+                let id = broker.process.reader.id(of: row.sequence, createdMilliseconds: row.createdMilliseconds)
+                taskPayloads.redrive(id, Digest(of: Bytes(body)), in: effects.group)
+            }
+        }
     }
 
     private mutating func count(_ effects: EffectBatch) {

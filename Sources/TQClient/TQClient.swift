@@ -124,11 +124,28 @@ public final class TQClient: Sendable {
     ///
     /// The broker moves so many bytes of payloads at once; what it leaves out is sent again.
     public func redrive(_ ids: [TaskID]) async throws(TQError) -> [TQError?] {
-        var errors = try await outcomes(.redrive(ids), resend: .fenced)
+        try await inParts(ids) { .redrive($0.map { Redrive(task: $0) }) }
+    }
+
+    /// Puts a dead letter back with another payload, under the id that it has.
+    ///
+    /// - Throws: `taskNotFound` when it is no dead letter, `conflict` when another task holds its unique key.
+    public func redrive(_ id: TaskID, payload: Bytes) async throws(TQError) {
+        let errors = try await outcomes(.redrive([Redrive(task: id, payload: payload)]), resend: .fenced)
+        guard let outcome = errors.first else { throw .unexpectedReply }
+        if let error = outcome { throw error }
+    }
+
+    /// Ends dead letters for good: they are cancelled, and their payloads go; one entry per id, `nil` is success.
+    public func purge(_ ids: [TaskID]) async throws(TQError) -> [TQError?] { try await inParts(ids) { .purge($0) } }
+
+    /// Sends again what the broker leaves out of a request because the payloads are too much at once.
+    private func inParts(_ ids: [TaskID], _ request: ([TaskID]) -> Request) async throws(TQError) -> [TQError?] {
+        var errors = try await outcomes(request(ids), resend: .fenced)
         while true {
             let left = errors.indices.filter { errors[$0]?.code == .rateLimited }
             guard !left.isEmpty else { return errors }
-            let again = try await outcomes(.redrive(left.map { ids[$0] }), resend: .fenced)
+            let again = try await outcomes(request(left.map { ids[$0] }), resend: .fenced)
             guard again.contains(where: { $0?.code != .rateLimited }) else { return errors }
             for (place, error) in zip(left, again) { errors[place] = error }
         }

@@ -407,12 +407,15 @@ public enum CancelReason: UInt8, Sendable, CaseIterable {
     case requested = 0
     /// It did not start by the time that it was given.
     case tooLate = 1
+    /// It was a dead letter that somebody purged.
+    case purged = 2
 
     /// The name in JSON and on the command line.
     public var name: String {
         switch self {
         case .requested: "requested"
         case .tooLate: "tooLate"
+        case .purged: "purged"
         }
     }
 }

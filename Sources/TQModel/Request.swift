@@ -45,7 +45,9 @@ public enum Request: Hashable, Sendable {
     /// A page of dead letters in order of sequence. Answer: ``Reply/deadLetters(_:)``.
     case deadLetters(DeadLetterQuery)
     /// Puts dead letters back as pending. Answer: ``Reply/outcomes(_:)``.
-    case redrive([TaskID])
+    case redrive([Redrive])
+    /// Ends dead letters for good. Answer: ``Reply/outcomes(_:)``.
+    case purge([TaskID])
     /// Keeps a recurring task, in the place of the one with its name. Answer: ``Reply/recurring(_:)`` with that one.
     ///
     /// Ticks count from now on; where the recurrence stays the same, from the last tick on.
@@ -159,6 +161,19 @@ public struct Release: Hashable, Sendable {
     public init(lease: LeaseHandle, delayMilliseconds: UInt64 = 0) {
         self.lease = lease
         self.delayMilliseconds = delayMilliseconds
+    }
+}
+
+/// A dead letter that is put back.
+public struct Redrive: Hashable, Sendable {
+    /// The task.
+    public var task: TaskID
+    /// What its worker gets from now on; `nil` leaves the payload that it has.
+    public var payload: Bytes?
+
+    public init(task: TaskID, payload: Bytes? = nil) {
+        self.task = task
+        self.payload = payload
     }
 }
 

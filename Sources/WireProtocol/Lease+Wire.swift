@@ -94,6 +94,30 @@ extension Release {
     }
 }
 
+extension Redrive {
+    private static let payloadTag: UInt8 = 1
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(task: try reader.taskID())
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Self.payloadTag: payload = reader.bytes(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(taskID: task)
+        if let payload { bytes.append(field: Self.payloadTag, bytes: payload) }
+    }
+
+    func checkLimits() throws(TQError) {
+        guard let payload, payload.count > Limits.payloadBytesMax else { return }
+        throw .payloadTooLarge(payload.count, of: "payload for task \(task)")
+    }
+}
+
 extension Renewal {
     private static let leaseTag: UInt8 = 1
     private static let progressTag: UInt8 = 2

@@ -41,6 +41,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case deadLetters = 0x24
     /// ``Request/tasks(_:)``.
     case tasks = 0x25
+    /// ``Request/purge(_:)``.
+    case purge = 0x26
 
     /// ``Request/registerWorker(_:)``.
     case registerWorker = 0x30

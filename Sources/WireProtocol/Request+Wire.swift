@@ -51,6 +51,7 @@ extension Request {
         case .tasks: .tasks
         case .deadLetters: .deadLetters
         case .redrive: .redrive
+        case .purge: .purge
         case .compact: .compact
         case .putRecurring: .putRecurring
         case .removeRecurring: .removeRecurring
@@ -78,7 +79,8 @@ extension Request {
         case .fail(let failures): bytes.append(records: failures) { $1.write(to: &$0) }
         case .release(let releases): bytes.append(records: releases) { $1.write(to: &$0) }
         case .renew(let renewals): bytes.append(records: renewals) { $1.write(to: &$0) }
-        case .cancel(let ids), .redrive(let ids): bytes.append(list: ids) { $0.append(taskID: $1) }
+        case .cancel(let ids), .purge(let ids): bytes.append(list: ids) { $0.append(taskID: $1) }
+        case .redrive(let redrives): bytes.append(records: redrives) { $1.write(to: &$0) }
         case .status(let id): bytes.append(taskID: id)
         case .result(let id, let waitMilliseconds):
             bytes.append(taskID: id)
@@ -112,6 +114,8 @@ extension Request {
             self = .release(try reader.batch { (reader) throws(TQError) in try Release(from: &reader) })
         case .renew:
             self = .renew(try reader.batch { (reader) throws(TQError) in try Renewal(from: &reader) })
+        case .redrive:
+            self = .redrive(try reader.batch { (reader) throws(TQError) in try Redrive(from: &reader) })
         case .claim:
             self = .claim(try ClaimSpec(from: &reader))
             return
@@ -144,7 +148,7 @@ extension Request {
         case .addCredit: self = .addCredit(stream: try reader.integer(), count: try reader.integer())
         case .closeStream: self = .closeStream(stream: try reader.integer())
         case .cancel: self = .cancel(try reader.taskIDs())
-        case .redrive: self = .redrive(try reader.taskIDs())
+        case .purge: self = .purge(try reader.taskIDs())
         case .status: self = .status(try reader.taskID())
         case .result: self = .result(try reader.taskID(), waitMilliseconds: try reader.integer())
         case .deregisterWorker: self = .deregisterWorker(try reader.name())
@@ -181,7 +185,10 @@ extension Request {
             for failure in failures { try failure.checkLimits() }
         case .release(let releases): try checkBatch(releases.count)
         case .renew(let renewals): try checkBatch(renewals.count)
-        case .cancel(let ids), .redrive(let ids): try checkBatch(ids.count)
+        case .cancel(let ids), .purge(let ids): try checkBatch(ids.count)
+        case .redrive(let redrives):
+            try checkBatch(redrives.count)
+            for redrive in redrives { try redrive.checkLimits() }
         case .claim(let claim), .openStream(_, let claim): try claim.checkLimits()
         case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
         case .deregisterWorker(let name), .removeRecurring(let name), .pauseRecurring(let name, _),

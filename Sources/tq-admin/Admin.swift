@@ -56,7 +56,9 @@ struct DeadLetterNoun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dead-letter",
         abstract: "Look at dead letters, and put them back.",
-        subcommands: [ListDeadLetters.self, Redrive.self]
+        subcommands: [
+            ListDeadLetters.self, GroupDeadLetters.self, RedriveDeadLetters.self, PurgeDeadLetters.self,
+        ]
     )
 }
 

@@ -36,46 +36,121 @@ struct ListDeadLetters: AsyncParsableCommand {
     }
 }
 
-struct Redrive: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Put dead letters back as pending.")
+struct GroupDeadLetters: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "errors",
+        abstract: "Show dead letters grouped by their last errors, the largest group first.",
+        discussion:
+            "Numbers and ids in errors are alike. To put a group back: tq-admin dead-letter redrive --error TEXT."
+    )
 
     @OptionGroup var connection: ConnectionOptions
-    @Argument(help: "The ids of dead letters.")
-    var ids: [TaskIDArgument] = []
-    @Flag(help: "All dead letters, or all of --queue.")
-    var all = false
-    @Option(name: [.short, .long], help: "With --all, only those of this queue.")
-    var queue: String?
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var tasks: FilterOptions
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let progress = Progress("dead letters read")
+            var filter = tasks.filter
+            filter.states = [.deadLetter]
+            let groups = try await client.errorGroups(matching: filter) { progress.update($0) }
+            Listings.errorGroups.print(groups, format: output.format)
+        }
+    }
+}
+
+struct RedriveDeadLetters: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "redrive",
+        abstract: "Put dead letters back as pending.",
+        discussion: """
+            Names of dead letters, --all, or a filter say which; with --payload one of them gets another payload, and keeps its \
+            id. Example: tq-admin dead-letter redrive --queue mail --error 'connection refused'
+            """
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var letters: DeadLetterChoice
+    @Option(help: "What the worker gets instead of the payload that it has.")
+    var payload: String?
+    @Option(help: ArgumentHelp("A file with the payload; - for standard input.", valueName: "file"))
+    var payloadFile: String?
 
     func validate() throws {
-        if all == !ids.isEmpty { throw ValidationError("Name dead letters, or give --all.") }
-        if queue != nil, !all { throw ValidationError("--queue needs --all.") }
+        guard payload != nil || payloadFile != nil else { return }
+        if payload != nil, payloadFile != nil { throw ValidationError("Give --payload or --payload-file, not both.") }
+        if letters.ids.count != 1 { throw ValidationError("Another payload is for one dead letter: name it.") }
     }
 
     func run() async throws {
         try await connection.withClient { client in
-            if all { return try await redriveAll(client) }
-            try report(try await client.redrive(ids.map(\.id)), of: ids.map(\.id), as: "redriven")
+            let edited = try payload.map { Bytes($0.utf8) } ?? payloadFile.map { Bytes(try readFile($0)) }
+            if let edited, let id = letters.ids.first?.id {
+                try await client.redrive(id, payload: edited)
+                return writeToStandardOutput("redriven \(id)\n")
+            }
+            try await letters.change(client, verb: "redriven") { (ids) throws(TQError) in
+                try await client.redrive(ids)
+            }
         }
+    }
+}
+
+struct PurgeDeadLetters: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "purge",
+        abstract: "End dead letters for good: they are cancelled, and their payloads go."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var letters: DeadLetterChoice
+
+    func run() async throws {
+        try await connection.withClient { client in
+            try await letters.change(client, verb: "purged") { (ids) throws(TQError) in try await client.purge(ids) }
+        }
+    }
+}
+
+/// Which dead letters a command changes: those that are named, those that a filter is for, or all.
+struct DeadLetterChoice: ParsableArguments {
+    @Argument(help: "The ids of dead letters.")
+    var ids: [TaskIDArgument] = []
+    @Flag(help: "All dead letters.")
+    var all = false
+    @OptionGroup var tasks: FilterOptions
+
+    func validate() throws {
+        let isForMany = all || tasks.filter != TaskFilter()
+        if isForMany == !ids.isEmpty {
+            throw ValidationError("Name dead letters, or give a filter such as --queue, or --all.")
+        }
+        if !tasks.status.isEmpty { throw ValidationError("--status is not for dead letters: they have one state.") }
     }
 
     /// Takes page after page; a letter that stays is passed over, so that the end is reached in any case.
-    private func redriveAll(_ client: TQClient) async throws {
-        let progress = Progress("dead letters redriven")
+    func change(
+        _ client: TQClient,
+        verb: String,
+        _ change: ([TaskID]) async throws(TQError) -> [TQError?]
+    ) async throws {
+        guard ids.isEmpty else { return try report(try await change(ids.map(\.id)), of: ids.map(\.id), as: verb) }
+        let progress = Progress("dead letters \(verb)")
         var done: UInt64 = 0
-        var kept: [TQError] = []
-        var query = DeadLetterQuery(queue: queue.map { Name($0) }, count: pageCountMax)
-        while true {
-            let ids = try await client.deadLetters(query).letters.map(\.status.id)
-            guard let last = ids.last else { break }
-            let errors = try await client.redrive(ids).compactMap { $0 }
-            kept += errors
+        var kept: TQError?
+        var query = TaskQuery(filter: tasks.filter, count: Limits.taskPageMax)
+        query.filter.states = [.deadLetter]
+        repeat {
+            let page = try await client.tasks(query)
+            let ids = page.tasks.map(\.id)
+            let errors = ids.isEmpty ? [] : try await change(ids).compactMap { $0 }
+            kept = kept ?? errors.first
             done += UInt64(ids.count - errors.count)
-            query.after = last
+            query.cursor = page.next
             progress.update(done)
-        }
+        } while !query.cursor.isEmpty
         progress.finish(done)
-        writeToStandardOutput("redriven \(done)\n")
-        if let error = kept.first { throw error }
+        writeToStandardOutput("\(verb) \(done)\n")
+        if let kept { throw kept }
     }
 }

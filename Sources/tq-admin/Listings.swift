@@ -1,5 +1,6 @@
 import CommandLineSupport
 import FoundationEssentials
+import TQClient
 import TQModel
 import Telemetry
 
@@ -179,6 +180,20 @@ enum Listings {
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
     ])
 
+    static let errorGroups = Listing<ErrorGroup>([
+        Column("tasks", "count", count: { $0.count }),
+        Column(
+            "queues",
+            "queues",
+            json: { group in .object(group.queuesByName.map { .init($0.name, .unsigned($0.count)) }) },
+            text: { group in group.queuesByName.map { "\($0.name) \($0.count)" }.joined(separator: ", ") }
+        ),
+        Column("first", "oldest_at", time: \.oldestWallMilliseconds),
+        Column("last", "newest_at", time: \.newestWallMilliseconds),
+        Column("example", "example_task_id") { "\($0.example)" },
+        Column("error", "error_pattern") { $0.pattern },
+    ])
+
     static let deadLetters = Listing<DeadLetter>([
         Column("id", "task_id") { "\($0.status.id)" },
         Column("queue", "queue") { "\($0.status.queue)" },
@@ -210,6 +225,12 @@ enum Listings {
                 ? "a success reply means that it is on disk"
                 : "a power cut may take \(milliseconds) ms of acknowledged work"
         }
+    }
+}
+
+extension ErrorGroup {
+    fileprivate var queuesByName: [(name: String, count: UInt64)] {
+        queues.map { ("\($0.key)", $0.value) }.sorted { $0.0 < $1.0 }
     }
 }
 

@@ -88,7 +88,7 @@ struct RecordedClient: Sendable {
     }
 
     func redrive(_ ids: [TaskID]) async {
-        await end(ids.map { .redrive($0) }) { () async throws(TQError) in try await client.redrive(ids) }
+        await end(ids.map { .redrive($0, payload: nil) }) { () async throws(TQError) in try await client.redrive(ids) }
     }
 
     private func end(_ calls: [Call], _ request: () async throws(TQError) -> [TQError?]) async {

@@ -47,8 +47,9 @@ struct InProcessTests {
             let ids = failures.map(\.lease.task)
             #expect(try await outcomes(.fail(failures)) == [nil, nil, .rateLimited, .rateLimited])
             #expect(try await outcomes(.fail(failures)) == [.leaseLost, .leaseLost, nil, nil])
-            #expect(try await outcomes(.redrive(ids)) == [nil, nil, .rateLimited, .rateLimited])
-            #expect(try await outcomes(.redrive(Array(ids.suffix(2)))) == [nil, nil])
+            let redrives = ids.map { Redrive(task: $0) }
+            #expect(try await outcomes(.redrive(redrives)) == [nil, nil, .rateLimited, .rateLimited])
+            #expect(try await outcomes(.redrive(Array(redrives.suffix(2)))) == [nil, nil])
             #expect(try await client.claimOne().payload == payload)
         }
     }

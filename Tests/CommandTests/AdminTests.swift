@@ -1,5 +1,7 @@
 import CommandLineSupport
 import Foundation
+import TQClient
+import TQModel
 import Testing
 
 @Suite("tq-admin and tq-worker against a broker")
@@ -142,6 +144,51 @@ struct AdminTests {
         let status = try json(try broker.admin("status", "\(id)", "-o", "json").output)
         #expect(status["attempts"] as? Int == 2)
         #expect(status["crashes"] as? Int == 0)
+    }
+
+    @Test("dead letters are shown by their errors, put back with another payload, and purged; also over kill -9")
+    func deadLetters() async throws {
+        let directory = DataDirectory()
+        var broker = try BrokerProcess(directory)
+        var client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        let ids = try await client.submit((0..<5).map { TaskSpec(type: "t", payload: Bytes("payload \($0)".utf8)) })
+            .map { try $0.get().id }
+        for (number, delivery) in try await client.claim(ClaimSpec(queues: ["default"], count: 5)).enumerated() {
+            let error = number < 4 ? "no answer after \(31 + number) ms" : "bad address"
+            try await client.fail(delivery, error: error, isPermanent: true)
+        }
+        let groups = try broker.admin("dead-letter", "errors", "-o", "jsonl").output.split(separator: "\n")
+        try #require(groups.count == 2)
+        #expect(groups[0].contains("\"count\":4") && groups[0].contains("no answer after # ms"))
+        #expect(groups[1].contains("bad address") && groups[1].contains("\(ids[4])"))
+        let edited = try broker.admin("dead-letter", "redrive", "\(ids[1])", "--payload", "better")
+        #expect(edited.status == 0 && edited.output == "redriven \(ids[1])\n", "\(edited.errors)")
+        #expect(try broker.admin("dead-letter", "purge", "\(ids[0])").output == "purged \(ids[0])\n")
+        #expect(try broker.admin("dead-letter", "purge", "\(ids[0])").status == 2)
+        #expect(try broker.admin("dead-letter", "redrive", "\(ids[0])").status == 2)
+        broker.signal(SIGKILL)
+        #expect(broker.waitForExit() == -SIGKILL)
+        await client.close()
+        broker = try BrokerProcess(directory)
+        client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        #expect(try await client.status(ids[0]).cancelReason == .purged)
+        let delivery = try #require(try await client.claim(ClaimSpec(queues: ["default"])).first)
+        #expect(delivery.lease.task == ids[1] && delivery.payload == Bytes("better".utf8) && delivery.attempt == 1)
+        try await client.complete(delivery)
+        #expect(try broker.admin("dead-letter", "redrive", "--error", "33 ms").output == "redriven 1\n")
+        #expect(try broker.admin("dead-letter", "purge", "--all").output == "purged 2\n")
+        let last = try #require(try await client.claim(ClaimSpec(queues: ["default"])).first)
+        #expect(last.lease.task == ids[2] && last.payload == Bytes("payload 2".utf8))
+        try await client.complete(last)
+        let counts = try await client.statistics().counts
+        #expect(counts.completed == 2 && counts.cancelled == 3 && counts.deadLetter == 0)
+        await client.close()
+        for wrong in [["redrive"], ["purge", "--all", "\(ids[0])"], ["redrive", "--all", "--payload", "x"]] {
+            #expect(try Commands.run("tq-admin", ["dead-letter"] + wrong).status == 64, "\(wrong)")
+        }
+        broker.stop()
+        let verified = try Commands.run("tq-inspect", ["verify", "--data-dir", directory.url.path])
+        #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
     }
 
     @Test("tq-admin lists tasks by state, queue, type and error, page by page")

@@ -41,7 +41,8 @@ enum MessageSamples {
         .closeStream(stream: 1),
         .result(id, waitMilliseconds: 10),
         .cancel([id]),
-        .redrive([id]),
+        .redrive([Redrive(task: id), Redrive(task: id, payload: [7, 8])]),
+        .purge([id]),
         .deadLetters(DeadLetterQuery(queue: "q", after: id, count: 10)),
         .tasks(TaskQuery()),
         .tasks(

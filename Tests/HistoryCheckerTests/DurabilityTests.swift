@@ -259,7 +259,7 @@ struct DurabilityTests {
                 script.submit(1, retriesMax: 0)
                 script.claim(1, token: 1)
                 script.fail(1, token: 1)
-                if let redrive { script.call(.redrive(task(1)), redrive) }
+                if let redrive { script.call(.redrive(task(1), payload: nil), redrive) }
                 script.claim(1, token: 2)
             }
         }

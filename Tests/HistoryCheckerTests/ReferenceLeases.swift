@@ -85,7 +85,16 @@ extension ReferenceQueue {
         return .done
     }
 
-    mutating func redrive(_ id: TaskID) -> Outcome {
+    mutating func purge(_ id: TaskID, _ now: Now) -> Outcome {
+        guard var task = state[id] else { return .refused(.taskNotFound) }
+        guard task.state == .deadLetter else { return .refused(.taskNotFound) }
+        task.state = .cancelled
+        task.ended = now.monotonicMilliseconds
+        state[id] = task
+        return .done
+    }
+
+    mutating func redrive(_ id: TaskID, _ payload: Digest?) -> Outcome {
         guard var task = state[id] else { return .refused(.taskNotFound) }
         guard task.state == .deadLetter else { return .refused(.conflict) }
         if let unique = task.spec.unique, !makes(.uniqueKeyIgnoredByRedrives),
@@ -96,6 +105,7 @@ extension ReferenceQueue {
         task.state = .pending
         task.attempts = 0
         task.crashes = 0
+        if let payload { task.spec.payload = payload }
         state[id] = task
         return .done
     }

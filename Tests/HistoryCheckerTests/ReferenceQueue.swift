@@ -55,7 +55,7 @@ struct ReferenceQueue {
         case .fail: makes(.failureAcknowledgedBeforeSync)
         case .cancel: makes(.cancelAcknowledgedBeforeSync)
         case .status, .result: makes(.readRevealsUnsynced)
-        case .claim, .release, .renew, .redrive: false
+        case .claim, .release, .renew, .redrive, .purge: false
         }
     }
 
@@ -68,7 +68,8 @@ struct ReferenceQueue {
         case .release(let lease, let delay): release(lease, delay, now)
         case .renew(let lease, let milliseconds): renew(lease, milliseconds, now)
         case .cancel(let id): cancel(id, now)
-        case .redrive(let id): redrive(id)
+        case .redrive(let id, let payload): redrive(id, payload)
+        case .purge(let id): purge(id, now)
         case .status(let id), .result(let id): read(id)
         }
     }

@@ -131,7 +131,9 @@ extension Rehearsal {
         case (..<50, let lease?, _):
             return .renew(lease, leaseMilliseconds: below(4) == 0 ? 4_000 : UInt32(below(2) * 150))
         case (..<56, _, let id?): return .cancel(id)
-        case (..<60, _, let id?): return .redrive(id)
+        case (..<58, _, let id?): return .redrive(id, payload: nil)
+        case (..<59, _, let id?): return .redrive(id, payload: Digest(rawValue: UInt64(below(1 << 30)) << 32 | 1))
+        case (..<60, _, let id?): return .purge(id)
         case (..<66, _, let id?): return .status(id)
         case (..<70, _, let id?): return .result(id)
         default: return .claim(queues: below(3) == 0 ? [1] : [1, 2])

@@ -307,7 +307,11 @@ extension CoreHarness {
         return first
     }
 
-    mutating func redrive(_ id: TaskID) -> TQError? { outcome(.redrive([id])) }
+    mutating func redrive(_ id: TaskID, payload: Bytes? = nil) -> TQError? {
+        outcome(.redrive([Redrive(task: id, payload: payload)]))
+    }
+
+    mutating func purge(_ id: TaskID) -> TQError? { outcome(.purge([id])) }
 
     /// The first entry of the outcomes that a request is answered with.
     private mutating func outcome(_ request: Request) -> TQError? {

@@ -223,6 +223,67 @@ struct FailureTests {
         #expect(core.claim().isEmpty)
     }
 
+    @Test(
+        "A dead letter may come back with another payload, under its id, while its first segment is needed or when it is gone",
+        arguments: [false, true],
+        [false, true]
+    )
+    func editedRedrive(hasNeighbour: Bool, restarts: Bool) throws {
+        var core = CoreHarness()
+        let neighbour = TaskSpec(queue: "other", type: "t")
+        core.send(.submit([TaskSpec(queue: "q", type: "t", payload: [1])] + (hasNeighbour ? [neighbour] : [])))
+        let id = try core.lease().task
+        core.advance(milliseconds: 30_000)
+        #expect(core.fail(try core.lease(), isPermanent: true) == nil)
+        core.settle()
+        if restarts { try core.restart() }
+        for payload: Bytes in [[2, 3], [], Bytes(repeating: 4, count: 500)] {
+            #expect(core.redrive(id, payload: payload) == nil)
+            try core.checkIndex()
+            if restarts { try core.restart() }
+            let delivery = try #require(core.claim().first)
+            #expect(delivery.lease.task == id && delivery.attempt == 1 && core.payload(of: delivery) == payload)
+            #expect(core.fail(delivery.lease, isPermanent: true) == nil)
+            core.settle()
+            #expect(core.letter(id)?.payload == payload)
+        }
+        #expect(core.redrive(id, payload: [9]) == nil)
+        #expect(core.complete(try core.lease()) == nil)
+        #expect(core.state(id) == .completed)
+        try core.restart()
+        #expect(core.state(id) == .completed && core.claim().isEmpty)
+        if hasNeighbour { #expect(core.complete(try #require(core.claim(queues: ["other"]).first).lease) == nil) }
+        core.settle()
+        try core.checkIndex()
+        #expect(core.core.index.tasks.count == 0)
+        let long = Bytes(repeating: 0, count: Limits.payloadBytesMax + 1)
+        #expect(core.redrive(try core.bury(), payload: long)?.code == .payloadTooLarge)
+    }
+
+    @Test("A purged dead letter is cancelled for good, and what it held is free", arguments: [false, true])
+    func purge(hasNeighbour: Bool) throws {
+        var core = CoreHarness()
+        var spec = TaskSpec(queue: "q", type: "t", payload: [1])
+        spec.uniqueKey = UniqueKey([5], scope: .unfinished, onConflict: .refuse)
+        core.send(.submit([spec] + (hasNeighbour ? [TaskSpec(queue: "other", type: "t")] : [])))
+        let lease = try core.lease()
+        #expect(core.purge(lease.task)?.code == .taskNotFound)
+        #expect(core.fail(lease, isPermanent: true) == nil)
+        core.settle()
+        #expect(core.errorCode(.submit([spec])) == nil && core.counts().pending == 0, "the key is held")
+        #expect(core.purge(lease.task) == nil)
+        #expect(core.purge(lease.task)?.code == .taskNotFound && core.redrive(lease.task)?.code == .taskNotFound)
+        for _ in 0..<2 {
+            try core.checkIndex()
+            let status = try core.known(lease.task)
+            #expect(status.state == .cancelled && status.cancelReason == .purged && status.attempts == 1)
+            #expect(core.counts().deadLetter == 0 && core.counts().cancelled == 1)
+            try core.restart()
+        }
+        core.send(.submit([spec]))
+        #expect(core.claim().count == 1, "the key is free")
+    }
+
     @Test("A redriven task that completed stays completed after a restart, while its first segment is still needed")
     func redrivenAndCompleted() throws {
         var core = CoreHarness()
@@ -250,7 +311,7 @@ struct FailureTests {
         core.settle()
         let before = core.core.index.canonicalDump
         var copy = core.core
-        let request = Command.request(1, id: 1, .anonymous, .redrive([id]))
+        let request = Command.request(1, id: 1, .anonymous, .redrive([Redrive(task: id)]))
         #expect(copy.decide(request, fetched: [.deadLetter(sequence): stale], now: core.now) == [])
         guard case .outcomes(let outcomes)? = copy.takeAnswers().first?.reply else {
             Issue.record("no outcomes")

@@ -57,7 +57,7 @@ struct RandomRun {
         case 18: release()
         case 19: renew()
         case 20: cancel()
-        case 21: if let id = pick(ids) { _ = core.redrive(id) }
+        case 21: decideOnDeadLetter()
         case 22: read()
         case 23: workers()
         case 24: session()
@@ -172,6 +172,19 @@ struct RandomRun {
             progress: below(2) == 0 ? nil : progress,
             checkpoint: below(3) == 0 ? Bytes(repeating: UInt8(below(256)), count: below(20)) : nil
         )
+    }
+
+    private mutating func decideOnDeadLetter() {
+        guard let id = pick(ids) else { return }
+        switch below(4) {
+        case 0:
+            guard core.purge(id) == nil else { return }
+            #expect(ended.updateValue(.cancelled, forKey: id) == nil, "purged after its end, seed \(seed)")
+        case 1:
+            let payload = Bytes(repeating: 7, count: below(200))
+            if core.redrive(id, payload: payload) == nil { payloads[id] = payload }
+        default: _ = core.redrive(id)
+        }
     }
 
     private mutating func cancel() {

@@ -46,7 +46,7 @@ import Testing
         #expect(deliveries.map(\.payload) == [[4, 1, 2]])
         let letter = try #require(try broker.deadLetters().first { $0.status.id == ids[5] })
         #expect(letter.reason == .payloadDamaged && letter.payload.isEmpty)
-        let refused = TestBroker.failure(try broker.ask(.redrive([ids[5]])))
+        let refused = TestBroker.failure(try broker.ask(.redrive([Redrive(task: ids[5])])))
         #expect(refused?.code == .conflict)
     }
 
@@ -86,6 +86,6 @@ import Testing
             if case .damaged? = fetched[.deadLetter(TaskSequence(2))] {} else { Issue.record("bit \(bit): \(fetched)") }
             #expect(disk.flipBit(bit, in: .deadLetter, key: row.key))
         }
-        try broker.expectDone(.redrive([ids[1]]))
+        try broker.expectDone(.redrive([Redrive(task: ids[1])]))
     }
 }

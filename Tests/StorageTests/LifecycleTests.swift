@@ -80,7 +80,7 @@ import Testing
         let letter = try #require(try broker.deadLetters().first)
         #expect(letter.status.id == ids[0] && letter.payload == Self.payload)
         #expect(letter.status.error == Bytes("broken".utf8))
-        try broker.expectDone(.redrive([ids[0]]))
+        try broker.expectDone(.redrive([Redrive(task: ids[0])]))
         #expect(try broker.deadLetters().isEmpty)
         for _ in 0..<2 {
             #expect(try broker.status(ids[0])?.state == .pending)
@@ -101,7 +101,7 @@ import Testing
         try broker.fail(try #require(try broker.claim().first), error: "broken", isPermanent: true)
         #expect(try rows(broker.store, [.pending, .payload, .inProgress]).isEmpty)
         try broker.restart()
-        try broker.expectDone(.redrive([id]))
+        try broker.expectDone(.redrive([Redrive(task: id)]))
         try broker.restart()
         let delivery = try #require(try broker.claim().first)
         #expect(delivery.lease.task == id && delivery.payload == Self.payload)

@@ -90,7 +90,7 @@ import Testing
         let letter = try #require(try Self.tasks(broker, TaskQuery(filter: filter)).first)
         #expect(letter.state == .deadLetter && letter.error == Bytes("no such q4".utf8))
         #expect(try Self.tasks(broker, TaskQuery(filter: TaskFilter(error: Bytes("again".utf8)))).count == 8)
-        try broker.expectDone(.redrive([letter.id]))
+        try broker.expectDone(.redrive([Redrive(task: letter.id)]))
         #expect(try Self.tasks(broker, TaskQuery(filter: filter)) == [])
         let found = try Self.tasks(broker, TaskQuery(filter: TaskFilter(states: [.deadLetter])))
         #expect(found.count == 7 && !found.contains { $0.id == letter.id })

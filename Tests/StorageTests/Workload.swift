@@ -93,7 +93,7 @@ struct Workload {
     private mutating func redrive(_ broker: TestBroker) throws {
         let letters = try broker.deadLetters()
         guard !letters.isEmpty else { return }
-        try broker.ask(.redrive([letters[Int(below(UInt64(letters.count)))].status.id]))
+        try broker.ask(.redrive([Redrive(task: letters[Int(below(UInt64(letters.count)))].status.id)]))
     }
 
     private mutating func work(_ broker: TestBroker) throws {

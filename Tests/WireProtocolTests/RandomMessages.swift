@@ -28,7 +28,8 @@ struct RandomMessages {
         case 17: .workers
         case 18:
             .deadLetters(DeadLetterQuery(queue: maybe { $0.name() }, after: maybe { $0.taskID() }, count: number()))
-        case 19: .redrive(list { $0.taskID() })
+        case 19:
+            .redrive(list { random in Redrive(task: random.taskID(), payload: random.maybe { $0.bytes(max: 50) }) })
         case 20: .health
         case 21: .compact
         case 22: .putRecurring(recurring())
@@ -38,11 +39,12 @@ struct RandomMessages {
         case 26: .recurring(after: maybe { Name(bytes: [1] + $0.bytes(max: 50)) }, count: number())
         case 27: .upcomingTicks(recurrence: bytes(max: 300))
         case 28: .tasks(taskQuery())
+        case 29: .purge(list { $0.taskID() })
         default: .ping
         }
     }
 
-    static let requestKinds = 30
+    static let requestKinds = 31
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {

@@ -218,7 +218,8 @@ private final class FuzzedBroker {
                 }
             )
         case .cancel(let ids): .cancel(ids.map(known))
-        case .redrive(let ids): .redrive(ids.map(known))
+        case .redrive(let items): .redrive(items.map { Redrive(task: known($0.task), payload: $0.payload) })
+        case .purge(let ids): .purge(ids.map(known))
         case .status(let id): .status(known(id))
         case .result(let id, let wait): .result(known(id), waitMilliseconds: wait)
         case .deadLetters(let query):
