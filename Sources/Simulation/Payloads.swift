@@ -11,6 +11,9 @@ struct Payloads {
     /// The core took a submit, in that group.
     mutating func decide(_ id: TaskID, _ payload: Digest, in group: GroupID) { decided[id] = (payload, group, false) }
 
+    /// The core may give a task another payload from now on.
+    mutating func doubt(_ id: TaskID) { decided[id] = nil }
+
     /// A group puts a dead letter back, with the payload that the last of its rows has.
     mutating func redrive(_ id: TaskID, _ payload: Digest, in group: GroupID) {
         if let last = decided[id], last.payload == payload || last.group.rawValue > group.rawValue { return }
