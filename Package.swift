@@ -29,6 +29,17 @@ func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+/// Sees no more of the libraries than a package does that depends on this one.
+func example(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: dependencies,
+        path: "Examples/\(name)",
+        packageAccess: false,
+        swiftSettings: settings
+    )
+}
+
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
@@ -160,6 +171,11 @@ let package = Package(
             ]
         ),
         executable("tq-planted-bugs", ["CommandLineSupport", argumentParser]),
+
+        // Programs to copy.
+        example("SimpleWorker", ["TQModel", "TQClient", "TQWorker", logging]),
+        example("TaskClient", ["TQModel", "TQClient"]),
+        example("ScheduledTasks", ["TQModel", "TQClient", "TQWorker"]),
 
         tests("TQModelTests", ["TQModel"]),
         tests("RecurrenceTests", ["Recurrence", "TQModel"]),

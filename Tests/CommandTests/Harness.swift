@@ -30,7 +30,11 @@ enum Commands {
         input: String = "",
         environment: [String: String] = [:]
     ) throws -> CommandOutcome {
-        var launch = launch(name, arguments, environment: environment)
+        try run(launch(name, arguments, environment: environment), input: input)
+    }
+
+    static func run(_ launch: ProcessLaunch, input: String = "") throws -> CommandOutcome {
+        var launch = launch
         let (standardInput, output, errors) = (Pipe(), Pipe(), Pipe())
         launch.input = .descriptor(standardInput.fileHandleForReading.fileDescriptor)
         launch.output = .descriptor(output.fileHandleForWriting.fileDescriptor)

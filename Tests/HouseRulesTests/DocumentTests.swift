@@ -47,6 +47,16 @@ struct HouseDocumentTests {
         }
     }
 
+    @Test("Examples/README.md has one row for every example")
+    func examples() throws {
+        let lines = try Repository.text("Examples/README.md").split(separator: "\n")
+        let scripts = Repository.files(below: "Examples", ending: "").map { $0.path.dropFirst("Examples/".count) }
+            .filter { !$0.contains(".") }
+        for example in Repository.exampleTargets + scripts.map(String.init) {
+            #expect(lines.count { $0.hasPrefix("| [`\(example)`](") } == 1, "\(example)")
+        }
+    }
+
     @Test("tools/README.md names every tool")
     func tools() throws {
         let page = try Repository.text("tools/README.md")

@@ -19,7 +19,7 @@ struct ImportTests {
 
     private static func imports(of target: String) -> Set<String> {
         var modules: Set<String> = []
-        for file in Repository.sources where file.target == target {
+        for file in Repository.sources + Repository.examples where file.target == target {
             for (_, line) in file.code {
                 let words = line.split(separator: " ")
                 guard let keyword = words.firstIndex(of: "import"), keyword <= 2, keyword + 1 < words.count else {
@@ -34,7 +34,7 @@ struct ImportTests {
     @Test("every target imports exactly what docs/architecture.md says")
     func imports() throws {
         let table = try Self.table()
-        for target in Repository.targets {
+        for target in Repository.targets + Repository.exampleTargets {
             let expected = try #require(table[target], "docs/architecture.md has no row for \(target)")
             let found = Self.imports(of: target)
             if ProcessInfo.processInfo.environment["UPDATE_GENERATED"] != nil {
@@ -59,6 +59,15 @@ struct ImportTests {
         try Data(updated.joined(separator: "\n").utf8).write(
             to: Repository.root.appending(path: "docs/architecture.md")
         )
+    }
+
+    @Test("an example uses only what its readers have: our libraries for users, and others")
+    func examples() {
+        let inner = Set(Repository.targets).subtracting(["Broker", "TQClient", "TQModel", "TQWorker"])
+        for target in Repository.exampleTargets {
+            let found = Self.imports(of: target).intersection(inner)
+            #expect(found.isEmpty, "\(target) imports \(Self.cell(found))")
+        }
     }
 
     @Test("the core and the calendar decide without clocks, threads or chance")

@@ -27,13 +27,24 @@ enum Repository {
 
     static let sources = files(below: "Sources", ending: ".swift")
     static let tests = files(below: "Tests", ending: ".swift")
+    static let examples = files(below: "Examples", ending: ".swift")
+    /// The scripts of the tools and of the examples; what stands beside them too.
+    static let scripts = files(below: "tools", ending: "") + files(below: "Examples", ending: "")
     static let documents = files(below: "", ending: ".md")
 
     /// The names of the targets: the directories of Sources.
-    static let targets: [String] = {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: root.appending(path: "Sources").path)) ?? []
-        return names.filter { !$0.contains(".") }.sorted()
-    }()
+    static let targets = directories(of: "Sources")
+    /// The names of the targets that are examples.
+    static let exampleTargets = directories(of: "Examples")
+
+    private static func directories(of parent: String) -> [String] {
+        let urls = try? FileManager.default.contentsOfDirectory(
+            at: root.appending(path: parent),
+            includingPropertiesForKeys: [.isDirectoryKey],
+            options: .skipsHiddenFiles
+        )
+        return (urls ?? []).filter(\.hasDirectoryPath).map(\.lastPathComponent).sorted()
+    }
 
     static func text(_ path: String) throws -> String {
         try String(contentsOf: root.appending(path: path), encoding: .utf8)
