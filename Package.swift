@@ -76,8 +76,8 @@ let package = Package(
     products: [
         .library(name: "Broker", targets: ["Broker"]),
         .library(name: "QueueCore", targets: ["TQModel", "QueueCore", "WireProtocol"]),
-        .library(name: "TQClient", targets: ["TQClient"]),
-        .library(name: "TQWorker", targets: ["TQWorker"]),
+        .library(name: "TQClient", targets: ["TQClient", "TQModel"]),
+        .library(name: "TQWorker", targets: ["TQWorker", "TQModel"]),
         // Loaded into a broker to see and to break what it does to its disk; no program is linked with it.
         .library(name: "tq-disk-faults", type: .dynamic, targets: ["CDiskFaults"]),
         .executable(name: "tq-broker", targets: ["tq-broker"]),

@@ -59,7 +59,12 @@ extension Simulation {
             }
         }
         if clients[Self.observer].session == nil { connect(Self.observer) }
-        for id in unsure.suffix(8) { ask(Self.observer, .status(id), calls: [.status(id)]) }
+        if dice.oneIn(3) {
+            let everything = TaskQuery(isNewestFirst: true, count: Limits.taskPageMax)
+            ask(Self.observer, .tasks(everything), calls: unsure.suffix(8).map { .status($0) })
+        } else {
+            for id in unsure.suffix(8) { ask(Self.observer, .status(id), calls: [.status(id)]) }
+        }
         for _ in 0..<50 where !broker.process.errands.isEmpty { broker.process.runErrand(at: now) }
         try deliver()
     }
