@@ -182,9 +182,6 @@ public struct QueueCore: Sendable {
 
     // MARK: Groups
 
-    /// The group that takes what is decided now.
-    public var openGroup: GroupID { batch.group }
-
     /// Whether the open group has anything to store.
     public var hasEffects: Bool { !batch.isEmpty }
 

@@ -10,7 +10,7 @@ import TQModel
 struct BrokerProcess {
     private(set) var core: QueueCore
     let log: CommitLog
-    let reader: StoreReader
+    private let reader: StoreReader
     /// Answers that wait for a group to be written or synced.
     private var held: [Answer] = []
     /// The newest group, by counter, that is written, and that is synced.
@@ -29,6 +29,7 @@ struct BrokerProcess {
     private var notices: [Notice] = []
     /// What became of submitted tasks, as soon as it is decided.
     private var submissions: [Result<Submission, TQError>] = []
+    private var edits: [Redrive] = []
     /// What streams were given, as soon as it is decided.
     private var streamed: [Streamed] = []
 
@@ -102,7 +103,7 @@ struct BrokerProcess {
             let more = core.decide(command, fetched: fetched, now: now)
             if more.isEmpty {
                 errands.removeFirst()
-                collect()
+                collect(after: command)
             } else {
                 errands[0] = .command(command, fetched: fetched, missing: more, decidedThrough: core.newestGroup)
             }
@@ -154,11 +155,14 @@ struct BrokerProcess {
     }
 
     /// Takes the core's answers: those that may leave now do, the others are held.
-    private mutating func collect() {
+    private mutating func collect(after command: Command? = nil) {
         notices += core.takeNotices()
         for answer in core.takeAnswers() {
             switch answer.reply {
             case .submitted(let results): submissions += results
+            case .outcomes(let outcomes):
+                guard case .request(answer.session, answer.request, _, .redrive(let items)) = command else { break }
+                edits += zip(items, outcomes).filter { $1 == nil && $0.payload != nil }.map(\.0)
             case .completed(let entries):
                 for case .success(let followUps) in entries { submissions += followUps.map { .success($0) } }
             case .delivery(let stream, let deliveries):
@@ -195,6 +199,12 @@ struct BrokerProcess {
     mutating func takeSubmissions() -> [Result<Submission, TQError>] {
         defer { submissions = [] }
         return submissions
+    }
+
+    /// Dead letters that got another payload.
+    mutating func takeEdits() -> [Redrive] {
+        defer { edits = [] }
+        return edits
     }
 
     mutating func takeStreamed() -> [Streamed] {

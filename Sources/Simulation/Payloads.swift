@@ -6,19 +6,10 @@ import TQModel
 ///
 /// The history cannot tell which of several submits that were under way together took a task's place last.
 struct Payloads {
-    private var decided: [TaskID: (payload: Digest, group: GroupID, isAcknowledged: Bool)] = [:]
+    private var decided: [TaskID: (payload: Digest, isAcknowledged: Bool)] = [:]
 
-    /// The core took a submit, in that group.
-    mutating func decide(_ id: TaskID, _ payload: Digest, in group: GroupID) { decided[id] = (payload, group, false) }
-
-    /// The core may give a task another payload from now on.
-    mutating func doubt(_ id: TaskID) { decided[id] = nil }
-
-    /// A group puts a dead letter back, with the payload that the last of its rows has.
-    mutating func redrive(_ id: TaskID, _ payload: Digest, in group: GroupID) {
-        if let last = decided[id], last.payload == payload || last.group.rawValue > group.rawValue { return }
-        decided[id] = (payload, group, false)
-    }
+    /// The core took a submit, or a redrive with another payload.
+    mutating func decide(_ id: TaskID, _ payload: Digest) { decided[id] = (payload, false) }
 
     /// A client heard that its submit, or its redrive, is stored.
     mutating func acknowledge(_ id: TaskID, _ payload: Digest) {
@@ -37,7 +28,7 @@ struct Payloads {
         }
         for delivery in deliveries where core.payloadPlace(of: delivery.lease) != nil {
             let payload = Digest(of: delivery.payload)
-            guard let (expected, _, _) = decided[delivery.lease.task], payload != expected else { continue }
+            guard let (expected, _) = decided[delivery.lease.task], payload != expected else { continue }
             throw Broken("I10", "Task \(delivery.lease.task) leaves with payload \(payload), it has \(expected)")
         }
     }

@@ -143,9 +143,6 @@ extension Simulation {
             if !clients.contains(where: { $0.session == session }) { report.hits.count(.fault(.lateRequest)) }
             if case .submit(let submitted) = request { specs = submitted }
             if case .complete(let completions) = request { specs = completions.flatMap(\.followUps) }
-            if case .redrive(let items) = request {
-                for item in items where item.payload != nil { taskPayloads.doubt(item.task) }
-            }
             if case .closeStream(let number) = request { endStream(number, of: session) }
         }
         perform(parcel.command, parcel.kind)

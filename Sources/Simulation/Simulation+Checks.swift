@@ -101,7 +101,7 @@ extension Simulation {
             try deliver()
             if found != nil { break }
             if let step = broker.process.nextCommitStep { try commit(step) }
-            broker.process.runErrand(at: now)
+            runErrand()
             steps += 1
             guard steps < 1_000 else { throw Broken("I13", "\(request) is never answered") }
         }

@@ -1,6 +1,5 @@
 import HistoryChecker
 import QueueCore
-import Storage
 import TQModel
 
 extension Simulation {
@@ -299,7 +298,15 @@ extension Simulation {
         for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
             guard case .success(let submission) = result, !submission.isDuplicate else { continue }
             note(spec, submission.id)
-            taskPayloads.decide(submission.id, Digest(of: spec.payload), in: broker.process.core.openGroup)
+            taskPayloads.decide(submission.id, Digest(of: spec.payload))
+        }
+    }
+
+    /// Goes on with what waits for stored bytes.
+    mutating func runErrand() {
+        broker.process.runErrand(at: now)
+        for edit in broker.process.takeEdits() {
+            if let payload = edit.payload { taskPayloads.decide(edit.task, Digest(of: payload)) }
         }
     }
 
@@ -371,24 +378,7 @@ extension Simulation {
     mutating func take(_ effects: EffectBatch) throws(Broken) {
         try handOvers.check(effects)
         try noteTicks(effects)
-        noteRedriven(effects)
         count(effects)
-    }
-
-    /// Remembers which payloads dead letters are put back with.
-    private mutating func noteRedriven(_ effects: EffectBatch) {
-        guard !effects.redrivenDeadLetters.isEmpty else { return }
-        let redriven = Set(effects.redrivenDeadLetters.map(\.sequence))
-        for segment in effects.segments {
-            var end = segment.firstBody
-            for row in effects.tasks[segment.firstTask..<segment.firstTask + segment.taskCount] {
-                let body = effects.bodies[end..<end + Int(row.bodyByteCount)]
-                end += body.count
-                guard redriven.contains(row.sequence) else { continue }
-                let id = broker.process.reader.id(of: row.sequence, createdMilliseconds: row.createdMilliseconds)
-                taskPayloads.redrive(id, Digest(of: Bytes(body)), in: effects.group)
-            }
-        }
     }
 
     private mutating func count(_ effects: EffectBatch) {

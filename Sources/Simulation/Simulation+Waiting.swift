@@ -65,7 +65,7 @@ extension Simulation {
         } else {
             for id in unsure.suffix(8) { ask(Self.observer, .status(id), calls: [.status(id)]) }
         }
-        for _ in 0..<50 where !broker.process.errands.isEmpty { broker.process.runErrand(at: now) }
+        for _ in 0..<50 where !broker.process.errands.isEmpty { runErrand() }
         try deliver()
     }
 

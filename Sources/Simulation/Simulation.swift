@@ -187,7 +187,7 @@ public struct Simulation {
         case ..<46: askSomething()
         case ..<52: arriveSomething()
         case ..<72: try commit()
-        case ..<82: broker.process.runErrand(at: now)
+        case ..<82: runErrand()
         case ..<90: passTime()
         case ..<95: tick()
         default: try disturb()
@@ -332,7 +332,7 @@ public struct Simulation {
             } else if broker.process.hasUnsynced {
                 try commit(.sync)
             }
-            broker.process.runErrand(at: now)
+            runErrand()
             try deliver()
             if isReadOnly() { return false }
             steps += 1

@@ -161,7 +161,7 @@ public struct StoreReader: Sendable {
     public func sequence(of id: TaskID) -> TaskSequence? { cipher.sequence(of: id) }
 
     /// The id that names a task of this store.
-    public func id(of sequence: TaskSequence, createdMilliseconds: UInt64) -> TaskID {
+    func id(of sequence: TaskSequence, createdMilliseconds: UInt64) -> TaskID {
         cipher.id(of: sequence, createdMilliseconds: createdMilliseconds)
     }
 
