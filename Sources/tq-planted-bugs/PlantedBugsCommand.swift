@@ -39,7 +39,7 @@ struct PlantCommand: AsyncParsableCommand {
     func run() async throws {
         let root = FileManager.default.currentDirectoryPath
         let copy = try PlantedCopy(of: root, with: PlantedBugsCommand.bugs(of: root))
-        try copy.write(to: directory, testsAt: "\(root)/Tests")
+        try copy.write(to: directory, beside: root)
     }
 }
 

@@ -9,6 +9,9 @@ struct PlantedCopy {
     private(set) var files: [String: Data] = [:]
     private let bugs: [PlantedBug]
 
+    /// Directories that the manifest names too; nobody builds them here.
+    private static let linked = ["Tests", "Examples"]
+
     private static let switchPath = "Sources/TQModel/PlantedBugSwitch.swift"
 
     /// - Throws: When a bug's lines are not in the sources, or when two bugs have one name.
@@ -61,10 +64,10 @@ struct PlantedCopy {
 
     /// Makes a directory hold these files and no others, leaving alone what is there already: a build is then as short as
     /// it can be.
-    func write(to directory: String, testsAt tests: String) throws {
+    func write(to directory: String, beside root: String) throws {
         let manager = FileManager.default
         try manager.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        for path in try filePaths(below: directory) where files[path] == nil && !path.hasPrefix("Tests") {
+        for path in try filePaths(below: directory) where files[path] == nil && !Self.linked.contains(where: path.hasPrefix) {
             try manager.removeItem(atPath: "\(directory)/\(path)")
         }
         for (path, data) in files where manager.contents(atPath: "\(directory)/\(path)") != data {
@@ -72,10 +75,8 @@ struct PlantedCopy {
             try manager.createDirectory(at: place.deletingLastPathComponent(), withIntermediateDirectories: true)
             try data.write(to: place)
         }
-        // The manifest names the tests too; nobody builds them.
-        let link = directory + "/Tests"
-        if !manager.fileExists(atPath: link) {
-            try manager.createSymbolicLink(atPath: link, withDestinationPath: tests)
+        for name in Self.linked where !manager.fileExists(atPath: "\(directory)/\(name)") {
+            try manager.createSymbolicLink(atPath: "\(directory)/\(name)", withDestinationPath: "\(root)/\(name)")
         }
     }
 }
