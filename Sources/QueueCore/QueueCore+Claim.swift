@@ -168,6 +168,7 @@ extension QueueCore {
         var byteCount = 0
         var lateCount = 0
         let worker = claim.worker.flatMap { present($0) } ?? 0
+        guard session.orders.isEmpty || session.orders[worker] == nil else { return [] }
         while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
             let slot = index.tasks[entry.sequence]
             if isLate(slot, entry.sequence) {

@@ -195,7 +195,8 @@ extension QueueCore {
                 return WorkerStatus(
                     spec: session.workerSpecs[row.number] ?? row.spec,
                     leases: leases[row.number] ?? 0,
-                    silentMilliseconds: now.monotonicMilliseconds - min(heard, now.monotonicMilliseconds)
+                    silentMilliseconds: now.monotonicMilliseconds - min(heard, now.monotonicMilliseconds),
+                    order: session.orders[row.number] ?? .work
                 )
             }
     }

@@ -4,8 +4,8 @@ extension QueueCore {
     /// Takes a registration or a heartbeat.
     mutating func hear(_ spec: WorkerSpec, _ asker: Asker) {
         do throws(TQError) {
-            _ = try hear(spec, asker.principal, isFull: true)
-            reply(.done, to: asker)
+            let number = try hear(spec, asker.principal, isFull: true)
+            reply(session.orders[number].map { .workerOrder($0) } ?? .done, to: asker)
         } catch {
             reply(error, to: asker)
         }
@@ -72,12 +72,22 @@ extension QueueCore {
 
     mutating func deregister(_ name: Name, _ asker: Asker) {
         let scoped = DurableIndex.ScopedName(namespace: asker.principal.namespace, name: name)
-        guard let number = index.workerNumbers[scoped] else {
-            return reply(TQError(.workerNotFound, "Worker '\(name)' is not registered."), to: asker)
-        }
+        guard let number = index.workerNumbers[scoped] else { return reply(workerNotFound(name), to: asker) }
         for place in index.leases.places(where: { $0.worker == number }) { reclaim(place, .deregistered, [:]) }
         forget(worker: number)
         reply(.done, to: asker)
+    }
+
+    mutating func order(_ name: Name, _ order: WorkerOrder, _ asker: Asker) {
+        let scoped = DurableIndex.ScopedName(namespace: asker.principal.namespace, name: name)
+        guard let number = index.workerNumbers[scoped] else { return reply(workerNotFound(name), to: asker) }
+        session.orders[number] = order == .work ? nil : order
+        if order == .work, present(scoped) != nil { welcomeBack(scoped) }
+        reply(.done, to: asker)
+    }
+
+    private func workerNotFound(_ name: Name) -> TQError {
+        TQError(.workerNotFound, "Worker '\(name)' is not registered.")
     }
 
     private mutating func forget(worker number: UInt32) {
@@ -85,6 +95,7 @@ extension QueueCore {
         batch.removedWorkers.append(number)
         session.heard[number] = nil
         session.workerSpecs[number] = nil
+        session.orders[number] = nil
     }
 
     /// Gives up workers that were silent too long, and takes their tasks back.

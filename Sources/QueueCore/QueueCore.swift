@@ -146,6 +146,7 @@ public struct QueueCore: Sendable {
         case .purge(let ids): reply(.outcomes(ids.map { purge($0, fetched) }), to: asker)
         case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)
         case .deregisterWorker(let name): deregister(name, asker)
+        case .orderWorker(let name, let order): self.order(name, order, asker)
         case .compact: compact(asker)
         case .putRecurring, .removeRecurring, .pauseRecurring, .runRecurring, .recurring, .upcomingTicks:
             answerRecurring(request, asker, fetched)

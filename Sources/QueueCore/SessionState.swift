@@ -16,6 +16,8 @@ struct SessionState: Sendable {
     var heard: [UInt32: UInt64] = [:]
     /// What each worker said last.
     var workerSpecs: [UInt32: WorkerSpec] = [:]
+    /// Workers that are to be quiet, or to stop.
+    var orders: [UInt32: WorkerOrder] = [:]
 
     struct Session: Sendable {
         var settings: SessionSettings

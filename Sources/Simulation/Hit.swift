@@ -54,7 +54,8 @@ public enum CommandKind: String, Sendable, CaseIterable {
     /// What changes tasks.
     case submit, claim, openStream, addCredit, closeStream, complete, fail, release, renew, cancel, redrive, purge
     /// What reads, and what workers say of themselves.
-    case status, result, tasks, registerWorker, heartbeat, deregisterWorker, statistics, queues, workers, deadLetters
+    case status, result, tasks, statistics, queues, workers, deadLetters
+    case registerWorker, heartbeat, deregisterWorker, orderWorker
     /// What needs no task.
     case health, ping, compact
     /// Recurring tasks.
@@ -66,7 +67,8 @@ public enum ReplyKind: String, Sendable, CaseIterable {
     /// One for each kind of reply.
     case submitted, claimed, delivery, outcomes, completed, cancellations, cancelRequested
     /// Answers to those who look.
-    case status, result, tasks, statistics, queues, workers, deadLetters, compacted, recurring, ticks, health, done
+    case status, result, tasks, workerOrder, statistics, queues, workers, deadLetters
+    case compacted, recurring, ticks, health, done
 }
 
 /// What goes wrong around the core.

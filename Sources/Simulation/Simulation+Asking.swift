@@ -471,6 +471,7 @@ extension Simulation {
             ask(client, .deregisterWorker(worker))
             if let session = clients[client].session { arrive(allOf: session) }
         case 1: ask(client, .registerWorker(WorkerSpec(name: worker, concurrency: 4)), worker: worker)
+        case 2: ask(client, .orderWorker(worker, dice.pick(WorkerOrder.allCases) ?? .work))
         default: ask(client, .heartbeat(WorkerSpec(name: worker, running: UInt32(dice.below(4)))), worker: worker)
         }
     }
@@ -496,6 +497,7 @@ extension Request {
         case .registerWorker: .registerWorker
         case .heartbeat: .heartbeat
         case .deregisterWorker: .deregisterWorker
+        case .orderWorker: .orderWorker
         case .statistics: .statistics
         case .queues: .queues
         case .workers: .workers

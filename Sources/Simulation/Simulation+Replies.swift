@@ -48,7 +48,8 @@ extension Simulation {
             finish(request, .observed(Observation(state: result.state, result: digest)))
         case .tasks(let page): takeTasks(page, request)
         case .error(let error): takeError(error, request, key)
-        case .statistics, .queues, .workers, .deadLetters, .compacted, .recurring, .ticks, .health, .done, .delivery,
+        case .statistics, .queues, .workers, .workerOrder, .deadLetters, .compacted, .recurring, .ticks, .health, .done,
+            .delivery,
             .cancelRequested:
             break
         }
@@ -364,6 +365,7 @@ extension Simulation {
         case .statistics: report.hits.count(.reply(.statistics))
         case .queues: report.hits.count(.reply(.queues))
         case .workers: report.hits.count(.reply(.workers))
+        case .workerOrder: report.hits.count(.reply(.workerOrder))
         case .deadLetters: report.hits.count(.reply(.deadLetters))
         case .compacted: report.hits.count(.reply(.compacted))
         case .recurring: report.hits.count(.reply(.recurring))

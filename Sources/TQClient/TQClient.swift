@@ -159,7 +159,23 @@ public final class TQClient: Sendable {
     }
 
     /// Says that a worker lives; an unknown one is registered.
-    public func heartbeat(_ worker: WorkerSpec) async throws(TQError) { _ = try await call(.heartbeat(worker)) }
+    ///
+    /// - Returns: What somebody wants of it.
+    @discardableResult
+    public func heartbeat(_ worker: WorkerSpec) async throws(TQError) -> WorkerOrder {
+        guard case .workerOrder(let order) = try await call(.heartbeat(worker)) else { return .work }
+        return order
+    }
+
+    /// Lets a worker take tasks, keeps them from it while it finishes what runs, or lets it end.
+    ///
+    /// It gets no tasks from then on; that it is to end it hears with its next heartbeat. The broker forgets the order when
+    /// the worker ends, and when it restarts itself.
+    ///
+    /// - Throws: `workerNotFound` when no such worker is registered.
+    public func order(_ order: WorkerOrder, worker name: Name) async throws(TQError) {
+        _ = try await call(.orderWorker(name, order))
+    }
 
     /// Ends a worker: its leases end at once.
     public func deregisterWorker(_ name: Name) async throws(TQError) { _ = try await call(.deregisterWorker(name)) }

@@ -18,6 +18,8 @@ public enum Reply: Hashable, Sendable {
     indirect case statistics(BrokerStatistics)
     case queues([QueueStatistics])
     case workers([WorkerStatus])
+    /// What somebody wants of the worker that was heard of.
+    case workerOrder(WorkerOrder)
     case tasks(TaskPage)
     case deadLetters(DeadLetterPage)
     case compacted(Compaction)
@@ -368,11 +370,33 @@ public struct WorkerStatus: Hashable, Sendable {
     public var leases: UInt32
     /// How long ago it was heard of.
     public var silentMilliseconds: UInt64
+    /// What somebody wants of it.
+    public var order: WorkerOrder
 
-    public init(spec: WorkerSpec, leases: UInt32, silentMilliseconds: UInt64) {
+    public init(spec: WorkerSpec, leases: UInt32, silentMilliseconds: UInt64, order: WorkerOrder = .work) {
         self.spec = spec
         self.leases = leases
         self.silentMilliseconds = silentMilliseconds
+        self.order = order
+    }
+}
+
+/// What a worker is to do; the broker forgets it with the worker, and when it restarts.
+public enum WorkerOrder: UInt8, Sendable, CaseIterable {
+    /// Take tasks.
+    case work = 0
+    /// Finish what runs; it gets no more.
+    case quiet = 1
+    /// Finish what runs, and end.
+    case stop = 2
+
+    /// The name in JSON and on the command line.
+    public var name: String {
+        switch self {
+        case .work: "work"
+        case .quiet: "quiet"
+        case .stop: "stop"
+        }
     }
 }
 

@@ -28,12 +28,14 @@ public enum Request: Hashable, Sendable {
     case status(TaskID)
     /// The result of a task, waiting for its end that long. Answer: ``Reply/result(_:)``, or `timedOut`.
     case result(TaskID, waitMilliseconds: UInt64)
-    /// Makes a worker known. Answer: ``Reply/done``.
+    /// Makes a worker known. Answer: ``Reply/done``, or ``Reply/workerOrder(_:)`` when it is to stop or to be quiet.
     case registerWorker(WorkerSpec)
-    /// Says that a worker lives; an unknown one is registered. Answer: ``Reply/done``.
+    /// Says that a worker lives; an unknown one is registered. Answer: as for a registration.
     case heartbeat(WorkerSpec)
     /// Ends a worker: its leases end at once, its tasks can be claimed again. Answer: ``Reply/done``.
     case deregisterWorker(Name)
+    /// Lets a worker take tasks, keeps them from it, or lets it end. Answer: ``Reply/done``.
+    case orderWorker(Name, WorkerOrder)
     /// Counters of the broker. Answer: ``Reply/statistics(_:)``.
     case statistics
     /// Counters of every queue, by name. Answer: ``Reply/queues(_:)``.

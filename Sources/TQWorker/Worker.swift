@@ -252,10 +252,16 @@ public final class Worker: Sendable {
         while !Task.isCancelled {
             do { try await Task.sleep(for: options.heartbeatInterval) } catch { return }
             let spec = spec(running: execution.running, cpuPermille: usage.cpuPermille())
-            do throws(TQError) { try await client.heartbeat(spec) } catch {
+            do throws(TQError) { obey(try await client.heartbeat(spec)) } catch {
                 options.logger.debug("heartbeat failed", metadata: ["reason": "\(error)"])
             }
         }
+    }
+
+    private func obey(_ order: WorkerOrder) {
+        guard order == .stop, !stop.isSent else { return }
+        options.logger.notice("somebody told the broker to stop this worker")
+        stop.send()
     }
 
     private func spec(running: Int, cpuPermille: UInt32) -> WorkerSpec {

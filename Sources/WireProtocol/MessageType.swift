@@ -50,6 +50,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case heartbeat = 0x31
     /// ``Request/deregisterWorker(_:)``.
     case deregisterWorker = 0x32
+    /// ``Request/orderWorker(_:_:)``.
+    case orderWorker = 0x33
 
     /// ``Request/statistics``.
     case statistics = 0x40
@@ -104,6 +106,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case deadLettersReply = 0xa4
     /// ``Reply/tasks(_:)``.
     case tasksReply = 0xa5
+    /// ``Reply/workerOrder(_:)``.
+    case workerOrderReply = 0xb0
     /// ``Reply/statistics(_:)``.
     case statisticsReply = 0xc0
     /// ``Reply/queues(_:)``.

@@ -38,6 +38,7 @@ extension Reply {
         case .queues: .queuesReply
         case .workers: .workersReply
         case .tasks: .tasksReply
+        case .workerOrder: .workerOrderReply
         case .deadLetters: .deadLettersReply
         case .compacted: .compactedReply
         case .recurring: .recurringReply
@@ -64,6 +65,7 @@ extension Reply {
         case .statistics(let statistics): statistics.write(to: &bytes)
         case .queues(let queues): bytes.append(records: queues) { $1.write(to: &$0) }
         case .workers(let workers): bytes.append(records: workers) { $1.write(to: &$0) }
+        case .workerOrder(let order): bytes.append(order.rawValue)
         case .tasks(let page):
             bytes.append(integer: page.scanned)
             bytes.append(shortBytes: page.next)
@@ -126,6 +128,7 @@ extension Reply {
             self = .workers(
                 try reader.records(max: .max) { (reader) throws(TQError) in try WorkerStatus(from: &reader) }
             )
+        case .workerOrderReply: self = .workerOrder(try reader.workerOrder())
         case .tasksReply:
             let scanned: UInt64 = try reader.integer()
             let next = try reader.shortBytes()

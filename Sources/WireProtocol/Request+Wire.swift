@@ -45,6 +45,7 @@ extension Request {
         case .registerWorker: .registerWorker
         case .heartbeat: .heartbeat
         case .deregisterWorker: .deregisterWorker
+        case .orderWorker: .orderWorker
         case .statistics: .statistics
         case .queues: .queues
         case .workers: .workers
@@ -88,6 +89,9 @@ extension Request {
         case .registerWorker(let worker), .heartbeat(let worker): worker.write(to: &bytes)
         case .deregisterWorker(let name), .removeRecurring(let name), .runRecurring(let name):
             bytes.append(name: name)
+        case .orderWorker(let name, let order):
+            bytes.append(name: name)
+            bytes.append(order.rawValue)
         case .tasks(let query): query.write(to: &bytes)
         case .deadLetters(let query): query.write(to: &bytes)
         case .putRecurring(let spec): spec.write(to: &bytes)
@@ -152,6 +156,7 @@ extension Request {
         case .status: self = .status(try reader.taskID())
         case .result: self = .result(try reader.taskID(), waitMilliseconds: try reader.integer())
         case .deregisterWorker: self = .deregisterWorker(try reader.name())
+        case .orderWorker: self = .orderWorker(try reader.name(), try reader.workerOrder())
         case .removeRecurring: self = .removeRecurring(try reader.name())
         case .pauseRecurring:
             self = .pauseRecurring(try reader.name(), isPaused: try reader.integer(UInt8.self) != 0)
@@ -191,8 +196,8 @@ extension Request {
             for redrive in redrives { try redrive.checkLimits() }
         case .claim(let claim), .openStream(_, let claim): try claim.checkLimits()
         case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
-        case .deregisterWorker(let name), .removeRecurring(let name), .pauseRecurring(let name, _),
-            .runRecurring(let name):
+        case .deregisterWorker(let name), .orderWorker(let name, _), .removeRecurring(let name),
+            .pauseRecurring(let name, _), .runRecurring(let name):
             try name.checkLength()
         case .putRecurring(let spec): try spec.checkLimits()
         case .recurring(let after, _): try after?.checkLength()

@@ -127,14 +127,24 @@ extension WorkerStatus {
     init(from reader: inout FieldReader) throws(TQError) {
         let leases: UInt32 = try reader.integer()
         let silentMilliseconds: UInt64 = try reader.integer()
+        let order = try reader.workerOrder()
         let spec = try WorkerSpec(from: &reader)
-        self.init(spec: spec, leases: leases, silentMilliseconds: silentMilliseconds)
+        self.init(spec: spec, leases: leases, silentMilliseconds: silentMilliseconds, order: order)
     }
 
     func write(to bytes: inout [UInt8]) {
         bytes.append(integer: leases)
         bytes.append(integer: silentMilliseconds)
+        bytes.append(order.rawValue)
         spec.write(to: &bytes)
+    }
+}
+
+extension FieldReader {
+    mutating func workerOrder() throws(TQError) -> WorkerOrder {
+        let number: UInt8 = try integer()
+        guard let order = WorkerOrder(rawValue: number) else { throw malformed("worker order \(number) is not known") }
+        return order
     }
 }
 

@@ -47,8 +47,8 @@ struct QueueNoun: AsyncParsableCommand {
 struct WorkerNoun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker",
-        abstract: "Look at workers.",
-        subcommands: [ListWorkers.self]
+        abstract: "Look at workers, and tell them to take no more tasks or to stop.",
+        subcommands: [ListWorkers.self, QuietWorker.self, ResumeWorker.self, StopWorker.self]
     )
 }
 

@@ -76,6 +76,53 @@ struct ListQueues: AsyncParsableCommand {
     }
 }
 
+struct QuietWorker: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "quiet",
+        abstract: "Give a worker no more tasks; what it runs goes on."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "Its name.")
+    var name: String
+
+    func run() async throws { try await order(.quiet, name, connection) }
+}
+
+struct ResumeWorker: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resume",
+        abstract: "Give a quiet worker tasks again."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "Its name.")
+    var name: String
+
+    func run() async throws { try await order(.work, name, connection) }
+}
+
+struct StopWorker: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stop",
+        abstract: "Let a worker finish what it runs, and end.",
+        discussion: "It gets no more tasks at once, and hears that it is to end with its next heartbeat."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @Argument(help: "Its name.")
+    var name: String
+
+    func run() async throws { try await order(.stop, name, connection) }
+}
+
+private func order(_ order: WorkerOrder, _ name: String, _ connection: ConnectionOptions) async throws {
+    try await connection.withClient { client in
+        try await client.order(order, worker: Name(name))
+        writeToStandardOutput("\(order.name) \(name)\n")
+    }
+}
+
 struct ListWorkers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Show the workers that are known.")
 

@@ -162,6 +162,7 @@ enum Listings {
             "\($0.spec.memoryBytes >> 20) MiB"
         },
         Column("silent", "silent_ms", span: \.silentMilliseconds),
+        Column("order", "order", json: { .string($0.order.name) }, text: { $0.order == .work ? "" : $0.order.name }),
         Column("about", "metadata") { String(decoding: $0.spec.metadata, as: UTF8.self) },
     ])
 

@@ -67,7 +67,8 @@ struct PlantedCopy {
     func write(to directory: String, beside root: String) throws {
         let manager = FileManager.default
         try manager.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        for path in try filePaths(below: directory) where files[path] == nil && !Self.linked.contains(where: path.hasPrefix) {
+        for path in try filePaths(below: directory)
+        where files[path] == nil && !Self.linked.contains(where: path.hasPrefix) {
             try manager.removeItem(atPath: "\(directory)/\(path)")
         }
         for (path, data) in files where manager.contents(atPath: "\(directory)/\(path)") != data {

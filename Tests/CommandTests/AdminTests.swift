@@ -146,6 +146,30 @@ struct AdminTests {
         #expect(status["crashes"] as? Int == 0)
     }
 
+    @Test("a worker is kept from tasks, let go on, and stopped from afar, which it obeys after what it runs")
+    func workerOrders() async throws {
+        let broker = try BrokerProcess()
+        let everySecond = ["TQ_WORKER_HEARTBEAT_INTERVAL_SECS": "1"]
+        let worker = try broker.startWorker("exec", "--name", "w1", "--", "cat", environment: everySecond)
+        let client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        func result(_ payload: String) async throws -> Bytes {
+            let id = try await client.submit(TaskSpec(type: "t", payload: Bytes(payload.utf8)))
+            return try await client.waitForResult(id, within: .seconds(60)).result
+        }
+        #expect(try await result("1") == Bytes("1".utf8))
+        #expect(try broker.admin("worker", "quiet", "w1").output == "quiet w1\n")
+        let waiting = try await client.submit(TaskSpec(type: "t", payload: [50]))
+        #expect(try broker.admin("worker", "list", "-o", "json").output.contains("\"order\":\"quiet\""))
+        #expect(try await client.status(waiting).state == .pending)
+        #expect(try broker.admin("worker", "resume", "w1").status == 0)
+        #expect(try await client.waitForResult(waiting, within: .seconds(60)).result == [50])
+        #expect(try broker.admin("worker", "stop", "w1").output == "stop w1\n")
+        #expect(worker.exitCode() == 0)
+        #expect(try await client.workers().isEmpty)
+        #expect(try broker.admin("worker", "stop", "w1").status == 2)
+        await client.close()
+    }
+
     @Test("dead letters are shown by their errors, put back with another payload, and purged; also over kill -9")
     func deadLetters() async throws {
         let directory = DataDirectory()

@@ -130,8 +130,9 @@ final class BrokerProcess {
     }
 
     /// Starts a worker; the caller ends it.
-    func startWorker(_ arguments: String...) throws -> ChildProcess {
-        var launch = Commands.launch("tq-worker", ["--broker-addr", "127.0.0.1:\(port)"] + arguments)
+    func startWorker(_ arguments: String..., environment: [String: String] = [:]) throws -> ChildProcess {
+        let arguments = ["--broker-addr", "127.0.0.1:\(port)"] + arguments
+        var launch = Commands.launch("tq-worker", arguments, environment: environment)
         launch.errors = .nothing
         return try ChildProcess(launch)
     }

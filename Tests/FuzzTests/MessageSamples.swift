@@ -61,7 +61,8 @@ enum MessageSamples {
                 count: 10
             )
         ),
-        .heartbeat(worker), .deregisterWorker("w"), .statistics, .queues, .workers, .compact, .health, .ping,
+        .heartbeat(worker), .orderWorker("w", .quiet), .deregisterWorker("w"), .statistics, .queues, .workers, .compact,
+        .health, .ping,
         .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
         .recurring(after: "a", count: 5), .upcomingTicks(recurrence: recurring.recurrence),
     ]
@@ -110,6 +111,7 @@ enum MessageSamples {
                 hasMore: true
             )
         ),
+        .workerOrder(.stop),
         .tasks(TaskPage(tasks: [status], next: [1, 2], scanned: 3)),
         .compacted(Compaction(diskBytesBefore: 1, diskBytesAfter: 2)),
         .ticks([1, 2]),

@@ -18,6 +18,33 @@ struct WorkerTests {
         }
     }
 
+    @Test(
+        "A worker that is to be quiet or to stop gets no tasks, hears of it, and goes on when it may",
+        arguments: [.quiet, .stop] as [WorkerOrder]
+    )
+    func orders(order: WorkerOrder) throws {
+        var core = CoreHarness()
+        #expect(core.errorCode(.orderWorker("w", order)) == .workerNotFound)
+        #expect(core.reply(.heartbeat(WorkerSpec(name: "w"))) == .done)
+        #expect(core.reply(.orderWorker("w", order)) == .done)
+        let id = core.submit()
+        #expect(core.claim(worker: "w").isEmpty)
+        let stream = core.send(.openStream(stream: 1, ClaimSpec(queues: ["q"], count: 1, worker: "w")))
+        #expect(core.takeAnswer(stream)?.reply == .done)
+        #expect(core.reply(.heartbeat(WorkerSpec(name: "w"))) == .workerOrder(order))
+        guard case .workers(let workers)? = core.reply(.workers) else { throw Unanswered() }
+        #expect(workers.map(\.order) == [order])
+        #expect(core.claimIDs(1).isEmpty == false, "others get tasks")
+        let next = core.submit()
+        #expect(core.state(next) == .pending && core.state(id) == .inProgress)
+        #expect(core.reply(.orderWorker("w", .work)) == .done)
+        #expect(core.state(next) == .inProgress, "its stream is served")
+        #expect(core.reply(.heartbeat(WorkerSpec(name: "w"))) == .done)
+        #expect(core.reply(.orderWorker("w", order)) == .done)
+        #expect(core.reply(.deregisterWorker("w")) == .done)
+        #expect(core.reply(.registerWorker(WorkerSpec(name: "w"))) == .done, "the order went with the worker")
+    }
+
     @Test("A worker is known from its registration, heartbeat or claim on, and says what it does")
     func known() throws {
         var core = CoreHarness()

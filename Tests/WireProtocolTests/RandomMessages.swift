@@ -40,11 +40,12 @@ struct RandomMessages {
         case 27: .upcomingTicks(recurrence: bytes(max: 300))
         case 28: .tasks(taskQuery())
         case 29: .purge(list { $0.taskID() })
+        case 30: .orderWorker(name(), WorkerOrder.allCases[below(3)])
         default: .ping
         }
     }
 
-    static let requestKinds = 31
+    static let requestKinds = 32
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {
@@ -56,7 +57,17 @@ struct RandomMessages {
         case 5: .result(TaskResult(id: taskID(), state: state(), result: bytes(max: 300), error: bytes(max: 50)))
         case 6: .statistics(statistics())
         case 7: .queues(list { QueueStatistics(name: $0.name(), counts: $0.counts()) })
-        case 8: .workers(list { WorkerStatus(spec: $0.worker(), leases: $0.number(), silentMilliseconds: $0.number()) })
+        case 8:
+            .workers(
+                list {
+                    WorkerStatus(
+                        spec: $0.worker(),
+                        leases: $0.number(),
+                        silentMilliseconds: $0.number(),
+                        order: WorkerOrder.allCases[$0.below(3)]
+                    )
+                }
+            )
         case 9: .deadLetters(DeadLetterPage(letters: list { $0.deadLetter() }, hasMore: flag()))
         case 10: .health(health())
         case 11: .done
@@ -68,12 +79,13 @@ struct RandomMessages {
         case 15: .compacted(Compaction(diskBytesBefore: number(), diskBytesAfter: number()))
         case 16: .recurring(RecurringPage(tasks: list { $0.recurringStatus() }, hasMore: flag()))
         case 17: .ticks(list { $0.number() })
+        case 19: .workerOrder(WorkerOrder.allCases[below(3)])
         case 18: .tasks(TaskPage(tasks: list { $0.status() }, next: bytes(max: 30), scanned: number()))
         default: .error(error())
         }
     }
 
-    static let replyKinds = 20
+    static let replyKinds = 21
 
     private mutating func taskQuery() -> TaskQuery {
         let priorities = [Priority(UInt8(below(256))), Priority(UInt8(below(256)))].sorted()
