@@ -150,9 +150,13 @@ final class Execution: Sendable {
     private func renewed(_ leases: [LeaseHandle], _ result: Result<[TQError?], TQError>) {
         var lost: Set<LeaseToken> = []
         if case .success(let outcomes) = result {
-            for (lease, outcome) in zip(leases, outcomes) where outcome?.endsLease == true { lost.insert(lease.token) }
-            let cancelled = zip(leases, outcomes).filter { $0.1?.code == .cancelRequested }
-            if !cancelled.isEmpty { cancel(cancelled.map(\.0)) }
+            var cancelled: [LeaseHandle] = []
+            for (lease, outcome) in zip(leases, outcomes) {
+                guard let outcome else { continue }
+                if outcome.endsLease { lost.insert(lease.token) }
+                if outcome.code == .cancelRequested { cancelled.append(lease) }
+            }
+            if !cancelled.isEmpty { cancel(cancelled) }
         }
         let ended = state.withLock { state in
             state.isRenewing = false
