@@ -14,7 +14,8 @@ struct BenchCommand: AsyncParsableCommand {
         abstract: "Measures what a broker does on this machine.",
         discussion: """
             Without --broker-addr a broker of the same installation is started on fresh data in the current directory. \
-            Submits are measured without idempotency keys. Latencies at a fixed --rate count from when a submit was due.
+            Submits are measured without idempotency keys, but for --scenario keys. Latencies at a fixed --rate count from \
+            when a submit was due. docs/benchmarks.md says what each scenario does, and what was measured.
             """,
         version: tqVersion
     )
@@ -22,7 +23,9 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(
         help: """
             submit, claim, lifecycle; restart: memory with all tasks pending, and the first claim after a kill -9; \
-            promises: the floor below which nothing is released; neighbours: what hostile connections cost the others.
+            promises: the floor below which nothing is released; neighbours: what hostile connections cost the others; \
+            keys: what keys on every task cost; scheduled: how late scheduled tasks are while others pass; \
+            lists: pages of lists among many tasks; redrive: what a redrive of many dead letters costs the others.
             """
     )
     var scenario: Scenario = .lifecycle
@@ -30,10 +33,22 @@ struct BenchCommand: AsyncParsableCommand {
     var connections = 4
     @Option(help: "Unanswered requests, or leased tasks, per connection.")
     var window = 64
-    @Option(help: "Tasks.")
-    var tasks = 500_000
-    @Option(help: "Submits per second in all; 0 for as fast as the window allows.")
-    var rate = 0
+    @Option(
+        help: """
+            Tasks: scheduled ones, pending ones of lists, or dead letters of a redrive. \
+            (default: 500000; scheduled and lists: 1000000; redrive: 100000)
+            """
+    )
+    var tasks: Int?
+    @Option(
+        help: """
+            Submits per second in all; 0 for as fast as the window allows. (default: 0; scheduled: 21000 tasks beside the \
+            scheduled ones; redrive: 5000)
+            """
+    )
+    var rate: Int?
+    @Option(help: "Seconds of the hour that --scenario scheduled measures, 1 to 3600.")
+    var seconds = 60
     @Option(help: "Bytes of a payload.")
     var payloadBytes = 256
     @Option(help: "Bytes of a result.")
@@ -56,31 +71,69 @@ struct BenchCommand: AsyncParsableCommand {
         await runAndExit()
     }
 
+    /// Tasks of the scenario.
+    var taskCount: Int { tasks ?? scenario.tasks }
+    /// Submits per second of the scenario.
+    private var submitRate: Int { rate ?? scenario.rate }
+
+    func validate() throws {
+        guard taskCount > 0 else { throw ValidationError("--tasks is at least 1.") }
+        guard (1...3600).contains(seconds) else { throw ValidationError("--seconds is 1 to 3600.") }
+        guard submitRate > 0 || !scenario.needsRate else {
+            throw ValidationError("--scenario \(scenario.rawValue) compares at a rate: add --rate 5000.")
+        }
+    }
+
     func run() async throws {
-        let broker = try await makeBroker()
-        defer { broker.stop() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        if scenario == .promises {
-            let verdicts = try await Promises(broker: broker, group: group).measure()
-            Promises.print(verdicts, output.format)
-            guard verdicts.allSatisfy(\.isKept) else { throw CommandFailure(.failed, "A promise is broken.") }
+        if scenario == .keys {
+            show(try await measureKeys(group), broker: nil)
         } else {
-            let figures =
-                switch scenario {
-                case .restart: try await measureRestart(broker, group)
-                case .neighbours: try await measureNeighbours(broker, group)
-                default: try await measure(broker, group)
-                }
-            Figure.print(
-                [Figure("scenario", scenario.rawValue), Figure("configuration", configurationText(broker))]
-                    + [Figure("tasks", tasks)] + figures,
-                output.format
-            )
+            let broker = try await makeBroker()
+            defer { broker.stop() }
+            try await run(broker, group)
         }
         try await group.shutdownGracefully()
     }
 
-    private func makeBroker() async throws -> MeasuredBroker {
+    private func run(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws {
+        switch scenario {
+        case .promises:
+            let verdicts = try await Promises(broker: broker, group: group).measure()
+            Promises.print(verdicts, output.format)
+            guard verdicts.allSatisfy(\.isKept) else { throw CommandFailure(.failed, "A promise is broken.") }
+        case .lists:
+            let rows = try await TaskLists(broker: broker, group: group, tasks: taskCount).measure()
+            TaskLists.print(rows, output.format)
+        case .restart: show(try await measureRestart(broker, group), broker: broker)
+        case .neighbours:
+            let neighbours = Neighbours(broker: broker, group: group, rate: submitRate, tasks: taskCount)
+            show(try await neighbours.measure(), broker: broker)
+        case .scheduled:
+            let scheduled = ScheduledTasks(
+                broker: broker,
+                group: group,
+                tasks: taskCount,
+                seconds: seconds,
+                rate: submitRate
+            )
+            show(try await scheduled.measure(), broker: broker)
+        case .redrive:
+            let redrives = Redrives(broker: broker, group: group, rate: submitRate, tasks: taskCount)
+            show(try await redrives.measure(), broker: broker)
+        case .submit, .claim, .lifecycle, .keys: show(try await measure(broker, group), broker: broker)
+        }
+    }
+
+    private func show(_ figures: [Figure], broker: MeasuredBroker?) {
+        Figure.print(
+            [Figure("scenario", scenario.rawValue), Figure("configuration", configurationText(broker))]
+                + [Figure("tasks", taskCount)] + figures,
+            output.format
+        )
+    }
+
+    func makeBroker() async throws -> MeasuredBroker {
         guard let brokerAddr else {
             // The depth limit is a promise to users, not a part of what is measured.
             return try await MeasuredBroker(
@@ -100,7 +153,7 @@ struct BenchCommand: AsyncParsableCommand {
     private func measure(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws -> [Figure] {
         if scenario == .claim { try await fill(broker, group) }
         let run = makeRun(scenario.goal, submits: scenario != .claim, on: group)
-        let interval = rate == 0 ? 0 : Int64(connections) * 1_000_000_000 / Int64(rate)
+        let interval = submitRate == 0 ? 0 : Int64(connections) * 1_000_000_000 / Int64(submitRate)
         var loads: [LoadConnection] = []
         if scenario != .submit {
             loads += (0..<connections).map { _ in Consumer(run, window: window, completes: scenario == .lifecycle) }
@@ -111,7 +164,7 @@ struct BenchCommand: AsyncParsableCommand {
         let usage = try await broker.usage {
             try await run.execute(loads, host: broker.host, port: broker.port, on: group, label: scenario.rawValue)
         }
-        return usage.figures(tasks: tasks) + run.latencyFigures
+        return usage.figures(tasks: taskCount) + run.latencyFigures
     }
 
     /// Submits everything, kills the broker and waits for the first task from its successor.
@@ -131,21 +184,11 @@ struct BenchCommand: AsyncParsableCommand {
             label: "first claim"
         )
         let claimed = ContinuousClock.now
-        return filled.figures(tasks: tasks) + [
+        return filled.figures(tasks: taskCount) + [
             Figure("restart_ready_ms", (ready - started) / .milliseconds(1)),
             Figure("restart_first_claim_ms", (claimed - started) / .milliseconds(1)),
             Figure("restart_rss_mb", Double(broker.residentBytes) / 1e6),
         ]
-    }
-
-    private func measureNeighbours(
-        _ broker: MeasuredBroker,
-        _ group: MultiThreadedEventLoopGroup
-    ) async throws -> [Figure] {
-        guard rate > 0 else {
-            throw CommandFailure(.usage, "--scenario neighbours compares latencies at a rate: add --rate 5000.")
-        }
-        return try await Neighbours(broker: broker, group: group, rate: rate, tasks: tasks).measure()
     }
 
     private func fill(_ broker: MeasuredBroker, _ group: MultiThreadedEventLoopGroup) async throws {
@@ -159,14 +202,14 @@ struct BenchCommand: AsyncParsableCommand {
         )
     }
 
-    private func makeRun(
+    func makeRun(
         _ goal: LoadRun.Goal,
         tasks: Int? = nil,
         submits: Bool = true,
         on group: MultiThreadedEventLoopGroup
     ) -> LoadRun {
         LoadRun(
-            total: tasks ?? self.tasks,
+            total: tasks ?? taskCount,
             goal: goal,
             queue: "bench",
             payloadByteCount: payloadBytes,
@@ -176,22 +219,58 @@ struct BenchCommand: AsyncParsableCommand {
         )
     }
 
-    private func configurationText(_ broker: MeasuredBroker) -> String {
+    private func configurationText(_ broker: MeasuredBroker?) -> String {
+        switch scenario {
+        case .scheduled:
+            "\(seconds) s of an hour, \(submitRate) other tasks/s in batches of 20, broker: \(brokerText(broker))"
+        case .redrive: "\(submitRate) submits/s, pages of 1000, broker: \(brokerText(broker))"
+        case .keys: "\(loadText), runs in turns without and with keys, broker: \(brokerText(broker))"
+        default: "\(loadText), no idempotency keys, broker: \(brokerText(broker))"
+        }
+    }
+
+    private var loadText: String {
         "\(connections) connections, window \(window), payload \(payloadBytes) B, result \(resultBytes) B, "
-            + (rate == 0 ? "no fixed rate" : "\(rate) submits/s") + ", no idempotency keys, broker: "
-            + broker.configurationText
+            + (submitRate == 0 ? "no fixed rate" : "\(submitRate) submits/s")
+    }
+
+    private func brokerText(_ broker: MeasuredBroker?) -> String {
+        if let broker { return broker.configurationText }
+        return brokerAddr == nil ? (["a fresh one for each run"] + settings).joined(separator: ", ") : "as it runs"
     }
 }
 
 /// What is measured.
 enum Scenario: String, ExpressibleByArgument, CaseIterable {
-    case submit, claim, lifecycle, restart, promises, neighbours
+    case submit, claim, lifecycle, restart, promises, neighbours, keys, scheduled, lists, redrive
 
     var goal: LoadRun.Goal {
         switch self {
-        case .submit, .restart, .neighbours: .submitted
+        case .submit, .restart, .neighbours, .lists, .redrive: .submitted
         case .claim: .claimed
-        case .lifecycle, .promises: .completed
+        case .lifecycle, .promises, .keys, .scheduled: .completed
         }
     }
+
+    /// How many tasks there are when nobody says so.
+    var tasks: Int {
+        switch self {
+        case .scheduled, .lists: 1_000_000
+        case .redrive: 100_000
+        case .submit, .claim, .lifecycle, .restart, .promises, .neighbours, .keys: 500_000
+        }
+    }
+
+    /// Submits per second when nobody says so; 0 for as fast as the window allows.
+    var rate: Int {
+        switch self {
+        // Above what is promised, so that a start-up pause does not decide.
+        case .scheduled: 21_000
+        case .redrive: 5_000
+        case .submit, .claim, .lifecycle, .restart, .promises, .neighbours, .keys, .lists: 0
+        }
+    }
+
+    /// Whether it makes no sense without a rate.
+    var needsRate: Bool { [.neighbours, .scheduled, .redrive].contains(self) }
 }

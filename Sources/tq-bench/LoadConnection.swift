@@ -4,8 +4,8 @@ import WireProtocol
 
 /// One connection under load: requests out, replies in, all on one event loop.
 ///
-/// The load is made without the client library, so that what is measured is the broker. Submits carry no idempotency
-/// key; the report says so.
+/// The load is made without the client library, so that what is measured is the broker. Submits carry no keys unless
+/// that is what is measured; the report says so.
 class LoadConnection: ChannelInboundHandler, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -95,16 +95,23 @@ class LoadConnection: ChannelInboundHandler, @unchecked Sendable {
 /// Submits tasks: as fast as a window of unanswered ones allows, or at a fixed rate.
 final class Producer: LoadConnection, @unchecked Sendable {
     private let window: Int
-    /// Nanoseconds between two submits of this connection; 0 for as fast as the window allows.
+    /// Nanoseconds between two requests of this connection; 0 for as fast as the window allows.
     private let interval: Int64
+    /// Tasks in one request.
+    private let batch: Int
+    /// Where the tasks' idempotency keys and unique keys come from; `nil` for tasks without.
+    private var keys: SplitMix64?
     private var sentAt: [UInt32: NIODeadline] = [:]
     private var nextSend = NIODeadline.now()
     private var payload: [UInt8]
     private var isTimerSet = false
 
-    init(_ run: LoadRun, window: Int, interval: Int64) {
+    init(_ run: LoadRun, window: Int, interval: Int64, batch: Int = 1, hasKeys: Bool = false) {
         self.window = window
         self.interval = interval
+        self.batch = batch
+        // No two connections, and no two runs, make the same ones.
+        keys = hasKeys ? SplitMix64(seed: .random(in: 0 ... .max)) : nil
         var random = SplitMix64(seed: 1)
         // Half of the payload does not compress; the first 16 bytes are the time of the submit.
         payload = (0..<max(16, run.payloadByteCount)).map {
@@ -121,23 +128,22 @@ final class Producer: LoadConnection, @unchecked Sendable {
 
     override func take(_ reply: Reply, id: UInt32) {
         guard case .submitted(let results) = reply, let sent = sentAt.removeValue(forKey: id) else { return }
-        if case .failure(let error)? = results.first { return run.fail(error.description) }
-        run.submitted(after: NIODeadline.now() - sent)
+        for case .failure(let error) in results { return run.fail(error.description) }
+        run.submitted(results.count, after: NIODeadline.now() - sent)
     }
 
     override func endOfBurst() { sendMore() }
 
     private func sendMore() {
         guard interval == 0 else { return sendDue() }
-        while sentAt.count < window, run.takeSubmit() { submit(at: .now()) }
+        while sentAt.count < window, submit(at: .now()) {}
     }
 
     /// Sends what is due by the clock; latency counts from when a submit was due, not from when it could be sent.
     private func sendDue() {
         let now = NIODeadline.now()
         while nextSend <= now, sentAt.count < window {
-            guard run.takeSubmit() else { return }
-            submit(at: nextSend)
+            guard submit(at: nextSend) else { return }
             nextSend = nextSend + .nanoseconds(interval)
         }
         guard !run.isOver, !isTimerSet else { return }
@@ -149,16 +155,36 @@ final class Producer: LoadConnection, @unchecked Sendable {
         }
     }
 
-    private func submit(at due: NIODeadline) {
+    /// Sends one request, unless all tasks are sent.
+    private func submit(at due: NIODeadline) -> Bool {
+        let count = run.takeSubmits(batch)
+        guard count > 0 else { return false }
         let stamp = due.uptimeNanoseconds.bigEndian
         withUnsafeBytes(of: stamp) { payload.replaceSubrange(0..<8, with: $0) }
-        let id = send(.submit([TaskSpec(queue: run.queue, type: run.type, payload: payload[...])]))
+        let id = send(.submit((0..<count).map { _ in makeTask() }))
         sentAt[id] = due
+        return true
+    }
+
+    private func makeTask() -> TaskSpec {
+        var task = TaskSpec(queue: run.queue, type: run.type, payload: payload[...])
+        if keys != nil {
+            task.idempotencyKey = makeKey()
+            task.uniqueKey = UniqueKey(makeKey(), scope: .active)
+        }
+        return task
+    }
+
+    /// 16 bytes, as many as a UUID has.
+    private func makeKey() -> Bytes {
+        var key: Bytes = []
+        for _ in 0..<2 { withUnsafeBytes(of: keys?.next() ?? 0) { key.append(contentsOf: $0) } }
+        return key
     }
 }
 
 /// Claims tasks through a stream and completes each with a result.
-final class Consumer: LoadConnection, @unchecked Sendable {
+class Consumer: LoadConnection, @unchecked Sendable {
     private let window: UInt32
     private let completes: Bool
     private var finished: [Completion] = []
@@ -182,8 +208,7 @@ final class Consumer: LoadConnection, @unchecked Sendable {
         case .delivery(_, let deliveries):
             let now = NIODeadline.now()
             for delivery in deliveries {
-                let stamp = delivery.payload.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-                run.claimed(after: now - NIODeadline.uptimeNanoseconds(stamp))
+                run.claimed(after: wait(of: delivery, until: now))
                 if completes { finished.append(Completion(lease: delivery.lease, result: result)) }
             }
             if !completes { send(.addCredit(stream: 1, count: UInt32(deliveries.count))) }
@@ -195,6 +220,11 @@ final class Consumer: LoadConnection, @unchecked Sendable {
         }
     }
 
+    /// How long a task waited for its delivery.
+    func wait(of delivery: Delivery, until now: NIODeadline) -> TimeAmount {
+        now - NIODeadline.uptimeNanoseconds(delivery.payload.stamp)
+    }
+
     /// What one read delivered is completed by one request.
     override func endOfBurst() {
         guard !finished.isEmpty else { return }
@@ -203,4 +233,9 @@ final class Consumer: LoadConnection, @unchecked Sendable {
         send(.addCredit(stream: 1, count: UInt32(finished.count)))
         finished.removeAll(keepingCapacity: true)
     }
+}
+
+extension Bytes {
+    /// The number that the first eight bytes are.
+    var stamp: UInt64 { prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 }

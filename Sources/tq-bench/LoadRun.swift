@@ -27,6 +27,9 @@ final class LoadRun: @unchecked Sendable {
     private let done = Atomic(0)
     private let finish: EventLoopPromise<Void>
 
+    /// The total of a run that somebody else ends.
+    static let endless = Int.max
+
     /// What has to happen to all tasks before the run is over.
     enum Goal { case submitted, claimed, completed }
 
@@ -50,16 +53,17 @@ final class LoadRun: @unchecked Sendable {
 
     // MARK: What connections say
 
-    /// Whether one more task may be submitted.
-    func takeSubmit() -> Bool {
-        guard left > 0, !isOver else { return false }
-        left -= 1
-        return true
+    /// How many more tasks may be submitted by one request, at most `count`.
+    func takeSubmits(_ count: Int) -> Int {
+        guard !isOver else { return 0 }
+        let taken = min(count, left)
+        left -= taken
+        return taken
     }
 
-    func submitted(after time: TimeAmount) {
-        submitLatency.record(microseconds(time))
-        submittedCount += 1
+    func submitted(_ count: Int, after time: TimeAmount) {
+        submitLatency.record(microseconds(time), count: UInt32(count))
+        submittedCount += count
         if goal == .submitted { progress(submittedCount) }
     }
 
@@ -85,10 +89,14 @@ final class LoadRun: @unchecked Sendable {
 
     private func progress(_ count: Int) {
         done.store(count, ordering: .relaxed)
-        if count >= total, !isOver {
-            isOver = true
-            finish.succeed(())
-        }
+        if count >= total { end() }
+    }
+
+    /// Ends a run before its goal; what has no answer yet is not counted.
+    func end() {
+        guard !isOver else { return }
+        isOver = true
+        finish.succeed(())
     }
 
     private func microseconds(_ time: TimeAmount) -> UInt64 {
@@ -109,7 +117,7 @@ final class LoadRun: @unchecked Sendable {
         label: String
     ) async throws {
         let loop = group.next()
-        let bar = Progress(label, total: UInt64(total))
+        let bar = Progress(label, total: total == Self.endless ? nil : UInt64(total))
         let ticker = Task { [self] in
             while !Task.isCancelled {
                 bar.update(UInt64(doneCount))

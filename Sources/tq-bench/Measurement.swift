@@ -72,3 +72,24 @@ extension LoadRun {
         }
     }
 }
+
+/// What several runs measured.
+struct Spread {
+    private let values: [Double]
+
+    init(_ values: [Double]) { self.values = values.sorted() }
+
+    var median: Double { values[values.count / 2] }
+
+    private var range: [(String, Double)] {
+        [("median", median), ("min", values[0]), ("max", values[values.count - 1])]
+    }
+
+    func figures(_ name: String) -> [Figure] { range.map { Figure("\(name)_\($0)", $1) } }
+
+    /// The same without fractions.
+    func wholeFigures(_ name: String) -> [Figure] { range.map { Figure("\(name)_\($0)", Int($1)) } }
+}
+
+/// A target in words, and whether it is met.
+func verdict(_ target: String, _ isMet: Bool) -> String { "\(target): \(isMet ? "met" : "MISSED")" }

@@ -49,25 +49,8 @@ struct Neighbours {
     }
 
     private func submits(_ label: String) async throws -> Histogram<UInt32> {
-        let run = LoadRun(
-            total: tasks,
-            goal: .submitted,
-            queue: "neighbours",
-            payloadByteCount: 256,
-            resultByteCount: 0,
-            on: group.next()
-        )
-        let connections = 4
-        try await run.execute(
-            (0..<connections).map { _ in
-                Producer(run, window: 256, interval: Int64(connections) * 1_000_000_000 / Int64(rate))
-            },
-            host: broker.host,
-            port: broker.port,
-            on: group,
-            label: label
-        )
-        return run.submitLatency
+        let submits = SteadySubmits(broker: broker, group: group, queue: "neighbours", rate: rate)
+        return try await submits.latency(of: tasks, label)
     }
 
     private func buryLargeTask() async throws {

@@ -149,8 +149,7 @@ private struct Crew {
             options.concurrency = 64
             let worker = try Worker(brokers: "\(broker.host):\(broker.port)", options: options)
             worker.register("bench") { payload, _ in
-                let stamp = payload.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-                tally.count(NIODeadline.now() - .uptimeNanoseconds(stamp))
+                tally.count(NIODeadline.now() - .uptimeNanoseconds(payload.stamp))
                 return result
             }
             return worker

@@ -1,0 +1,67 @@
+import CommandLineSupport
+import Histogram
+import NIOPosix
+import TQClient
+import TQModel
+
+/// What a redrive of many dead letters costs everybody else: submits at a fixed rate, in turns alone and beside one.
+struct Redrives {
+    let broker: MeasuredBroker
+    let group: MultiThreadedEventLoopGroup
+    let rate: Int
+    /// Dead letters.
+    let tasks: Int
+
+    private static let rounds = 3
+    private static let idleSeconds = 5
+    private static let factorMax = 2.0
+    private static let queue: Name = "redrive"
+    /// As many as `tq-admin dead-letter redrive --all` takes at once.
+    private static let pageCount: UInt32 = 1000
+
+    func measure() async throws -> [Figure] {
+        let stock = try await Stock(broker)
+        let submits = SteadySubmits(broker: broker, group: group, queue: "others", rate: rate)
+        let payload = Bytes(repeating: 0x61, count: 256)
+        try await stock.submit(tasks, "tasks submitted") { _ in
+            TaskSpec(queue: Self.queue, type: "bench", payload: payload)
+        }
+        var idle = Histogram<UInt32>.latency
+        var during = Histogram<UInt32>.latency
+        var factors: [Double] = []
+        var rates: [Double] = []
+        for _ in 0..<Self.rounds {
+            try await stock.bury(tasks, in: [Self.queue], "dead letters made")
+            let alone = try await submits.latency(of: rate * Self.idleSeconds, "submits alone")
+            let began = ContinuousClock.now
+            let beside = try await submits.latency("submits beside a redrive") { try await redriveAll(stock.client) }
+            rates.append(Double(tasks) / ((ContinuousClock.now - began) / .seconds(1)))
+            factors.append(Double(beside.valueAtPercentile(99)) / Double(alone.valueAtPercentile(99)))
+            idle.add(alone)
+            during.add(beside)
+        }
+        await stock.client.close()
+        let factor = Spread(factors)
+        return LoadRun.figures("idle", idle) + LoadRun.figures("during", during) + factor.figures("p99_factor")
+            + Spread(rates).wholeFigures("redriven_per_second") + [
+                Figure("target", verdict("p99_factor_median < \(Self.factorMax)", factor.median < Self.factorMax))
+            ]
+    }
+
+    /// Takes page after page, as `tq-admin` does.
+    private func redriveAll(_ client: TQClient) async throws {
+        let progress = Progress("dead letters redriven", total: UInt64(tasks))
+        var done = 0
+        var query = DeadLetterQuery(queue: Self.queue, count: Self.pageCount)
+        while true {
+            let ids = try await client.deadLetters(query).letters.map(\.status.id)
+            guard let last = ids.last else { break }
+            if let error = try await client.redrive(ids).lazy.compactMap({ $0 }).first { throw error }
+            done += ids.count
+            query.after = last
+            progress.update(UInt64(done))
+        }
+        progress.finish(UInt64(done))
+        guard done == tasks else { throw CommandFailure(.failed, "\(done) of \(tasks) dead letters were redriven.") }
+    }
+}
