@@ -39,6 +39,8 @@ extension QueueCore {
         into page: inout TaskPage
     ) -> TaskSequence? {
         guard !selection.states.isDisjoint(with: TaskSelection.liveStates) else { return nil }
+        // A set would hash for each of a million places.
+        let states = selection.states.intersection(TaskSelection.liveStates).reduce(UInt16(0)) { $0 | 1 << $1.rawValue }
         var matchingTypes: [UInt32: Bool] = [:]
         let found = index.tasks.find(
             from: first,
@@ -46,7 +48,7 @@ extension QueueCore {
             count: Int(query.count),
             limit: Self.placesPerList
         ) { slot in
-            slot.isLive && selection.states.contains(slot.state)
+            states >> slot.stateValue & 1 != 0
                 && selection.matches(
                     queue: slot.queue,
                     type: slot.type,

@@ -175,13 +175,13 @@ private struct TaskListing {
         for row in query.isNewestFirst ? rows.reversed() : rows
         where query.isNewestFirst ? row.sequence <= first : row.sequence >= first {
             page.scanned += 1
-            guard selection.states.contains(row.state),
+            guard
                 selection.matches(
                     queue: row.queue,
                     type: row.type,
                     row.rank,
                     createdMilliseconds: row.createdMilliseconds
-                ), let names = try names(row.queue, row.type)
+                ), selection.states.contains(row.state), let names = try names(row.queue, row.type)
             else { continue }
             guard !isFull else { return row.sequence }
             page.tasks.append(reader.status(row, queue: names.queue, type: names.type))
