@@ -41,7 +41,7 @@ extension QueueCore {
         guard !selection.states.isDisjoint(with: TaskSelection.liveStates) else { return nil }
         // A set would hash for each of a million places.
         let states = selection.states.intersection(TaskSelection.liveStates).reduce(UInt16(0)) { $0 | 1 << $1.rawValue }
-        var matchingTypes: [UInt32: Bool] = [:]
+        var matchingTypes = [Bool?](repeating: nil, count: selection.types == nil ? 0 : index.typeNames.count + 1)
         let found = index.tasks.find(
             from: first,
             isDescending: query.isNewestFirst,
@@ -69,11 +69,12 @@ extension QueueCore {
     }
 
     /// Whether a type has a prefix; of a million tasks most have the same few.
-    private func matches(_ pattern: TypePattern?, _ type: UInt32, _ known: inout [UInt32: Bool]) -> Bool {
+    private func matches(_ pattern: TypePattern?, _ type: UInt32, _ known: inout [Bool?]) -> Bool {
         guard let pattern else { return true }
-        if let matches = known[type] { return matches }
+        guard Int(type) < known.count else { return false }
+        if let matches = known[Int(type)] { return matches }
         let matches = pattern.matches(index.typeNames.name(type).bytes)
-        known[type] = matches
+        known[Int(type)] = matches
         return matches
     }
 }

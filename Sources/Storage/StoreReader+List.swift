@@ -153,10 +153,10 @@ private struct TaskListing {
                 type: row.task.type,
                 row.task.rank,
                 createdMilliseconds: row.task.createdMilliseconds
-            ), selection.matches(error: error), try names(row.task.queue, row.task.type) != nil
+            ), selection.matches(error: error), let names = try names(row.task.queue, row.task.type)
         else { return true }
         guard !isFull else { return false }
-        page.tasks.append(try reader.status(row, error: error))
+        page.tasks.append(reader.status(row, error: error, queue: names.queue, type: names.type))
         return true
     }
 

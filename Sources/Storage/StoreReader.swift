@@ -265,11 +265,16 @@ public struct StoreReader: Sendable {
         return EndedTask(status: try status(row, error: error), result: [])
     }
 
-    func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
+    private func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
+        let (queue, type) = (try name(.queue, row.task.queue), try name(.type, row.task.type))
+        return status(row, error: error, queue: queue, type: type)
+    }
+
+    func status(_ row: DeadLetterRow, error: Bytes, queue: Name, type: Name) -> TaskStatus {
         TaskStatus(
             id: cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds),
-            queue: try name(.queue, row.task.queue),
-            type: try name(.type, row.task.type),
+            queue: queue,
+            type: type,
             state: .deadLetter,
             priority: row.task.rank.priority,
             attempts: row.attempts,
