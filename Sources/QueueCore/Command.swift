@@ -112,7 +112,9 @@ public struct Answer: Sendable {
     /// is among them, and a power cut may still undo it.
     public var readsNewest: Bool {
         switch missing {
-        case .tasks, .deadLetters, .history, .ended(_, _, .anywhere, asResult: _): true
+        case .tasks, .deadLetters, .history, .ended(_, _, .anywhere, asResult: _),
+            .ended(_, _, .deadLetter, asResult: _):
+            true
         case .nothing, .payloads, .ended, .compaction: false
         }
     }

@@ -175,6 +175,7 @@ struct TaskTable: Sendable {
     ) -> Found {
         func isAhead(_ number: UInt64) -> Bool { isDescending ? number <= first.rawValue : number >= first.rawValue }
         var found = Found(scanned: sparse.count)
+        var places = 0
         /// Takes a task if there is room for it.
         func take(_ number: UInt64) -> Bool {
             guard found.sequences.count < count else {
@@ -201,9 +202,10 @@ struct TaskTable: Sendable {
                 guard take(number) else { return found }
             }
             found.scanned += Int(Self.pageSize)
-            guard found.scanned < limit else {
-                // Behind the last task this is a page without any.
-                found.next = TaskSequence(isDescending ? max(base, 1) - 1 : last + 1)
+            places += Int(Self.pageSize)
+            // What is before the first page, or behind the last one, are stragglers that were looked at.
+            guard places < limit || isDescending && base == 0 else {
+                found.next = TaskSequence(isDescending ? base - 1 : last + 1)
                 return found
             }
         }

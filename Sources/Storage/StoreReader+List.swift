@@ -94,6 +94,8 @@ private struct TaskListing {
             let location = try found.withRaw { key throws(StorageError) in try KeyReader.outcomes(key) }
             if found != from { first = query.isNewestFirst ? .last : TaskSequence(0) }
             if let next = try take(outcomesAt: location, from: first) { return .outcome(location, next) }
+            // Only the record of the cursor is begun in the middle, and the next one may be just behind it.
+            first = query.isNewestFirst ? .last : TaskSequence(0)
             end = records.step(from: found)
         }
         return nil

@@ -40,13 +40,17 @@ struct GroupDeadLetters: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "errors",
         abstract: "Show dead letters grouped by their last errors, the largest group first.",
-        discussion:
-            "Numbers and ids in errors are alike. To put a group back: tq-admin dead-letter redrive --error TEXT."
+        discussion: """
+            Numbers and ids in errors are alike, and shown as #. To put a group back: tq-admin dead-letter redrive --error TEXT, \
+            with a part of the text that has no #.
+            """
     )
 
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var tasks: FilterOptions
+
+    func validate() throws { try tasks.validateForDeadLetters() }
 
     func run() async throws {
         try await connection.withClient { client in
@@ -125,7 +129,7 @@ struct DeadLetterChoice: ParsableArguments {
         if isForMany == !ids.isEmpty {
             throw ValidationError("Name dead letters, or give a filter such as --queue, or --all.")
         }
-        if !tasks.status.isEmpty { throw ValidationError("--status is not for dead letters: they have one state.") }
+        try tasks.validateForDeadLetters()
     }
 
     /// Takes page after page; a letter that stays is passed over, so that the end is reached in any case.

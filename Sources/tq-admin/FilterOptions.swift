@@ -23,6 +23,10 @@ struct FilterOptions: ParsableArguments {
     @Option(help: "Only failed tasks and dead letters in whose last error this text is.")
     var error: String?
 
+    func validateForDeadLetters() throws {
+        if !status.isEmpty { throw ValidationError("--status is not for dead letters: they have one state.") }
+    }
+
     var filter: TaskFilter {
         TaskFilter(
             states: Set(status.flatMap(\.states)),

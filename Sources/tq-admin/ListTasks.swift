@@ -43,7 +43,13 @@ struct ListTasks: AsyncParsableCommand {
                 count: size
             )
             var found = try await wholePage(client, &query)
-            for _ in 1..<page where !query.cursor.isEmpty { found = try await wholePage(client, &query) }
+            for _ in 1..<page {
+                guard !query.cursor.isEmpty else {
+                    found = []
+                    break
+                }
+                found = try await wholePage(client, &query)
+            }
             guard all else {
                 Listings.tasks.print(found, format: output.format)
                 if !query.cursor.isEmpty {

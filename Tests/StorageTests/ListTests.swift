@@ -96,6 +96,25 @@ import Testing
         #expect(found.count == 7 && !found.contains { $0.id == letter.id })
     }
 
+    @Test(
+        "A group whose results fill several records is listed whole, wherever its pages end",
+        arguments: [1, 7, 1000] as [UInt32],
+        [false, true]
+    )
+    func parts(ofOneGroup count: UInt32, isNewestFirst: Bool) throws {
+        let broker = try TestBroker()
+        let ids = try broker.submit((0..<40).map { _ in TaskSpec(queue: "mail", type: "t") })
+        let deliveries = try broker.claim(40)
+        // The ends come in another order than the submits, so the records overlap.
+        let completions = (0..<40).map { number in
+            Completion(lease: deliveries[number * 7 % 40].lease, result: Bytes(repeating: 1, count: 6_000))
+        }
+        _ = try broker.ask(.complete(completions))
+        #expect(try rows(broker.store, [.completed]).count > 2)
+        let listed = try Self.tasks(broker, TaskQuery(isNewestFirst: isNewestFirst, count: count))
+        #expect(listed.count == 40 && Set(listed.map(\.id)) == Set(ids))
+    }
+
     @Test("What has expired is listed no more, and nothing of it is left")
     func expiry() throws {
         let broker = try Self.broker()
