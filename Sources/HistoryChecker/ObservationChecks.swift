@@ -63,7 +63,8 @@ extension Checker {
             tasks[slot].redrives -= 1
             // There may be a task, but no dead letter.
             let wasDead = tasks[slot].end.map { $0.state == .deadLetter && $0.known < operation.invoked } ?? false
-            let isDead = wasDead && tasks[slot].redrives == tasks[slot].redrivesUsed
+            let isDead =
+                wasDead && tasks[slot].redrives == tasks[slot].redrivesUsed && tasks[slot].purges == 0
             if code == .taskNotFound, isDead { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
         case .submitted, .replaced, .delivered, .cancelRequested, .observed: reportMismatch(operation)

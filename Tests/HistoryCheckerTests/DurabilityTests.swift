@@ -269,6 +269,42 @@ struct DurabilityTests {
         #expect(broken(redrive: .refused(.taskNotFound)).contains(.noDeliveryAfterEnd))
     }
 
+    @Test func aPurgedDeadLetterIsOverAndNoOtherTaskIs() {
+        func broken(_ purge: Outcome, then next: (inout Script) -> Void) -> [Invariant] {
+            Script.broken { script in
+                script.submit(1, retriesMax: 0)
+                script.claim(1, token: 1)
+                script.fail(1, token: 1)
+                script.status(1, .deadLetter)
+                script.call(.purge(task(1)), purge)
+                next(&script)
+            }
+        }
+        #expect(broken(.done) { $0.status(1, .cancelled) }.isEmpty)
+        #expect(broken(.unknown) { $0.status(1, .cancelled) }.isEmpty)
+        #expect(broken(.unknown) { $0.status(1, .deadLetter) }.isEmpty)
+        #expect(broken(.done) { $0.status(1, .deadLetter) }.contains(.endStays))
+        #expect(broken(.refused(.taskNotFound)) { _ in }.contains(.endStays))
+        #expect(broken(.done) { $0.claim(1, token: 2) }.contains(.noDeliveryAfterEnd))
+        #expect(broken(.done) { $0.call(.redrive(task(1), payload: nil), .done) }.contains(.endStays))
+    }
+
+    @Test func aDeadLetterMayBePurgedWhileItsRedriveIsUnderWay() {
+        func broken(isPurged: Bool) -> [Invariant] {
+            Script.broken { script in
+                script.submit(1, retriesMax: 0)
+                script.claim(1, token: 1)
+                script.fail(1, token: 1)
+                script.status(1, .deadLetter)
+                let purge = isPurged ? script.invoke(.purge(task(1)), client: 2) : nil
+                script.call(.redrive(task(1), payload: nil), .refused(.taskNotFound))
+                if let purge { script.end(purge, .done, client: 2) }
+            }
+        }
+        #expect(broken(isPurged: true).isEmpty)
+        #expect(broken(isPurged: false).contains(.endStays))
+    }
+
     @Test func twoAcceptedCompletionsAreFound() {
         func broken(result: UInt64, mayRepeat: Bool = false, _ outcome: Outcome = .done) -> [Invariant] {
             var rules = Rules()
