@@ -59,6 +59,11 @@ public struct Listing<Row>: Sendable {
     /// Creates a listing.
     public init(_ columns: [Column<Row>]) { self.columns = columns }
 
+    /// The same with some of its columns alone.
+    ///
+    /// - Parameter names: What programs call them.
+    public func only(_ names: Set<String>) -> Listing { Listing(columns.filter { names.contains($0.name) }) }
+
     /// Several rows: a table with a head, a JSON array, or JSON lines.
     public func text(of rows: [Row], format: OutputFormat, isColored: Bool = false) -> String {
         switch format {

@@ -46,7 +46,7 @@ extension Simulation {
     }
 
     /// What a client may look for: whatever some task has.
-    mutating func someFilter(_ tasks: [TaskStatus]) -> TaskFilter {
+    private mutating func someFilter(_ tasks: [TaskStatus]) -> TaskFilter {
         var filter = TaskFilter()
         guard let task = dice.pick(tasks) else { return filter }
         if dice.oneIn(3) { filter.queue = task.queue }

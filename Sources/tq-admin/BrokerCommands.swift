@@ -82,11 +82,9 @@ struct QuietWorker: AsyncParsableCommand {
         abstract: "Give a worker no more tasks; what it runs goes on."
     )
 
-    @OptionGroup var connection: ConnectionOptions
-    @Argument(help: "Its name.")
-    var name: String
+    @OptionGroup var worker: OrderedWorker
 
-    func run() async throws { try await order(.quiet, name, connection) }
+    func run() async throws { try await worker.give(.quiet) }
 }
 
 struct ResumeWorker: AsyncParsableCommand {
@@ -95,11 +93,9 @@ struct ResumeWorker: AsyncParsableCommand {
         abstract: "Give a quiet worker tasks again."
     )
 
-    @OptionGroup var connection: ConnectionOptions
-    @Argument(help: "Its name.")
-    var name: String
+    @OptionGroup var worker: OrderedWorker
 
-    func run() async throws { try await order(.work, name, connection) }
+    func run() async throws { try await worker.give(.work) }
 }
 
 struct StopWorker: AsyncParsableCommand {
@@ -109,17 +105,22 @@ struct StopWorker: AsyncParsableCommand {
         discussion: "It gets no more tasks at once, and hears that it is to end with its next heartbeat."
     )
 
+    @OptionGroup var worker: OrderedWorker
+
+    func run() async throws { try await worker.give(.stop) }
+}
+
+/// The worker that somebody wants something of.
+struct OrderedWorker: ParsableArguments {
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "Its name.")
     var name: String
 
-    func run() async throws { try await order(.stop, name, connection) }
-}
-
-private func order(_ order: WorkerOrder, _ name: String, _ connection: ConnectionOptions) async throws {
-    try await connection.withClient { client in
-        try await client.order(order, worker: Name(name))
-        writeToStandardOutput("\(order.name) \(name)\n")
+    func give(_ order: WorkerOrder) async throws {
+        try await connection.withClient { client in
+            try await client.order(order, worker: Name(name))
+            writeToStandardOutput("\(order.name) \(name)\n")
+        }
     }
 }
 

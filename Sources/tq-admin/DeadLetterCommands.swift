@@ -58,6 +58,7 @@ struct GroupDeadLetters: AsyncParsableCommand {
             var filter = tasks.filter
             filter.states = [.deadLetter]
             let groups = try await client.errorGroups(matching: filter) { progress.update($0) }
+            progress.finish(groups.reduce(0) { $0 + $1.count })
             Listings.errorGroups.print(groups, format: output.format)
         }
     }

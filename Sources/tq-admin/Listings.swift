@@ -167,18 +167,9 @@ enum Listings {
     ])
 
     /// What tells one of many tasks from another.
-    static let tasks = Listing<TaskStatus>([
-        Column("id", "task_id") { "\($0.id)" },
-        Column("queue", "queue") { "\($0.queue)" },
-        Column("type", "task_type") { "\($0.type)" },
-        Column("state", "state") { $0.state.name },
-        Column("priority", "priority", count: { UInt64($0.priority.rawValue) }),
-        Column("attempts", "attempts", count: { UInt64($0.attempts) }),
-        Column("starts", "starts_at", time: \.startWallMilliseconds),
-        Column("ended", "ended_at", time: \.endWallMilliseconds),
-        Column("worker", "worker", optional: { $0.worker.map { "\($0)" } }),
-        Column("progress", "progress_percent", optional: { $0.progress.map { "\($0.percent) %" } }),
-        Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
+    static let tasks = status.only([
+        "task_id", "queue", "task_type", "state", "priority", "attempts", "starts_at", "ended_at", "worker",
+        "progress_percent", "error",
     ])
 
     static let errorGroups = Listing<ErrorGroup>([
