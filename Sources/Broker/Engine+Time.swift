@@ -15,8 +15,21 @@ extension Engine {
             isTickWaiting.store(false, ordering: .relaxed)
             performWithReads(.tick)
             if monitor.withLock({ $0.failure == nil && $0.core.hasSparseRecords }) { performWithReads(.clean) }
+            stepBulk()
         }
     }
+
+    /// Lets bulk operations go on for a part of the time until the next tick; the rest of it is for the reads of others.
+    private func stepBulk() {
+        let end = BrokerClock.monotonicNanoseconds() + Self.bulkNanosecondsPerTick
+        while BrokerClock.monotonicNanoseconds() < end,
+            monitor.withLock({ $0.failure == nil && !$0.isStopping && $0.core.hasBulkWork })
+        {
+            performWithReads(.stepBulk)
+        }
+    }
+
+    private static let bulkNanosecondsPerTick: UInt64 = 5_000_000
 
     /// Syncs what was acknowledged without it; call it in the interval of the weaker mode.
     func syncInterval() {

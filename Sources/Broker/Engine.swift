@@ -295,6 +295,10 @@ final class Engine: Sendable {
             logger.warning("a silent worker was given up", metadata: ["worker": "\(name)", "leases": "\(leases)"])
         case .deadLettered(let task, let reason):
             logger.warning("a task became a dead letter", metadata: ["task_id": "\(task)", "reason": "\(reason.name)"])
+        case .bulkStarted(let operation):
+            logger.notice("a bulk operation was started", metadata: operation.logMetadata)
+        case .bulkEnded(let operation):
+            logger.notice("a bulk operation has ended", metadata: operation.logMetadata)
         case .zoneUnusable(let zone, let problem):
             logger.error("recurring tasks are not due: \(problem)", metadata: ["zone": "\(zone)"])
         case .damagedRecord(let text):
@@ -502,7 +506,19 @@ extension Command {
     fileprivate var session: SessionID? {
         switch self {
         case .openSession(let id, _), .closeSession(let id), .request(let id, _, _, _): id
-        case .tick, .clean, .damagedPayload, .disk, .drain: nil
+        case .tick, .clean, .stepBulk, .damagedPayload, .disk, .drain: nil
         }
+    }
+}
+
+extension BulkStatus {
+    /// What an audit of the log asks for: what was done, to which tasks, and what came of it.
+    fileprivate var logMetadata: Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            "bulk": "\(number)", "change": "\(spec.change)", "filter": "\(spec.filter.description)",
+            "phase": "\(phase.name)", "changed": "\(changed)", "refused": "\(refused)",
+        ]
+        if !problem.isEmpty { metadata["problem"] = "\(String(decoding: problem, as: UTF8.self))" }
+        return metadata
     }
 }

@@ -17,7 +17,7 @@ extension Checker {
         checkToken(delivery.lease, operation)
         guard let slot = slot(of: delivery.lease.task, payload: delivery.payload) else { return }
         checkPayload(slot, delivery.payload, since: operation.invoked)
-        if let spec = tasks[slot].spec, !queues.contains(spec.queue) {
+        if !queues.contains(where: tasks[slot].mayBe) {
             report(
                 .bytes,
                 tasks[slot].id,

@@ -64,11 +64,11 @@ extension Checker {
 extension Checker {
     private mutating func checkProperties(_ slot: Int, _ row: StoredTask) {
         guard let spec = tasks[slot].spec else { return }
-        if spec.queue != row.queue {
+        if !tasks[slot].mayBe(in: row.queue) {
             let sentence = "Submitted to queue \(spec.queue), stored in queue \(row.queue)"
             report(.bytes, row.id, [tasks[slot].submitInvoked], sentence)
         }
-        if spec.rank != row.rank {
+        if !tasks[slot].mayHave(row.rank) {
             let sentence = "Submitted with rank \(spec.rank.rawValue), stored with rank \(row.rank.rawValue)"
             report(.bytes, row.id, [tasks[slot].submitInvoked], sentence)
         }

@@ -89,6 +89,10 @@ extension Call {
             line.task("redrive", id)
             line.number(payload?.rawValue)
         case .purge(let id): line.task("purge", id)
+        case .arrange(let id, let queue, let rank):
+            line.task("arrange", id)
+            line.number(queue)
+            line.number(rank.rawValue)
         case .status(let id): line.task("status", id)
         case .result(let id): line.task("result", id)
         }

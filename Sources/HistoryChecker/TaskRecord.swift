@@ -42,6 +42,8 @@ struct TaskRecord {
     var purges = 0
     /// Payloads that redrives gave it, or may have.
     var edits: Set<Digest> = []
+    /// Where else it may wait, and how urgent it may be there: what arrangements said that were not refused.
+    var arrangements: [(queue: QueueNumber, rank: Rank)] = []
     var end: TaskEnd?
     /// An acknowledged failure or release asked for a pause.
     var pause: Pause?
@@ -55,6 +57,14 @@ struct TaskRecord {
         self.submitInvoked = submitInvoked
         self.known = known
     }
+
+    /// Whether it may be in that queue.
+    func mayBe(in queue: QueueNumber) -> Bool {
+        spec?.queue ?? queue == queue || arrangements.contains { $0.queue == queue }
+    }
+
+    /// Whether it may have that rank.
+    func mayHave(_ rank: Rank) -> Bool { spec?.rank ?? rank == rank || arrangements.contains { $0.rank == rank } }
 
     /// The redrives that were acknowledged, and where the last one was.
     var redrivesDone = (count: 0, returned: -1)

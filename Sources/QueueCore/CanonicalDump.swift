@@ -29,6 +29,7 @@ extension DurableIndex {
             text.line("", workers[number]?.spec.name.bytes ?? [])
         }
         for number in recurring.keys.sorted() { if let task = recurring[number] { text.add(task) } }
+        for operation in bulkInOrder { text.add(operation) }
         for row in keys.sorted { text.add(row) }
         for (hash, holder) in uniqueKeys.sorted {
             text.add("held", hash.high)
@@ -61,6 +62,7 @@ extension DurableIndex {
         for older in olderRows[sequence] ?? [] { text.add("older", records[older].key) }
         if slot.transition != 0 { text.add("transition", records[slot.transition].group) }
         if slot.isRedriven { text.add("", word: "redriven") }
+        if slot.isArranged { text.add("", word: "arranged") }
         if slot.hasEarlierAttempts { text.add("", word: "again") }
         if slot.state == .inProgress {
             let lease = leases[slot.link]
@@ -236,6 +238,32 @@ extension DumpText {
         add("", state.lastCreatedMilliseconds)
         add("submitted", state.submitted)
         line("skipped", state.skipped)
+    }
+
+    fileprivate mutating func add(_ operation: BulkOperation) {
+        add("bulk", operation.number)
+        add("", word: operation.phase.name)
+        add("", word: operation.change.name)
+        add("", operation.target)
+        let selection = operation.selection
+        add("namespace", selection.namespace)
+        for state in selection.states.sorted(by: { $0.rawValue < $1.rawValue }) { add("", word: state.name) }
+        add("queue", selection.queue ?? 0)
+        add("type", selection.type ?? 0)
+        add("", selection.types?.bytes ?? [])
+        add("ranks", selection.ranks.lowerBound.rawValue)
+        add("", selection.ranks.upperBound.rawValue)
+        add("created", selection.created.lowerBound)
+        add("", selection.created.upperBound)
+        add("error", selection.error)
+        add("rate", operation.perSecond)
+        add("next", operation.next.rawValue)
+        add("last", operation.last.rawValue)
+        add("changed", operation.changed)
+        add("refused", operation.refused)
+        add("", operation.problem)
+        add("from", operation.startWallMilliseconds)
+        line("to", operation.endWallMilliseconds)
     }
 
     fileprivate mutating func add(_ row: KeyRow) {

@@ -16,6 +16,8 @@ public enum Command: Sendable {
     case tick
     /// Rewrites what is left of old, mostly dead records.
     case clean
+    /// Lets a bulk operation change some more tasks.
+    case stepBulk
     /// A delivery's payload does not match its checksum: the task goes to the dead letters instead of the worker.
     case damagedPayload(LeaseHandle)
     /// How much room the disk has.
@@ -34,6 +36,10 @@ public enum Fetch: Hashable, Sendable {
     case transitions(GroupID)
     /// The dead letter of a task, with its error and payload.
     case deadLetter(TaskSequence)
+    /// The dead letters of a selection from a sequence on, the earliest first, at most so many.
+    case deadLetters(TaskSelection, from: TaskSequence, through: TaskSequence, limit: Int)
+    /// What made a task's last attempt fail.
+    case lastError(TaskSequence)
     /// What the file of a time zone says.
     case zone(ZoneName)
     /// What is left of expired buckets up to this one, the earliest first, at most so many.
@@ -50,6 +56,11 @@ public enum Fetched: Sendable {
     case transitions([TaskSequence])
     /// A dead letter with its error and payload.
     case deadLetter(DeadLetterRow, error: Bytes, payload: Bytes)
+    /// Some dead letters without their errors, what is wrong with those that cannot be read, and where the next ones begin;
+    /// `nil` behind the last one.
+    case deadLetters([(row: DeadLetterRow, payload: Bytes)], unreadable: [String], next: TaskSequence?)
+    /// An error; empty for a task that has none.
+    case lastError(Bytes)
     /// The rules of a time zone.
     case zone(ZoneRules)
     /// What is left of expired buckets.
@@ -67,6 +78,8 @@ public enum Fetched: Sendable {
         case .task(_, let payload): payload.count
         case .segment(let tasks): tasks.reduce(0) { $0 + $1.payload.count }
         case .deadLetter(_, let error, let payload): error.count + payload.count
+        case .deadLetters(let letters, _, _): letters.reduce(0) { $0 + $1.payload.count }
+        case .lastError(let error): error.count
         case .transitions, .zone, .expiring, .missing, .damaged, .postponed: 0
         }
     }
@@ -174,6 +187,10 @@ public enum Notice: Hashable, Sendable {
     case workerLost(Name, leases: UInt32)
     /// A task became a dead letter.
     case deadLettered(TaskID, DeadLetterReason)
+    /// A bulk operation was started.
+    case bulkStarted(BulkStatus)
+    /// A bulk operation met all its tasks, or was stopped.
+    case bulkEnded(BulkStatus)
     /// Recurring tasks in a time zone are not due, because its file cannot be used.
     case zoneUnusable(ZoneName, String)
     /// A record that should be rewritten cannot be read.

@@ -45,6 +45,9 @@ extension DurableIndex {
         )
     }
 
+    /// The bulk operations in order of their numbers.
+    public var bulkInOrder: [BulkOperation] { bulkOperations.keys.sorted().compactMap { bulkOperations[$0] } }
+
     /// The recurring tasks in order of their numbers.
     public var recurringTasks: [(row: RecurringRow, state: RecurringState)] {
         recurring.keys.sorted().compactMap { recurring[$0] }.map { ($0.row, $0.state) }

@@ -11,6 +11,7 @@ extension DurableIndex {
         batch.registeredWorkers.forEach { apply($0) }
         batch.recurring.forEach { apply($0) }
         batch.recurringStates.forEach { apply($0) }
+        batch.bulkOperations.forEach { apply($0) }
         let redriven = Set(batch.redrivenDeadLetters.map(\.sequence))
         let replaced = Set(batch.transitions.lazy.filter { $0.operation == .replace }.map(\.sequence))
         for segment in batch.segments {
@@ -30,6 +31,7 @@ extension DurableIndex {
         batch.transitions.forEach { apply($0, texts: batch.texts) }
         batch.removedWorkers.forEach { apply(removedWorker: $0) }
         batch.removedRecurring.forEach { apply(removedRecurring: $0) }
+        batch.removedBulk.forEach { apply(removedBulk: $0) }
         batch.keys.forEach { apply($0) }
         batch.expiredOutcomes.forEach { apply(expiredOutcomes: $0) }
         batch.expiredKeys.forEach { apply(expiredKeys: $0) }

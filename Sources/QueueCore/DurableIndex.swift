@@ -26,6 +26,8 @@ public struct DurableIndex: Sendable {
     var recurring: [UInt32: RecurringTask] = [:]
     var recurringNumbers: [ScopedName: UInt32] = [:]
     var nextRecurring: UInt32 = 1
+    var bulkOperations: [UInt32: BulkOperation] = [:]
+    var nextBulk: UInt32 = 1
     var keys = KeyTable()
     /// Segments with older rows of tasks that were replaced, whose newest rows must not go before them.
     var olderRows: [TaskSequence: [UInt32]] = [:]
@@ -191,6 +193,7 @@ public struct DurableIndex: Sendable {
             slot.crashes = transition.crashes
             slot.rank = transition.rank ?? slot.rank
             slot.queue = transition.queue ?? slot.queue
+            slot.isArranged = transition.operation != .replace && (transition.rank != nil || transition.queue != nil)
             slot.isRedriven = transition.isRedriven
             slot.hasEarlierAttempts = transition.hasEarlierAttempts
             slot.state = transition.state
@@ -229,8 +232,15 @@ public struct DurableIndex: Sendable {
         releaseUniqueKey(slot, sequence)
         slot.segment = handle
         slot.place = place
+        if slot.isLive, slot.queue != row.queue {
+            // Somebody had moved it to another queue.
+            queues[Int(slot.queue)].counts[slot.state] -= 1
+            queues[Int(row.queue)].counts[slot.state] += 1
+        }
+        slot.queue = row.queue
         slot.type = row.type
         slot.rank = row.rank
+        slot.isArranged = false
         slot.setPayloadByteCount(row.bodyByteCount)
         options[sequence] = row.options
         slot.hasOptions = row.options != nil

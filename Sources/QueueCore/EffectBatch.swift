@@ -25,6 +25,10 @@ public struct EffectBatch: Sendable {
     public var recurringStates: [RecurringState] = []
     /// Numbers of recurring tasks that were removed.
     public var removedRecurring: [UInt32] = []
+    /// How far bulk operations are, in the order of their steps.
+    public var bulkOperations: [BulkOperation] = []
+    /// Numbers of bulk operations that ended and are forgotten.
+    public var removedBulk: [UInt32] = []
     /// Tasks stored or moved, segment by segment.
     public var segments: [SegmentSpan] = []
     /// The rows of the segments, one segment after the other.
@@ -67,13 +71,14 @@ public struct EffectBatch: Sendable {
         tasks.isEmpty && transitions.isEmpty && names.isEmpty && registeredWorkers.isEmpty && removedWorkers.isEmpty
             && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
             && expiredKeys.isEmpty && outcomes.isEmpty && swept.isEmpty && recurring.isEmpty
-            && recurringStates.isEmpty && removedRecurring.isEmpty
+            && recurringStates.isEmpty && removedRecurring.isEmpty && bulkOperations.isEmpty && removedBulk.isEmpty
     }
 
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
             + keys.count * 48 + attempts.count * 64 + swept.count * 48 + recurringStates.count * 80
+            + bulkOperations.count * 256
             + recurring.reduce(0) { $0 + $1.payload.count + 512 }
     }
 
@@ -338,6 +343,8 @@ public struct Transition: Hashable, Sendable {
         case timeOut = 13
         /// A submit with the same unique key took the place of the task that waited: its row is a new one.
         case replace = 14
+        /// Somebody lets the task wait in another queue, or with another priority.
+        case arrange = 15
     }
 }
 
@@ -518,42 +525,6 @@ public struct ExpiringRecord: Hashable, Sendable {
         /// The history of a task whose outcome is in the bucket: the places before this one may be in use.
         case history(TaskSequence, placeCount: UInt8)
     }
-}
-
-/// The key of a locator record.
-public struct LocatorKey: Hashable, Comparable, Sendable {
-    /// The task, or the first task of a segment.
-    public var sequence: TaskSequence
-    /// Whether the record covers a segment of consecutive sequences.
-    public var isSegment: Bool
-
-    /// Creates a key.
-    public init(sequence: TaskSequence, isSegment: Bool) {
-        self.sequence = sequence
-        self.isSegment = isSegment
-    }
-
-    /// Orders by sequence, a single task before a segment.
-    public static func < (left: Self, right: Self) -> Bool {
-        left.sequence == right.sequence ? !left.isSegment && right.isSegment : left.sequence < right.sequence
-    }
-}
-
-/// Where the outcomes of tasks are whose segment is gone.
-public struct Locator: Hashable, Sendable {
-    /// Which tasks the record is about.
-    public var key: LocatorKey
-    /// The location of each task from the key's sequence on; `nil` for one that was moved or buried.
-    public var locations: [OutcomeLocation?]
-
-    /// Creates a locator.
-    public init(key: LocatorKey, locations: [OutcomeLocation?]) {
-        self.key = key
-        self.locations = locations
-    }
-
-    /// The last bucket that an entry points into: when it expires, so does the locator.
-    public var bucket: ExpiryBucket? { locations.lazy.compactMap { $0?.bucket }.max() }
 }
 
 /// A stored count; zero removes it.

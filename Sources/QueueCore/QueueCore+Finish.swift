@@ -45,6 +45,7 @@ extension QueueCore {
         )
         transition.isRedriven = slot.isRedriven
         transition.hasEarlierAttempts = slot.hasEarlierAttempts
+        if slot.isArranged { (transition.queue, transition.rank) = (slot.queue, slot.rank) }
         return transition
     }
 
@@ -290,6 +291,8 @@ extension QueueCore {
         )
         back.isRedriven = true
         back.hasEarlierAttempts = true
+        let slot = index.tasks[sequence]
+        if slot.isArranged { (back.queue, back.rank) = (slot.queue, slot.rank) }
         record(back)
         redrives += 1
         redriven[sequence] = (token: row.token, number: redrives, monotonicMilliseconds: now.monotonicMilliseconds)

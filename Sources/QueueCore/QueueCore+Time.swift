@@ -253,8 +253,6 @@ extension QueueCore {
             slot.state == .inProgress
             ? transition(.carry, index.leases[slot.link], sequence, slot)
             : transition(.carry, to: slot.state, sequence, slot, LeaseToken(rawValue: 0))
-        carried.rank = slot.rank
-        carried.queue = slot.queue
         switch slot.state {
         case .inProgress:
             carried.progress = batch.progress(index.progress[sequence])

@@ -65,6 +65,7 @@ extension QueueCore {
 
     /// Makes a task that waits another one, under the id that it has; attempts that it had stay counted.
     mutating func replace(with row: TaskRow, payload: Bytes) {
+        let wasArranged = index.tasks[row.sequence].isArranged
         store(row, payload: payload, isMoved: true, isReplacement: true)
         let start = row.options?.start ?? .none
         var replaced = transition(
@@ -76,6 +77,8 @@ extension QueueCore {
         )
         replaced.start = start
         replaced.isRedriven = false
+        // A replay may take the arrangement after the row.
+        if wasArranged { (replaced.queue, replaced.rank) = (row.queue, row.rank) }
         record(replaced)
     }
 

@@ -115,6 +115,7 @@ public struct QueueCore: Sendable {
             answer(asked, from: Asker(session: id, request: request, principal: principal), fetched)
         case .tick: tick(fetched)
         case .clean: clean(fetched)
+        case .stepBulk: stepBulk(fetched)
         case .damagedPayload(let lease): buryDamaged(lease)
         case .disk(let isLow): isDiskLow = isLow
         case .drain: drain()
@@ -150,6 +151,7 @@ public struct QueueCore: Sendable {
         case .compact: compact(asker)
         case .putRecurring, .removeRecurring, .pauseRecurring, .runRecurring, .recurring, .upcomingTicks:
             answerRecurring(request, asker, fetched)
+        case .startBulk, .bulkOperations, .stopBulk: answerBulk(request, asker)
         case .tasks(let query): list(query, asker)
         case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping: read(request, asker)
         }
@@ -165,6 +167,7 @@ public struct QueueCore: Sendable {
         case .closeSession(let id): burialReads(session: id)
         case .tick: tickReads()
         case .clean: cleanReads()
+        case .stepBulk: bulkReads()
         default: []
         }
     }

@@ -18,6 +18,8 @@ struct SessionState: Sendable {
     var workerSpecs: [UInt32: WorkerSpec] = [:]
     /// Workers that are to be quiet, or to stop.
     var orders: [UInt32: WorkerOrder] = [:]
+    /// When bulk operations go on.
+    var bulkPaces = BulkPaces()
 
     struct Session: Sendable {
         var settings: SessionSettings

@@ -1,7 +1,7 @@
 public import TQModel
 
 /// A filter with the numbers that stand for its names.
-public struct TaskSelection: Sendable {
+public struct TaskSelection: Hashable, Sendable {
     /// Tasks of other namespaces do not exist for who asks.
     public var namespace: UInt32
     /// Only tasks in these states.
@@ -18,6 +18,30 @@ public struct TaskSelection: Sendable {
     public var created: Range<UInt64>
     /// Only tasks in whose last error these bytes are; empty for all.
     public var error: Bytes
+
+    /// Creates a selection.
+    public init(
+        namespace: UInt32,
+        states: Set<TaskState> = [],
+        queue: UInt32? = nil,
+        type: UInt32? = nil,
+        types: TypePattern? = nil,
+        ranks: ClosedRange<Rank> = Self.allRanks,
+        created: Range<UInt64> = 0..<UInt64.max,
+        error: Bytes = []
+    ) {
+        self.namespace = namespace
+        self.states = states
+        self.queue = queue
+        self.type = type
+        self.types = types
+        self.ranks = ranks
+        self.created = created
+        self.error = error
+    }
+
+    /// All ranks.
+    public static let allRanks = Rank(rawValue: 0)...Rank(rawValue: .max)
 
     /// States of tasks that are kept in memory.
     public static let liveStates: Set<TaskState> = [.scheduled, .blocked, .pending, .inProgress, .failed]

@@ -41,6 +41,12 @@ struct TaskSlot: Sendable {
         set { flags = flags & ~4 | (newValue ? 4 : 0) }
     }
 
+    /// Whether its queue or its rank is not that of its row: every transition states both.
+    var isArranged: Bool {
+        get { flags & 8 != 0 }
+        set { flags = flags & ~8 | (newValue ? 8 : 0) }
+    }
+
     /// Milliseconds since 1970, 48 bits of them as in the task's id.
     var createdMilliseconds: UInt64 {
         get { createdAndSize & 0xffff_ffff_ffff }

@@ -22,6 +22,7 @@ public enum Hit: Hashable, Sendable, CaseIterable, CustomStringConvertible {
     private static let errors: [TQError.Code] = [
         .invalidArgument, .taskNotFound, .queueFull, .leaseLost, .cancelRequested, .conflict, .notCancellable,
         .outcomeUnknown, .readOnly, .diskFull, .draining, .timedOut, .workerNotFound, .recurringNotFound,
+        .bulkNotFound,
     ]
 
     /// The part of the table.
@@ -50,9 +51,11 @@ public enum Hit: Hashable, Sendable, CaseIterable, CustomStringConvertible {
 /// What the core is asked.
 public enum CommandKind: String, Sendable, CaseIterable {
     /// What comes from connections, clocks and the broker itself.
-    case openSession, closeSession, tick, clean, disk, drain
+    case openSession, closeSession, tick, clean, stepBulk, disk, drain
     /// What changes tasks.
     case submit, claim, openStream, addCredit, closeStream, complete, fail, release, renew, cancel, redrive, purge
+    /// What changes many.
+    case startBulk, bulkOperations, stopBulk
     /// What reads, and what workers say of themselves.
     case status, result, tasks, statistics, queues, workers, deadLetters
     case registerWorker, heartbeat, deregisterWorker, orderWorker
@@ -67,7 +70,7 @@ public enum ReplyKind: String, Sendable, CaseIterable {
     /// One for each kind of reply.
     case submitted, claimed, delivery, outcomes, completed, cancellations, cancelRequested
     /// Answers to those who look.
-    case status, result, tasks, workerOrder, statistics, queues, workers, deadLetters
+    case status, result, tasks, workerOrder, statistics, queues, workers, deadLetters, bulkOperations
     case compacted, recurring, ticks, health, done
 }
 
@@ -99,6 +102,8 @@ public enum Happening: String, Sendable, CaseIterable {
     case replaced, keyHeldByDeadLetter
     /// The ways into the dead letters, and back.
     case retriesExhausted, permanentFailure, quarantined, redriven, redrivenEdited, purged
+    /// What bulk operations did to single tasks, and those that a crash interrupted.
+    case redrivenInBulk, purgedInBulk, cancelledInBulk, arranged, bulkChecked, bulkResumed
     /// Records that die, or are rewritten.
     case segmentDied, transitionsDied, survivorMoved, transitionCarried, locatorWritten
     /// The ends of retention.

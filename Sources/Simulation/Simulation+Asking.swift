@@ -28,7 +28,7 @@ extension Simulation {
         case ..<91: askForResult(client)
         case ..<94: askAsWorker(client)
         case ..<97: askForRecurring(client)
-        case ..<98: askForList(client)
+        case ..<98: if dice.oneIn(2) { askForList(client) } else { askForBulk(client) }
         case ..<99: ask(client, dice.pick([.statistics, .queues, .workers, .health, .ping, .compact, page]) ?? .ping)
         default: disconnect(client)
         }
@@ -504,6 +504,9 @@ extension Request {
         case .deadLetters: .deadLetters
         case .redrive: .redrive
         case .purge: .purge
+        case .startBulk: .startBulk
+        case .bulkOperations: .bulkOperations
+        case .stopBulk: .stopBulk
         case .compact: .compact
         case .putRecurring: .putRecurring
         case .removeRecurring: .removeRecurring

@@ -38,6 +38,7 @@ extension Simulation {
             history.record(.serving, at: now)
             try dump(mustEqualPrevious: true)
         }
+        if dice.oneIn(3), !isReadOnly() { try checkBulk() }
         report.hits.count(.event(.storeRecounted))
     }
 
@@ -131,6 +132,7 @@ extension Simulation {
         }
         perform(.disk(isLow: false), .disk)
         try removeRecurring()
+        _ = try finishBulk()
         history.record(.clock, at: now)
         // Start times were set by a clock that may have been ahead.
         now.wallMilliseconds = latestWallMilliseconds + 60_000
@@ -174,7 +176,9 @@ extension Simulation {
                 case .default: 3
                 case .deadLetter: deadLetters
                 // Names, retry policies and counters, of which there is a fixed number, histories, and rows of lists.
-                case .index: UInt64(16 + Cast.retryPolicies.count - 1) + deadLetters * UInt64(Limits.historyMax + 2)
+                case .index:
+                    UInt64(broker.process.core.index.bulkInOrder.count) + UInt64(16 + Cast.retryPolicies.count - 1)
+                        + deadLetters * UInt64(Limits.historyMax + 2)
                 case .pending, .payload, .inProgress, .completed: 0
                 }
             guard rows <= rowsMax else {

@@ -95,7 +95,8 @@ extension Simulation {
         history.record(.serving, at: now)
     }
 
-    private mutating func noteRecovered() {
+    mutating func noteRecovered() {
+        bulk.restart(from: broker.process.core.index)
         note(ticks.restart(from: broker.process.core.index))
         taskPayloads.restart()
         let counts = broker.process.core.index.counts

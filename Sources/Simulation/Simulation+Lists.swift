@@ -17,6 +17,10 @@ extension Simulation {
             }
         }
         if let task = missing.values.first { throw Broken("I9", "A list with \(filter) does not have \(task)") }
+        let count = try count(filter)
+        guard count ?? UInt64(forward.count) == UInt64(forward.count) else {
+            throw Broken("I9", "\(count ?? 0) tasks are counted for \(filter), and \(forward.count) listed")
+        }
         for part in ListPart.allCases {
             let ids = forward.filter { $0.state.part == part }.map(\.id)
             guard ids == backward.filter({ $0.state.part == part }).map(\.id).reversed() else {
@@ -45,8 +49,20 @@ extension Simulation {
         return tasks
     }
 
+    /// The tasks of a list, counted; `nil` when the disk failed on the way.
+    private mutating func count(_ filter: TaskFilter) throws(Broken) -> UInt64? {
+        var query = TaskQuery(filter: filter, isCount: true)
+        var count: UInt64 = 0
+        repeat {
+            guard case .tasks(let page)? = try reply(to: .tasks(query)) else { return nil }
+            count += page.count
+            query.cursor = page.next
+        } while !query.cursor.isEmpty
+        return count
+    }
+
     /// What a client may look for: whatever some task has.
-    private mutating func someFilter(_ tasks: [TaskStatus]) -> TaskFilter {
+    mutating func someFilter(_ tasks: [TaskStatus]) -> TaskFilter {
         var filter = TaskFilter()
         guard let task = dice.pick(tasks) else { return filter }
         if dice.oneIn(3) { filter.queue = task.queue }
@@ -81,7 +97,7 @@ extension TaskStatus {
 
 extension TaskFilter {
     /// What the broker must do, in a few words.
-    fileprivate func accepts(_ task: TaskStatus) -> Bool {
+    func accepts(_ task: TaskStatus) -> Bool {
         (states.isEmpty || states.contains(task.state)) && queue ?? task.queue == task.queue
             && type?.matches(task.type.bytes) ?? true && priorities.contains(task.priority)
             && createdFrom <= task.id.createdMilliseconds && task.id.createdMilliseconds < createdBefore

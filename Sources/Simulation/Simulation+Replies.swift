@@ -48,9 +48,9 @@ extension Simulation {
             finish(request, .observed(Observation(state: result.state, result: digest)))
         case .tasks(let page): takeTasks(page, request)
         case .error(let error): takeError(error, request, key)
+        case .bulkOperations(let operations): try takeBulk(operations)
         case .statistics, .queues, .workers, .workerOrder, .deadLetters, .compacted, .recurring, .ticks, .health, .done,
-            .delivery,
-            .cancelRequested:
+            .delivery, .cancelRequested:
             break
         }
     }
@@ -343,7 +343,7 @@ extension Simulation {
                 case .payloadDamaged:
                     throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
-            case .zoneUnusable: break
+            case .zoneUnusable, .bulkStarted, .bulkEnded: break
             case .damagedRecord(let text):
                 throw Broken("I10", "A record was called damaged, but nothing damages bytes here: \(text)")
             }
@@ -367,6 +367,7 @@ extension Simulation {
         case .workers: report.hits.count(.reply(.workers))
         case .workerOrder: report.hits.count(.reply(.workerOrder))
         case .deadLetters: report.hits.count(.reply(.deadLetters))
+        case .bulkOperations: report.hits.count(.reply(.bulkOperations))
         case .compacted: report.hits.count(.reply(.compacted))
         case .recurring: report.hits.count(.reply(.recurring))
         case .ticks: report.hits.count(.reply(.ticks))
@@ -380,6 +381,7 @@ extension Simulation {
     mutating func take(_ effects: EffectBatch) throws(Broken) {
         try handOvers.check(effects)
         try noteTicks(effects)
+        try noteBulk(effects)
         count(effects)
     }
 

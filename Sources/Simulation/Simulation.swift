@@ -64,6 +64,9 @@ public struct Simulation {
     var repeats: [TaskSpec] = []
     var handOvers = HandOvers()
     var ticks = Ticks()
+    var bulk = BulkOperations()
+    /// What clients were told of bulk operations last.
+    var toldBulk: [UInt32: BulkStatus] = [:]
     var taskPayloads = Payloads()
     var keyed: [TaskSpec] = []
     var payloads: UInt64 = 0
@@ -262,6 +265,7 @@ public struct Simulation {
         lastTickMilliseconds = now.monotonicMilliseconds
         perform(.tick, .tick)
         if !isReadOnly(), broker.process.core.hasSparseRecords { perform(.clean, .clean) }
+        if !isReadOnly(), broker.process.core.hasBulkWork { perform(.stepBulk, .stepBulk) }
     }
 
     /// Says in the history whose leases the broker may take back because their worker was silent too long.
@@ -314,6 +318,7 @@ public struct Simulation {
         } else if step == .write, let closed {
             // It may be written all the same.
             try noteTicks(closed)
+            try noteBulk(closed)
         }
     }
 

@@ -134,6 +134,7 @@ enum BatchDecoding {
             case "N": effects.names.append(try NameRecord.read(key: key, value: value))
             case "W": effects.registeredWorkers.append(try WorkerRecord.read(key: key, value: value))
             case "R": effects.recurring.append(try RecurringRecord.read(key: key, value: value))
+            case "B": effects.bulkOperations.append(try BulkRecord.read(key: key, value: value))
             case "r": effects.recurringStates.append(try RecurringStateRecord.read(key: key, value: value))
             case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
             case "A": effects.attempts.append(try AttemptRecord.read(key: key, value: value, texts: &effects.texts))
@@ -164,6 +165,10 @@ enum BatchDecoding {
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
                 effects.removedRecurring.append(try reader.read())
+            case (.index, "B"):
+                var reader = KeyReader(key)
+                _ = try reader.read(UInt8.self)
+                effects.removedBulk.append(try reader.read())
             case (.index, "P"): effects.swept.append(try KeyReader.expiry(key))
             case (.index, "C"):
                 effects.derived.counters.append(CounterRow(key: try KeyReader.counter(key), value: 0))

@@ -11,6 +11,7 @@ enum BatchEncoding {
         for row in effects.registeredWorkers { WorkerRecord.write(row, to: batch) }
         for row in effects.recurring { RecurringRecord.write(row, to: batch) }
         for state in effects.recurringStates { RecurringStateRecord.write(state, to: batch) }
+        for operation in effects.bulkOperations { BulkRecord.write(operation, to: batch) }
         for segment in effects.segments { encode(segment, of: effects, into: batch) }
         if !effects.transitions.isEmpty {
             let table = TransitionTable.Content(
@@ -114,6 +115,7 @@ enum BatchEncoding {
             batch.delete(.index, key: KeyLayout.recurring(number))
             batch.delete(.index, key: KeyLayout.recurringState(number))
         }
+        for number in effects.removedBulk { batch.delete(.index, key: KeyLayout.bulkOperation(number)) }
         for bucket in effects.expiredOutcomes {
             batch.deleteRange(
                 .completed,

@@ -35,6 +35,8 @@ enum KeyLayout {
     static func attempts(of sequence: TaskSequence) -> [UInt8] { prefix("A") + bytes(sequence.rawValue) }
 
     static func recurring(_ number: UInt32) -> [UInt8] { prefix("R") + bytes(number) }
+    static func bulkOperation(_ number: UInt32) -> [UInt8] { prefix("B") + bytes(number) }
+
     static func recurringState(_ number: UInt32) -> [UInt8] { prefix("r") + bytes(number) }
     static func deadHold(_ sequence: TaskSequence) -> [UInt8] { prefix("U") + bytes(sequence.rawValue) }
 

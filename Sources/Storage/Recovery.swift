@@ -155,6 +155,10 @@ public enum Recovery {
             let state = try RecurringStateRecord.read(key: key, value: value)
             try asStorageError { () throws(RecoveryError) in try index.recover(state) }
         }
+        try scan(store, "B") { key, value throws(StorageError) in
+            let operation = try BulkRecord.read(key: key, value: value)
+            try asStorageError { () throws(RecoveryError) in try index.recover(operation) }
+        }
         try scan(store, "K") { key, value throws(StorageError) in
             for row in try IdempotencyTable.read(key: key, value: value) { index.recover(row) }
         }

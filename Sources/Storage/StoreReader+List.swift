@@ -18,6 +18,7 @@ extension StoreReader {
         var listing = TaskListing(reader: self, query: query, selection: selection, page: page, readsMax: readsMax)
         try listing.addErrors()
         listing.page.next = try listing.list(from: position)?.cursor ?? []
+        listing.countOnly()
         return listing.page
     }
 }
@@ -33,15 +34,15 @@ private struct TaskListing {
     let readsMax: Int
     private var reads = 0
     private var byteCount = 0
-    private var queues: [UInt32: NameRow] = [:]
-    private var types: [UInt32: NameRow] = [:]
+    private var names: SelectedNames
 
     init(reader: StoreReader, query: TaskQuery, selection: TaskSelection, page: TaskPage, readsMax: Int) {
         (self.reader, self.query, self.selection) = (reader, query, selection)
         (self.page, self.readsMax) = (page, readsMax)
+        names = SelectedNames(reader: reader, selection: selection)
     }
 
-    private var isFull: Bool { page.tasks.count >= Int(query.count) }
+    private var isFull: Bool { !query.isCount && page.tasks.count >= Int(query.count) }
     private var isTired: Bool { reads >= readsMax || byteCount >= Self.bytesMax }
 
     // MARK: The parts of the list
@@ -53,6 +54,13 @@ private struct TaskListing {
             page.tasks[place].error = try reader.history(of: sequence).last?.error ?? []
         }
         if !selection.error.isEmpty { page.tasks.removeAll { !selection.matches(error: $0.error) } }
+    }
+
+    /// Leaves of tasks that were only to be counted their number.
+    mutating func countOnly() {
+        guard query.isCount else { return }
+        page.count += UInt64(page.tasks.count)
+        page.tasks = []
     }
 
     /// Adds tasks from a place on, and says where the next page begins.
@@ -68,14 +76,11 @@ private struct TaskListing {
 
     private mutating func listDeadLetters(from first: TaskSequence) throws(StorageError) -> TaskSequence? {
         guard selection.states.contains(.deadLetter) else { return nil }
-        var prefixes: [[UInt8]] = []
-        if let queue = selection.queue { prefixes.append(Posting.deadLetters(.queue, queue)) }
-        if let type = selection.type { prefixes.append(Posting.deadLetters(.type, type)) }
-        let walks = prefixes.isEmpty ? [walk(.deadLetter, [])] : prefixes.map { walk(.index, $0) }
+        let walks = reader.deadLetterWalks(selection, isDescending: query.isNewestFirst)
         var end: [UInt8]? = KeyLayout.deadLetter(first)
         while let from = end, let found = try RowWalk.seek(walks, from, seeks: &reads, limit: readsMax) {
             end = walks[0].step(from: found)
-            guard try take(deadLetter: found) else { return Self.sequence(found[...]) }
+            guard try take(deadLetter: found) else { return TaskSequence(key: found) }
         }
         return nil
     }
@@ -135,10 +140,6 @@ private struct TaskListing {
         RowWalk(store: reader.store, family: family, prefix: prefix, isDescending: query.isNewestFirst)
     }
 
-    private static func sequence(_ bytes: ArraySlice<UInt8>) -> TaskSequence {
-        TaskSequence(bytes.reduce(0) { $0 << 8 | UInt64($1) })
-    }
-
     // MARK: Records
 
     /// Lists a dead letter that is asked for, and says whether to go on.
@@ -149,16 +150,15 @@ private struct TaskListing {
         guard let bytes = try reader.store.get(.deadLetter, key) else { return true }
         byteCount += bytes.count
         let (row, error, _) = try bytes.withRaw { value throws(StorageError) in try reader.deadLetter(value) }
-        guard
-            selection.matches(
-                queue: row.task.queue,
-                type: row.task.type,
-                row.task.rank,
-                createdMilliseconds: row.task.createdMilliseconds
-            ), selection.matches(error: error), let names = try names(row.task.queue, row.task.type)
-        else { return true }
+        guard selection.matches(row, error: error), let names = try names.of(row.task.queue, row.task.type) else {
+            return true
+        }
         guard !isFull else { return false }
-        page.tasks.append(reader.status(row, error: error, queue: names.queue, type: names.type))
+        if query.isCount {
+            page.count += 1
+        } else {
+            page.tasks.append(reader.status(row, error: error, queue: names.queue, type: names.type))
+        }
         return true
     }
 
@@ -183,36 +183,15 @@ private struct TaskListing {
                     type: row.type,
                     row.rank,
                     createdMilliseconds: row.createdMilliseconds
-                ), selection.states.contains(row.state), let names = try names(row.queue, row.type)
+                ), selection.states.contains(row.state), let names = try names.of(row.queue, row.type)
             else { continue }
             guard !isFull else { return row.sequence }
-            page.tasks.append(reader.status(row, queue: names.queue, type: names.type))
+            if query.isCount {
+                page.count += 1
+            } else {
+                page.tasks.append(reader.status(row, queue: names.queue, type: names.type))
+            }
         }
         return nil
-    }
-
-    /// The names of a task's queue and type, when they are asked for.
-    private mutating func names(
-        _ queue: UInt32,
-        _ type: UInt32
-    ) throws(StorageError) -> (queue: Name, type: Name)? {
-        let queue = try row(.queue, queue, &queues)
-        let type = try row(.type, type, &types)
-        guard queue.namespace == selection.namespace, selection.types?.matches(type.name.bytes) ?? true else {
-            return nil
-        }
-        return (queue.name, type.name)
-    }
-
-    private func row(
-        _ kind: NameKind,
-        _ number: UInt32,
-        _ known: inout [UInt32: NameRow]
-    ) throws(StorageError) -> NameRow {
-        if let row = known[number] { return row }
-        let unknown = NameRow(kind: kind, number: number, namespace: 0, name: Name(bytes: []))
-        let row = try reader.nameRow(kind, number) ?? unknown
-        known[number] = row
-        return row
     }
 }

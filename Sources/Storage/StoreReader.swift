@@ -74,6 +74,9 @@ public struct StoreReader: Sendable {
         case .deadLetter(let sequence):
             guard let (row, error, payload) = try deadLetter(sequence) else { return nil }
             return .deadLetter(row, error: error, payload: payload)
+        case .deadLetters(let selection, let first, let last, let limit):
+            return try deadLetters(selection, from: first, through: last, limit: limit)
+        case .lastError(let sequence): return .lastError(try history(of: sequence).last?.error ?? [])
         case .zone(let zone): return zones(zone)
         case .expiring(let bucket, let limit): return .expiring(try expiring(through: bucket, limit))
         }

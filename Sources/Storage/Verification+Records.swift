@@ -146,6 +146,7 @@ extension StoreVerification {
             case "K": _ = try IdempotencyTable.read(key: key, value: value)
             case "R": _ = try RecurringRecord.read(key: key, value: value)
             case "r": _ = try RecurringStateRecord.read(key: key, value: value)
+            case "B": _ = try BulkRecord.read(key: key, value: value)
             case "C": _ = try CounterRecord.read(key: key, value: value)
             case "A":
                 var texts: [UInt8] = []

@@ -16,6 +16,38 @@ extension TQClient {
         let query = TaskQuery(filter: filter, isNewestFirst: isNewestFirst, count: Limits.taskPageMax)
         return TaskList(client: self, query: query)
     }
+
+    /// How many tasks a filter is for.
+    ///
+    /// Where it names queues and states alone that is known; else tasks are looked at one by one.
+    ///
+    /// - Parameters:
+    ///   - scanMax: About how many to look at; then the count is only a lower bound.
+    ///   - onProgress: Called now and then with how many were found.
+    public func countTasks(
+        matching filter: TaskFilter,
+        scanMax: UInt64 = .max,
+        onProgress: (UInt64) -> Void = { _ in }
+    ) async throws(TQError) -> TaskCount {
+        var query = TaskQuery(filter: filter, count: Limits.taskPageMax, isCount: true)
+        var (count, scanned) = (0 as UInt64, 0 as UInt64)
+        repeat {
+            let page = try await tasks(query)
+            count += page.count
+            scanned += page.scanned
+            query.cursor = page.next
+            onProgress(count)
+        } while !query.cursor.isEmpty && scanned < scanMax
+        return TaskCount(count: count, isExact: query.cursor.isEmpty)
+    }
+}
+
+/// How many tasks a filter is for.
+public struct TaskCount: Hashable, Sendable {
+    /// So many were found.
+    public let count: UInt64
+    /// Whether there are no more.
+    public let isExact: Bool
 }
 
 /// The tasks that a filter is for.

@@ -49,6 +49,7 @@ extension TQError.Code {
         row(.internalError, "internalError", 500, "INTERNAL", false, 1),
         row(.cancelRequested, "cancelRequested", 409, "ABORTED", false, 3),
         row(.recurringNotFound, "recurringNotFound", 404, "NOT_FOUND", false, 2),
+        row(.bulkNotFound, "bulkNotFound", 404, "NOT_FOUND", false, 2),
     ]
 
     /// The name in JSON and in messages.

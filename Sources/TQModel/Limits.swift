@@ -50,6 +50,10 @@ public enum Limits {
     public static let taskPageMax: UInt32 = 1000
     /// The error text that a list may be searched for in bytes.
     public static let errorSearchBytesMax = 255
+    /// Bulk operations that go on at a time.
+    public static let bulkRunningMax = 16
+    /// Bulk operations that have ended and are still known, the newest.
+    public static let bulkEndedMax = 100
     /// How long one claim or wait may park: one hour, in milliseconds.
     public static let waitMillisecondsMax: UInt64 = 3_600_000
     /// The longest lease, timeout, delay in a renewal or backoff: one year, in milliseconds.

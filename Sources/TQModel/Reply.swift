@@ -22,6 +22,7 @@ public enum Reply: Hashable, Sendable {
     case workerOrder(WorkerOrder)
     case tasks(TaskPage)
     case deadLetters(DeadLetterPage)
+    case bulkOperations([BulkStatus])
     case compacted(Compaction)
     case recurring(RecurringPage)
     /// In milliseconds since 1970, ascending.

@@ -50,6 +50,13 @@ public enum Request: Hashable, Sendable {
     case redrive([Redrive])
     /// Ends dead letters for good. Answer: ``Reply/outcomes(_:)``.
     case purge([TaskID])
+    /// Begins to change all tasks that a filter is for. Answer: ``Reply/bulkOperations(_:)`` with that operation.
+    case startBulk(BulkSpec)
+    /// The bulk operations that are known, in the order of their starts. Answer: ``Reply/bulkOperations(_:)``.
+    case bulkOperations
+    /// Ends a bulk operation before its time; what it has changed stays changed. Answer: ``Reply/bulkOperations(_:)`` with
+    /// that operation.
+    case stopBulk(UInt32)
     /// Keeps a recurring task, in the place of the one with its name. Answer: ``Reply/recurring(_:)`` with that one.
     ///
     /// Ticks count from now on; where the recurrence stays the same, from the last tick on.

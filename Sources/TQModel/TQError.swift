@@ -91,6 +91,8 @@ public struct TQError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let cancelRequested = Code(rawValue: 31)
         /// There is no such recurring task.
         public static let recurringNotFound = Code(rawValue: 32)
+        /// There is no bulk operation with that number, or it ended too long ago.
+        public static let bulkNotFound = Code(rawValue: 33)
 
         public var description: String { name }
     }

@@ -37,6 +37,23 @@ public struct TaskFilter: Hashable, Sendable {
     }
 }
 
+extension TaskFilter: CustomStringConvertible {
+    /// What it asks for, as words with values; `all` for everything.
+    public var description: String {
+        var words: [String] = []
+        if !states.isEmpty { words.append("status=" + states.map(\.name).sorted().joined(separator: ",")) }
+        if let queue { words.append("queue=\(queue)") }
+        if let type { words.append("type=\(type)") }
+        if priorities != Self.allPriorities {
+            words.append("priority=\(priorities.lowerBound)..\(priorities.upperBound)")
+        }
+        if createdFrom > 0 { words.append("since=\(createdFrom)") }
+        if createdBefore < .max { words.append("until=\(createdBefore)") }
+        if !error.isEmpty { words.append("error='\(String(decoding: error, as: UTF8.self))'") }
+        return words.isEmpty ? "all" : words.joined(separator: " ")
+    }
+}
+
 /// Which tasks to list, a page at a time.
 ///
 /// A list has three parts, one behind the other: tasks that have not ended and then dead letters, both in the order of their
@@ -51,17 +68,21 @@ public struct TaskQuery: Hashable, Sendable {
     public var isNewestFirst: Bool
     /// At most that many, 1 to ``Limits/taskPageMax``.
     public var count: UInt32
+    /// Whether the tasks are only to be counted: a page then goes as far as the broker looks for one request.
+    public var isCount: Bool
 
     public init(
         filter: TaskFilter = TaskFilter(),
         cursor: Bytes = [],
         isNewestFirst: Bool = false,
-        count: UInt32 = 100
+        count: UInt32 = 100,
+        isCount: Bool = false
     ) {
         self.filter = filter
         self.cursor = cursor
         self.isNewestFirst = isNewestFirst
         self.count = count
+        self.isCount = isCount
     }
 }
 
@@ -76,10 +97,13 @@ public struct TaskPage: Hashable, Sendable {
     public var next: Bytes
     /// Tasks and records that were looked at for this page.
     public var scanned: UInt64
+    /// Where tasks were only to be counted, how many were found for this page.
+    public var count: UInt64
 
-    public init(tasks: [TaskStatus] = [], next: Bytes = [], scanned: UInt64 = 0) {
+    public init(tasks: [TaskStatus] = [], next: Bytes = [], scanned: UInt64 = 0, count: UInt64 = 0) {
         self.tasks = tasks
         self.next = next
         self.scanned = scanned
+        self.count = count
     }
 }

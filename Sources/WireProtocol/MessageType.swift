@@ -43,6 +43,12 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case tasks = 0x25
     /// ``Request/purge(_:)``.
     case purge = 0x26
+    /// ``Request/startBulk(_:)``.
+    case startBulk = 0x27
+    /// ``Request/bulkOperations``.
+    case bulkOperations = 0x28
+    /// ``Request/stopBulk(_:)``.
+    case stopBulk = 0x29
 
     /// ``Request/registerWorker(_:)``.
     case registerWorker = 0x30
@@ -106,6 +112,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case deadLettersReply = 0xa4
     /// ``Reply/tasks(_:)``.
     case tasksReply = 0xa5
+    /// ``Reply/bulkOperations(_:)``.
+    case bulkOperationsReply = 0xa8
     /// ``Reply/workerOrder(_:)``.
     case workerOrderReply = 0xb0
     /// ``Reply/statistics(_:)``.

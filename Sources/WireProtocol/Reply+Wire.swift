@@ -40,6 +40,7 @@ extension Reply {
         case .tasks: .tasksReply
         case .workerOrder: .workerOrderReply
         case .deadLetters: .deadLettersReply
+        case .bulkOperations: .bulkOperationsReply
         case .compacted: .compactedReply
         case .recurring: .recurringReply
         case .ticks: .ticksReply
@@ -66,13 +67,11 @@ extension Reply {
         case .queues(let queues): bytes.append(records: queues) { $1.write(to: &$0) }
         case .workers(let workers): bytes.append(records: workers) { $1.write(to: &$0) }
         case .workerOrder(let order): bytes.append(order.rawValue)
-        case .tasks(let page):
-            bytes.append(integer: page.scanned)
-            bytes.append(shortBytes: page.next)
-            bytes.append(records: page.tasks) { $1.write(to: &$0) }
+        case .tasks(let page): page.write(to: &bytes)
         case .deadLetters(let page):
             bytes.append(page.hasMore ? 1 : 0)
             bytes.append(records: page.letters) { $1.write(to: &$0) }
+        case .bulkOperations(let operations): bytes.append(records: operations) { $1.write(to: &$0) }
         case .compacted(let compaction):
             bytes.append(integer: compaction.diskBytesBefore)
             bytes.append(integer: compaction.diskBytesAfter)
@@ -129,15 +128,15 @@ extension Reply {
                 try reader.records(max: .max) { (reader) throws(TQError) in try WorkerStatus(from: &reader) }
             )
         case .workerOrderReply: self = .workerOrder(try reader.workerOrder())
-        case .tasksReply:
-            let scanned: UInt64 = try reader.integer()
-            let next = try reader.shortBytes()
-            let tasks = try reader.records(max: .max) { (reader) throws(TQError) in try TaskStatus(from: &reader) }
-            self = .tasks(TaskPage(tasks: tasks, next: next, scanned: scanned))
+        case .tasksReply: self = .tasks(try TaskPage(from: &reader))
         case .deadLettersReply:
             let hasMore: UInt8 = try reader.integer()
             let letters = try reader.records(max: .max) { (reader) throws(TQError) in try DeadLetter(from: &reader) }
             self = .deadLetters(DeadLetterPage(letters: letters, hasMore: hasMore != 0))
+        case .bulkOperationsReply:
+            self = .bulkOperations(
+                try reader.records(max: .max) { (reader) throws(TQError) in try BulkStatus(from: &reader) }
+            )
         case .statusReply: self = .status(try TaskStatus(from: &reader))
         case .resultReply: self = .result(try TaskResult(from: &reader))
         case .statisticsReply: self = .statistics(try BrokerStatistics(from: &reader))

@@ -53,6 +53,9 @@ extension Request {
         case .deadLetters: .deadLetters
         case .redrive: .redrive
         case .purge: .purge
+        case .startBulk: .startBulk
+        case .bulkOperations: .bulkOperations
+        case .stopBulk: .stopBulk
         case .compact: .compact
         case .putRecurring: .putRecurring
         case .removeRecurring: .removeRecurring
@@ -94,6 +97,8 @@ extension Request {
             bytes.append(order.rawValue)
         case .tasks(let query): query.write(to: &bytes)
         case .deadLetters(let query): query.write(to: &bytes)
+        case .startBulk(let spec): spec.write(to: &bytes)
+        case .stopBulk(let number): bytes.append(integer: number)
         case .putRecurring(let spec): spec.write(to: &bytes)
         case .pauseRecurring(let name, let isPaused):
             bytes.append(name: name)
@@ -102,7 +107,7 @@ extension Request {
             bytes.append(name: after ?? Name(bytes: []))
             bytes.append(integer: count)
         case .upcomingTicks(let recurrence): bytes.append(bytes: recurrence)
-        case .statistics, .queues, .workers, .compact, .health, .ping: break
+        case .statistics, .queues, .workers, .bulkOperations, .compact, .health, .ping: break
         }
     }
 
@@ -138,6 +143,9 @@ extension Request {
         case .deadLetters:
             self = .deadLetters(try DeadLetterQuery(from: &reader))
             return
+        case .startBulk:
+            self = .startBulk(try BulkSpec(from: &reader))
+            return
         case .putRecurring:
             self = .putRecurring(try RecurringSpec(from: &reader))
             return
@@ -157,6 +165,8 @@ extension Request {
         case .result: self = .result(try reader.taskID(), waitMilliseconds: try reader.integer())
         case .deregisterWorker: self = .deregisterWorker(try reader.name())
         case .orderWorker: self = .orderWorker(try reader.name(), try reader.workerOrder())
+        case .bulkOperations: self = .bulkOperations
+        case .stopBulk: self = .stopBulk(try reader.integer())
         case .removeRecurring: self = .removeRecurring(try reader.name())
         case .pauseRecurring:
             self = .pauseRecurring(try reader.name(), isPaused: try reader.integer(UInt8.self) != 0)
@@ -199,13 +209,14 @@ extension Request {
         case .deregisterWorker(let name), .orderWorker(let name, _), .removeRecurring(let name),
             .pauseRecurring(let name, _), .runRecurring(let name):
             try name.checkLength()
+        case .startBulk(let spec): try spec.checkLimits()
         case .putRecurring(let spec): try spec.checkLimits()
         case .recurring(let after, _): try after?.checkLength()
         case .tasks(let query): try query.checkLimits()
         case .deadLetters(let query): try query.queue?.checkLength()
-        case .addCredit, .closeStream, .upcomingTicks, .status, .result, .statistics, .queues, .workers, .compact,
-            .health,
-            .ping:
+        case .addCredit, .closeStream, .upcomingTicks, .status, .result, .statistics, .queues, .workers,
+            .bulkOperations,
+            .stopBulk, .compact, .health, .ping:
             break
         }
     }

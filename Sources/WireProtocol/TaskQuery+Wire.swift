@@ -2,6 +2,7 @@ import TQModel
 
 extension TaskQuery {
     private static let cursorTag: UInt8 = 1
+    private static let isCountTag: UInt8 = 2
 
     init(from reader: inout FieldReader) throws(TQError) {
         let count: UInt32 = try reader.integer()
@@ -11,6 +12,7 @@ extension TaskQuery {
         while let field = try reader.nextField() {
             switch field.tag {
             case Self.cursorTag: cursor = reader.bytes(of: field)
+            case Self.isCountTag: isCount = try reader.integer(of: field, as: UInt8.self) != 0
             default: try reader.unknown(field)
             }
         }
@@ -21,11 +23,33 @@ extension TaskQuery {
         bytes.append(isNewestFirst ? 1 : 0)
         bytes.appendRecord { filter.write(to: &$0) }
         bytes.append(field: Self.cursorTag, nonEmpty: cursor)
+        if isCount { bytes.append(field: Self.isCountTag, integer: 1 as UInt8) }
     }
 
-    func checkLimits() throws(TQError) {
-        try filter.queue?.checkLength()
-        if let type = filter.type { try Name(bytes: type.bytes).checkLength() }
+    func checkLimits() throws(TQError) { try filter.checkLimits() }
+}
+
+extension TaskPage {
+    private static let countTag: UInt8 = 1
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        let scanned: UInt64 = try reader.integer()
+        let next = try reader.shortBytes()
+        let tasks = try reader.records(max: .max) { (reader) throws(TQError) in try TaskStatus(from: &reader) }
+        self.init(tasks: tasks, next: next, scanned: scanned)
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Self.countTag: count = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(integer: scanned)
+        bytes.append(shortBytes: next)
+        bytes.append(records: tasks) { $1.write(to: &$0) }
+        bytes.append(field: Self.countTag, nonZero: count)
     }
 }
 
@@ -85,5 +109,10 @@ extension TaskFilter {
         bytes.append(field: Tag.createdFrom, nonZero: createdFrom)
         if createdBefore < .max { bytes.append(field: Tag.createdBefore, integer: createdBefore) }
         bytes.append(field: Tag.error, nonEmpty: error)
+    }
+
+    func checkLimits() throws(TQError) {
+        try queue?.checkLength()
+        if let type { try Name(bytes: type.bytes).checkLength() }
     }
 }

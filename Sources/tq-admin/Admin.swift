@@ -21,7 +21,7 @@ struct Admin: AsyncParsableCommand {
                 name: "Nouns",
                 subcommands: [
                     TaskNoun.self, QueueNoun.self, RecurringNoun.self, WorkerNoun.self, DeadLetterNoun.self,
-                    SystemNoun.self,
+                    BulkNoun.self, SystemNoun.self,
                 ]
             )
         ]

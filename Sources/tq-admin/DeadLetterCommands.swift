@@ -94,7 +94,7 @@ struct RedriveDeadLetters: AsyncParsableCommand {
                 try await client.redrive(id, payload: edited)
                 return writeToStandardOutput("redriven \(id)\n")
             }
-            try await letters.change(client, verb: "redriven") { (ids) throws(TQError) in
+            try await letters.change(client, verb: "redriven", .redrive) { (ids) throws(TQError) in
                 try await client.redrive(ids)
             }
         }
@@ -112,7 +112,9 @@ struct PurgeDeadLetters: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withClient { client in
-            try await letters.change(client, verb: "purged") { (ids) throws(TQError) in try await client.purge(ids) }
+            try await letters.change(client, verb: "purged", .purge) { (ids) throws(TQError) in
+                try await client.purge(ids)
+            }
         }
     }
 }
@@ -133,29 +135,20 @@ struct DeadLetterChoice: ParsableArguments {
         try tasks.validateForDeadLetters()
     }
 
-    /// Takes page after page; a letter that stays is passed over, so that the end is reached in any case.
+    /// Changes those that are named by themselves, and all others by a bulk operation.
     func change(
         _ client: TQClient,
         verb: String,
+        _ bulk: BulkChange,
         _ change: ([TaskID]) async throws(TQError) -> [TQError?]
     ) async throws {
         guard ids.isEmpty else { return try report(try await change(ids.map(\.id)), of: ids.map(\.id), as: verb) }
+        let operation = try await client.startBulk(BulkSpec(bulk, filter: tasks.filter))
         let progress = Progress("dead letters \(verb)")
-        var done: UInt64 = 0
-        var kept: TQError?
-        var query = TaskQuery(filter: tasks.filter, count: Limits.taskPageMax)
-        query.filter.states = [.deadLetter]
-        repeat {
-            let page = try await client.tasks(query)
-            let ids = page.tasks.map(\.id)
-            let errors = ids.isEmpty ? [] : try await change(ids).compactMap { $0 }
-            kept = kept ?? errors.first
-            done += UInt64(ids.count - errors.count)
-            query.cursor = page.next
-            progress.update(done)
-        } while !query.cursor.isEmpty
-        progress.finish(done)
-        writeToStandardOutput("\(verb) \(done)\n")
-        if let kept { throw kept }
+        let ended = try await client.waitForBulk(operation.number) { progress.update($0.changed) }
+        progress.finish(ended.changed)
+        writeToStandardOutput("\(verb) \(ended.changed)\n")
+        guard ended.refused > 0 else { return }
+        throw CommandFailure(.refused, ended.reasonOfRefusals)
     }
 }

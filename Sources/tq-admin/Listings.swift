@@ -186,6 +186,27 @@ enum Listings {
         Column("error", "error_pattern") { $0.pattern },
     ])
 
+    static let bulk = Listing<BulkStatus>([
+        Column("operation", "bulk_operation", count: { UInt64($0.number) }),
+        Column("change", "change") { "\($0.spec.change)" },
+        Column("tasks", "filter") { "\($0.spec.filter)" },
+        Column("phase", "phase") { $0.phase.name },
+        Column("%", "percent", count: { UInt64($0.percent) }),
+        Column("changed", "changed", count: { $0.changed }),
+        Column("refused", "refused", count: { $0.refused }),
+        Column("rate", "per_second", count: { UInt64($0.spec.perSecond) }),
+        Column("started", "started_at", time: \.startWallMilliseconds),
+        Column("ended", "ended_at", time: \.endWallMilliseconds),
+        Column("problem", "problem") { String(decoding: $0.problem, as: UTF8.self) },
+    ])
+
+    static let counts = Listing<TaskCount>([
+        Column("tasks", "tasks", .right, json: { .unsigned($0.count) }) {
+            ($0.isExact ? "" : "at least ") + "\($0.count)"
+        },
+        Column("exact", "is_exact", json: { .bool($0.isExact) }, text: { $0.isExact ? "yes" : "no" }),
+    ])
+
     static let deadLetters = Listing<DeadLetter>([
         Column("id", "task_id") { "\($0.status.id)" },
         Column("queue", "queue") { "\($0.status.queue)" },

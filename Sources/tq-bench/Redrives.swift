@@ -16,8 +16,6 @@ struct Redrives {
     private static let idleSeconds = 5
     private static let factorMax = 2.0
     private static let queue: Name = "redrive"
-    /// As many as `tq-admin dead-letter redrive --all` takes at once.
-    private static let pageCount: UInt32 = 1000
 
     func measure() async throws -> [Figure] {
         let stock = try await Stock(broker)
@@ -48,20 +46,14 @@ struct Redrives {
             ]
     }
 
-    /// Takes page after page, as `tq-admin` does.
+    /// One bulk operation, as `tq-admin dead-letter redrive` starts it.
     private func redriveAll(_ client: TQClient) async throws {
         let progress = Progress("dead letters redriven", total: UInt64(tasks))
-        var done = 0
-        var query = DeadLetterQuery(queue: Self.queue, count: Self.pageCount)
-        while true {
-            let ids = try await client.deadLetters(query).letters.map(\.status.id)
-            guard let last = ids.last else { break }
-            if let error = try await client.redrive(ids).lazy.compactMap({ $0 }).first { throw error }
-            done += ids.count
-            query.after = last
-            progress.update(UInt64(done))
+        let operation = try await client.startBulk(BulkSpec(.redrive, filter: TaskFilter(queue: Self.queue)))
+        let ended = try await client.waitForBulk(operation.number) { progress.update($0.changed) }
+        progress.finish(ended.changed)
+        guard ended.changed == tasks else {
+            throw CommandFailure(.failed, "\(ended.changed) of \(tasks) dead letters were redriven.")
         }
-        progress.finish(UInt64(done))
-        guard done == tasks else { throw CommandFailure(.failed, "\(done) of \(tasks) dead letters were redriven.") }
     }
 }

@@ -61,6 +61,9 @@ enum MessageSamples {
                 count: 10
             )
         ),
+        .startBulk(BulkSpec(.redrive, filter: TaskFilter(queue: "q"), perSecond: 5)),
+        .startBulk(BulkSpec(.move(to: "r"))),
+        .startBulk(BulkSpec(.setPriority(.high))), .bulkOperations, .stopBulk(1),
         .heartbeat(worker), .orderWorker("w", .quiet), .deregisterWorker("w"), .statistics, .queues, .workers, .compact,
         .health, .ping,
         .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
@@ -112,6 +115,7 @@ enum MessageSamples {
             )
         ),
         .workerOrder(.stop),
+        .bulkOperations([BulkStatus(number: 1, spec: BulkSpec(.cancel), phase: .stopped, problem: [1])]),
         .tasks(TaskPage(tasks: [status], next: [1, 2], scanned: 3)),
         .compacted(Compaction(diskBytesBefore: 1, diskBytesAfter: 2)),
         .ticks([1, 2]),

@@ -289,6 +289,20 @@ struct DurabilityTests {
         #expect(broken(.done) { $0.call(.redrive(task(1), payload: nil), .done) }.contains(.endStays))
     }
 
+    @Test func aTaskIsWhereItWasSubmittedOrWhereSomebodyMovedIt() {
+        func broken(_ target: QueueNumber?, dumpedIn queue: QueueNumber) -> [Invariant] {
+            Script.broken { script in
+                script.submit(1)
+                if let target { script.call(.arrange(task(1), queue: target, Priority.normal.rank), .unknown) }
+                script.dump([row(1, .pending, queue: queue)])
+                script.claim(1, token: 1)
+            }
+        }
+        #expect(broken(nil, dumpedIn: 2).contains(.bytes))
+        #expect(!broken(2, dumpedIn: 2).contains(.bytes) && !broken(2, dumpedIn: 1).contains(.bytes))
+        #expect(broken(2, dumpedIn: 3).contains(.bytes))
+    }
+
     @Test func aDeadLetterMayBePurgedWhileItsRedriveIsUnderWay() {
         func broken(isPurged: Bool) -> [Invariant] {
             Script.broken { script in

@@ -94,6 +94,9 @@ extension ReferenceQueue {
         return .done
     }
 
+    /// Nobody looks at where a task waits here.
+    mutating func arrange(_ id: TaskID, _ queue: QueueNumber, _ rank: Rank) -> Outcome { .done }
+
     mutating func redrive(_ id: TaskID, _ payload: Digest?) -> Outcome {
         guard var task = state[id] else { return .refused(.taskNotFound) }
         guard task.state == .deadLetter else { return .refused(.conflict) }

@@ -48,6 +48,7 @@ struct FakeStore {
     private(set) var counters: [CounterKey: UInt64] = [:]
     private(set) var recurring: [UInt32: RecurringRow] = [:]
     private(set) var recurringStates: [UInt32: RecurringState] = [:]
+    private(set) var bulkOperations: [UInt32: BulkOperation] = [:]
     /// What the files of time zones say; a test changes it.
     var zones: [String: ZoneRules] = ["Test/Zone": .utc]
     /// Sentences about what a store must never be asked for.
@@ -65,6 +66,8 @@ struct FakeStore {
         for number in batch.removedWorkers { workers[number] = nil }
         for row in batch.recurring { recurring[row.number] = row }
         for state in batch.recurringStates { recurringStates[state.number] = state }
+        for operation in batch.bulkOperations { bulkOperations[operation.number] = operation }
+        for number in batch.removedBulk { bulkOperations[number] = nil }
         for number in batch.removedRecurring {
             recurring[number] = nil
             recurringStates[number] = nil
@@ -155,6 +158,20 @@ struct FakeStore {
             return transitions[group].map { .transitions($0.map(\.transition.sequence)) } ?? .missing
         case .deadLetter(let sequence):
             return letters[sequence].map { .deadLetter($0.row, error: $0.error, payload: $0.payload) } ?? .missing
+        case .deadLetters(let selection, let first, let last, let limit):
+            let found = letters.keys.sorted().filter { sequence in
+                guard (first...last).contains(sequence), let letter = letters[sequence] else { return false }
+                let task = letter.row.task
+                return selection.matches(
+                    queue: task.queue,
+                    type: task.type,
+                    task.rank,
+                    createdMilliseconds: task.createdMilliseconds
+                ) && selection.matches(error: letter.error)
+            }
+            let page = found.prefix(limit).compactMap { letters[$0] }.map { (row: $0.row, payload: $0.payload) }
+            return .deadLetters(page, unreadable: [], next: found.dropFirst(limit).first)
+        case .lastError(let sequence): return .lastError(history(of: sequence).last?.error ?? [])
         case .zone(let zone): return zones[zone.description].map { .zone($0) } ?? .damaged("there is no such file.")
         case .expiring(let bucket, let limit):
             let located = locators.values.map { ExpiringRecord(.locator($0.key), bucket: $0.bucket ?? bucket) }
@@ -222,6 +239,9 @@ struct FakeStore {
         for number in recurring.keys.sorted() { if let row = recurring[number] { try index.recover(row) } }
         for number in recurringStates.keys.sorted() {
             if let state = recurringStates[number] { try index.recover(state) }
+        }
+        for number in bulkOperations.keys.sorted() {
+            if let operation = bulkOperations[number] { try index.recover(operation) }
         }
         for letter in letters.values { if let hold = DeadHold(letter.row) { index.recover(hold) } }
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }

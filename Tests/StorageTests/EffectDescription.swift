@@ -16,6 +16,7 @@ extension EffectBatch {
             return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload))"
         }
         lines += recurringStates.map { "\($0)" } + removedRecurring.map { "recurring task \($0) removed" }
+        lines += bulkOperations.flatMap(\.facts) + removedBulk.map { "bulk operation \($0) removed" }
         for segment in segments {
             lines.append("segment \(segment.key) \(segment.bodyByteCount)")
             var position = segment.firstBody
@@ -53,5 +54,16 @@ extension EffectBatch {
         lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
         lines += expiredOutcomes.map { "\($0)" } + swept.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }
         return lines + ["\(derived)"]
+    }
+}
+
+extension BulkOperation {
+    /// Every fact: slices are described with what lies around them, and sets have no order.
+    var facts: [String] {
+        var copy = self
+        let texts = [copy.selection.types?.bytes ?? [], copy.selection.error, copy.problem].map { hex($0) }
+        let states = copy.selection.states.map(\.rawValue).sorted()
+        (copy.selection.states, copy.selection.types, copy.selection.error, copy.problem) = ([], nil, [], [])
+        return ["\(copy) \(states) \(texts)"]
     }
 }

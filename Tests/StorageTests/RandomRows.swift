@@ -165,6 +165,36 @@ struct RandomRows {
         return state
     }
 
+    mutating func bulkOperation() -> BulkOperation {
+        let ranks = [number(UInt32.self), number(UInt32.self)].sorted()
+        let times = [number(UInt64.self), number(UInt64.self)].sorted()
+        var operation = BulkOperation(
+            number: number(),
+            change: BulkChange.Kind.allCases[below(5)],
+            target: number(),
+            selection: TaskSelection(
+                namespace: number(),
+                states: Set(TaskState.allCases.filter { _ in below(2) == 0 }),
+                queue: maybe { $0.number() | 1 },
+                type: maybe { $0.number() | 1 },
+                types: maybe { TypePattern(bytes: ([7] + $0.bytes(200))[...]) },
+                ranks: Rank(rawValue: ranks[0])...Rank(rawValue: ranks[1]),
+                created: times[0]..<times[1],
+                error: bytes(255)[...]
+            ),
+            perSecond: number(),
+            last: TaskSequence(number()),
+            startWallMilliseconds: number()
+        )
+        operation.phase = BulkPhase.allCases[below(3)]
+        operation.next = TaskSequence(number())
+        operation.changed = number()
+        operation.refused = number()
+        operation.problem = bytes(255)[...]
+        operation.endWallMilliseconds = number()
+        return operation
+    }
+
     mutating func attempt(_ texts: inout [UInt8]) -> AttemptRow {
         AttemptRow(
             sequence: TaskSequence(number()),

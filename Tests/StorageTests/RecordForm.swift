@@ -16,7 +16,7 @@ struct RecordSample {
 /// Every form of record of the format.
 enum RecordForm: String, CaseIterable {
     case pendingTable, payloads, transitions, outcomes, deadLetter
-    case name, worker, idempotencyKeys, attempt, locator, counter, recurring, recurringState, deadHold
+    case name, worker, idempotencyKeys, attempt, locator, counter, recurring, recurringState, bulk, deadHold
     case header, identity, epoch
 
     func sample(_ rows: inout RandomRows) -> RecordSample {
@@ -34,6 +34,7 @@ enum RecordForm: String, CaseIterable {
         case .counter: counter(&rows)
         case .recurring: recurring(&rows)
         case .recurringState: recurringState(&rows)
+        case .bulk: bulk(&rows)
         case .deadHold: deadHold(&rows)
         case .header: header(&rows)
         case .identity: identity(&rows)
@@ -260,6 +261,15 @@ enum RecordForm: String, CaseIterable {
             RecurringStateRecord.write(state, to: $0)
         } _: { key, value throws(StorageError) in
             ["\(try RecurringStateRecord.read(key: key, value: value))"]
+        }
+    }
+
+    private func bulk(_ rows: inout RandomRows) -> RecordSample {
+        let operation = rows.bulkOperation()
+        return indexed(operation.facts) {
+            BulkRecord.write(operation, to: $0)
+        } _: { key, value throws(StorageError) in
+            try BulkRecord.read(key: key, value: value).facts
         }
     }
 

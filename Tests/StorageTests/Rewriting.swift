@@ -118,6 +118,9 @@ enum Rewriting {
         case "r":
             let state = try RecurringStateRecord.read(key: key, value: value)
             return firstValue { RecurringStateRecord.write(state, to: $0) }
+        case "B":
+            let operation = try BulkRecord.read(key: key, value: value)
+            return firstValue { BulkRecord.write(operation, to: $0) }
         case "U":
             let hold = try DeadHoldRecord.read(key: key, value: value)
             return firstValue { DeadHoldRecord.write(hold, to: $0) }

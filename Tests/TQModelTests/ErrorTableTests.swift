@@ -21,7 +21,7 @@ struct ErrorTableTests {
             #expect(row.code.isRetryable == row.isRetryable)
             #expect(row.code.tableRow?.code == row.code)
         }
-        #expect(table.last?.code == .recurringNotFound)
+        #expect(table.last?.code == .bulkNotFound)
     }
 
     @Test("The statuses of the protocols agree, and exit codes are the documented ones")
@@ -35,7 +35,7 @@ struct ErrorTableTests {
         }
     }
 
-    @Test("An unknown code keeps its number and is not retried", arguments: [0, 33, .max] as [UInt16])
+    @Test("An unknown code keeps its number and is not retried", arguments: [0, 34, .max] as [UInt16])
     func unknown(number: UInt16) {
         let code = TQError.Code(rawValue: number)
         #expect(code.name == "unknown(\(number))")

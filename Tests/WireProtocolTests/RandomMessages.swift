@@ -41,11 +41,14 @@ struct RandomMessages {
         case 28: .tasks(taskQuery())
         case 29: .purge(list { $0.taskID() })
         case 30: .orderWorker(name(), WorkerOrder.allCases[below(3)])
+        case 31: .startBulk(bulk())
+        case 32: .bulkOperations
+        case 33: .stopBulk(number())
         default: .ping
         }
     }
 
-    static let requestKinds = 32
+    static let requestKinds = 35
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {
@@ -80,12 +83,34 @@ struct RandomMessages {
         case 16: .recurring(RecurringPage(tasks: list { $0.recurringStatus() }, hasMore: flag()))
         case 17: .ticks(list { $0.number() })
         case 19: .workerOrder(WorkerOrder.allCases[below(3)])
-        case 18: .tasks(TaskPage(tasks: list { $0.status() }, next: bytes(max: 30), scanned: number()))
+        case 20: .bulkOperations(list { $0.bulkStatus() })
+        case 18: .tasks(TaskPage(tasks: list { $0.status() }, next: bytes(max: 30), scanned: number(), count: number()))
         default: .error(error())
         }
     }
 
-    static let replyKinds = 21
+    static let replyKinds = 22
+
+    private mutating func bulk() -> BulkSpec {
+        let changes: [BulkChange] = [
+            .redrive, .purge, .cancel, .move(to: name()), .setPriority(Priority(number())),
+        ]
+        return BulkSpec(changes[below(changes.count)], filter: taskQuery().filter, perSecond: number())
+    }
+
+    fileprivate mutating func bulkStatus() -> BulkStatus {
+        BulkStatus(
+            number: number(),
+            spec: bulk(),
+            phase: BulkPhase.allCases[below(3)],
+            changed: number(),
+            refused: number(),
+            problem: bytes(max: 50),
+            percent: number(),
+            startWallMilliseconds: number(),
+            endWallMilliseconds: number()
+        )
+    }
 
     private mutating func taskQuery() -> TaskQuery {
         let priorities = [Priority(UInt8(below(256))), Priority(UInt8(below(256)))].sorted()
@@ -101,7 +126,8 @@ struct RandomMessages {
             ),
             cursor: bytes(max: 30),
             isNewestFirst: flag(),
-            count: number()
+            count: number(),
+            isCount: flag()
         )
     }
 

@@ -76,6 +76,7 @@ struct RepairedStore {
         let fresh = RecurringState(number: row.number, throughWallMilliseconds: wallMilliseconds)
         batch.recurringStates.append(state ?? fresh)
     }
+    mutating func add(_ operation: BulkOperation) { batch.bulkOperations.append(operation) }
     mutating func add(_ key: KeyRow) throws(StorageError) {
         batch.keys.append(key)
         try commitIfFull()

@@ -23,6 +23,7 @@ struct SalvagedStore {
     private(set) var rows: [UInt64: PayloadPlace] = [:]
     private(set) var recurring: [RecurringRow] = []
     private(set) var recurringStates: [UInt32: RecurringState] = [:]
+    private(set) var bulkOperations: [BulkOperation] = []
     /// The newest transition of each task.
     private(set) var transitions: [UInt64: StoredTransition] = [:]
     /// Segments whose rows were read.
@@ -116,6 +117,10 @@ struct SalvagedStore {
                 let state = try RecurringStateRecord.read(key: key, value: value)
                 if state.lastSequence.rawValue > 0 { store.note(state.lastSequence) }
                 store.recurringStates[state.number] = state
+            case "B":
+                let operation = try BulkRecord.read(key: key, value: value)
+                store.note(operation.last)
+                store.bulkOperations.append(operation)
             case "A":
                 var texts: [UInt8] = []
                 let row = try AttemptRecord.read(key: key, value: value, texts: &texts)

@@ -134,6 +134,7 @@ public struct StoreRepair {
             use(row.task.queue, row.task.type, row.task.options?.retryPolicy ?? 0)
             target.add(row, salvaged.recurringStates[row.number], wallMilliseconds: wallMilliseconds)
         }
+        for operation in salvaged.bulkOperations { add(operation) }
         writeNames()
         salvaged.workers.forEach { target.add($0) }
         try target.finish()
@@ -145,6 +146,17 @@ public struct StoreRepair {
             epoch: report.epoch
         )
         return (report, mark)
+    }
+
+    /// Keeps what is known of a bulk operation; none goes on by itself over tasks that were repaired.
+    private mutating func add(_ operation: BulkOperation) {
+        var operation = operation
+        if operation.phase == .running {
+            (operation.phase, operation.endWallMilliseconds) = (.stopped, wallMilliseconds)
+        }
+        use(operation.selection.queue ?? 0, operation.selection.type ?? 0)
+        if operation.change == .move { use(operation.target, 0) }
+        target.add(operation)
     }
 
     // MARK: Ended tasks

@@ -173,6 +173,10 @@ private struct RecordContent {
             let state = try RecurringStateRecord.read(key: key, value: value)
             facts = ["\(state)"]
             written = put { RecurringStateRecord.write(state, to: $0) }
+        case "B":
+            let operation = try BulkRecord.read(key: key, value: value)
+            facts = ["\(operation.textless) \(operation.texts)"]
+            written = put { BulkRecord.write(operation, to: $0) }
         case "U":
             let hold = try DeadHoldRecord.read(key: key, value: value)
             facts = ["\(hold)"]
@@ -201,5 +205,22 @@ private struct RecordContent {
             if first == nil, case .put(_, _, let value) = operation { first = [UInt8](value) }
         }
         return first
+    }
+}
+
+extension BulkOperation {
+    /// Texts are slices, which are described with what lies around them, and sets have no order.
+    fileprivate var textless: Self {
+        var copy = self
+        (copy.selection.states, copy.selection.types, copy.selection.error, copy.problem) = ([], nil, [], [])
+        return copy
+    }
+
+    fileprivate var texts: [[UInt8]] {
+        let selection = selection
+        return [
+            selection.states.map(\.rawValue).sorted(), Array(selection.types?.bytes ?? []), Array(selection.error),
+            Array(problem),
+        ]
     }
 }

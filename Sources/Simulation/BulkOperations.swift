@@ -1,0 +1,263 @@
+import HistoryChecker
+import QueueCore
+import Storage
+import TQModel
+
+/// What bulk operations have written: each goes forward from task to task, and changes those that it counts.
+struct BulkOperations {
+    private var known: [UInt32: BulkOperation] = [:]
+    /// When each task was submitted, which is a part of its id.
+    private var created: [TaskSequence: UInt64] = [:]
+
+    /// A task that an operation changed.
+    struct Change {
+        var id: TaskID
+        var call: Call
+        var event: Happening
+    }
+
+    /// Goes on with what a start has found.
+    mutating func restart(from index: DurableIndex) {
+        known = Dictionary(uniqueKeysWithValues: index.bulkInOrder.map { ($0.number, $0) })
+    }
+
+    /// Compares a group with those before it.
+    mutating func check(_ effects: EffectBatch, _ cipher: TaskIDCipher) throws(Broken) -> [Change] {
+        for task in effects.tasks { created[task.sequence] = task.createdMilliseconds }
+        var changes: [Change] = []
+        for operation in effects.bulkOperations {
+            let before = known[operation.number]
+            known[operation.number] = operation
+            guard let before else { continue }
+            try check(operation, before)
+            let found = Self.changes(by: operation, from: before.next, in: effects)
+            guard UInt64(found.count) >= operation.changed - before.changed else {
+                throw Broken(
+                    "I16",
+                    "Bulk operation \(operation.number) counts \(operation.changed - before.changed) changes where "
+                        + "\(found.count) were made"
+                )
+            }
+            for (sequence, kind) in found {
+                guard let createdMilliseconds = created[sequence] else { continue }
+                let id = cipher.id(of: sequence, createdMilliseconds: createdMilliseconds)
+                changes.append(change(id, kind, operation))
+            }
+        }
+        for number in effects.removedBulk { known[number] = nil }
+        return changes
+    }
+
+    private func check(_ operation: BulkOperation, _ before: BulkOperation) throws(Broken) {
+        var same = operation
+        (same.phase, same.endWallMilliseconds, same.next) = (before.phase, before.endWallMilliseconds, before.next)
+        (same.changed, same.refused, same.problem) = (before.changed, before.refused, before.problem)
+        guard same == before, before.phase == .running, operation.next >= before.next,
+            operation.changed >= before.changed,
+            operation.refused >= before.refused
+        else { throw Broken("I16", "A bulk operation went from \(before) to \(operation)") }
+    }
+
+    private enum Kind {
+        case redriven, purged, cancelled, cancelRequested
+        case arranged(queue: UInt32, Rank)
+    }
+
+    /// Whatever was done in a group to the tasks that an operation passed in it.
+    private static func changes(
+        by operation: BulkOperation,
+        from first: TaskSequence,
+        in effects: EffectBatch
+    ) -> [(TaskSequence, Kind)] {
+        func isPassed(_ sequence: TaskSequence) -> Bool {
+            sequence >= first && sequence < operation.next && sequence <= operation.last
+        }
+        switch operation.change {
+        case .redrive:
+            return effects.redrivenDeadLetters.filter { isPassed($0.sequence) }.map { ($0.sequence, .redriven) }
+        case .purge:
+            return effects.outcomes.filter { isPassed($0.sequence) && $0.cancelReason == .purged }
+                .map { ($0.sequence, .purged) }
+        case .cancel:
+            return effects.transitions.filter { isPassed($0.sequence) }
+                .compactMap { transition in
+                    switch transition.operation {
+                    case .cancel: (transition.sequence, .cancelled)
+                    case .requestCancel: (transition.sequence, .cancelRequested)
+                    default: nil
+                    }
+                }
+        case .move, .setPriority:
+            return effects.transitions.filter { isPassed($0.sequence) && $0.operation == .arrange }
+                .map { ($0.sequence, .arranged(queue: $0.queue ?? 0, $0.rank ?? Rank(rawValue: 0))) }
+        }
+    }
+
+    private func change(_ id: TaskID, _ kind: Kind, _ operation: BulkOperation) -> Change {
+        switch kind {
+        case .redriven: Change(id: id, call: .redrive(id, payload: nil), event: .redrivenInBulk)
+        case .purged: Change(id: id, call: .purge(id), event: .purgedInBulk)
+        case .cancelled, .cancelRequested: Change(id: id, call: .cancel(id), event: .cancelledInBulk)
+        case .arranged(let queue, let rank):
+            Change(id: id, call: .arrange(id, queue: QueueNumber(queue), rank), event: .arranged)
+        }
+    }
+}
+
+extension Simulation {
+    /// Says in the history what bulk operations did; a crash may undo it.
+    mutating func noteBulk(_ effects: EffectBatch) throws(Broken) {
+        let index = broker.process.core.index
+        for change in try bulk.check(effects, TaskIDCipher(key: broker.identity.key)) {
+            var call = change.call
+            if case .arrange(let id, let queue, let rank) = call {
+                call = .arrange(id, queue: Cast.number(index.name(.queue, UInt32(queue))), rank)
+            }
+            let operation = history.invoke(call, client: clients[Self.observer].number, at: now)
+            history.record(.returned(operation, .unknown), client: clients[Self.observer].number, at: now)
+            if case .cancel(let id) = call { cancelled.insert(id) }
+            report.hits.count(.event(change.event))
+        }
+    }
+
+    // MARK: Asking
+
+    mutating func askForBulk(_ client: Int) {
+        switch dice.below(8) {
+        case 0: ask(client, .bulkOperations)
+        case 1: ask(client, .stopBulk(UInt32(dice.below(6))))
+        default: ask(client, .startBulk(someBulk(someOpenFilter())))
+        }
+    }
+
+    private mutating func someBulk(_ filter: TaskFilter) -> BulkSpec {
+        let change: BulkChange =
+            switch dice.below(8) {
+            case 0...3: .redrive
+            case 4: .purge
+            case 5: .cancel
+            case 6: .move(to: dice.pick(Cast.queues) ?? "a")
+            default: .setPriority(dice.pick([.low, .normal, .high]) ?? .normal)
+            }
+        return BulkSpec(change, filter: filter, perSecond: dice.oneIn(3) ? UInt32(20 + dice.below(100)) : 0)
+    }
+
+    /// A filter that leaves most tasks alone.
+    private mutating func someOpenFilter() -> TaskFilter {
+        var filter = TaskFilter(queue: dice.pick(Cast.queues), type: dice.pick(Cast.patterns)?.last)
+        if dice.oneIn(6) { filter.states = [.pending, .deadLetter] }
+        if dice.oneIn(6) { filter.error = Bytes("e".utf8) }
+        return filter
+    }
+
+    /// An operation that somebody was told of is known until long after its end.
+    mutating func takeBulk(_ operations: [BulkStatus]) throws(Broken) {
+        for operation in operations {
+            if let before = toldBulk[operation.number] {
+                guard operation.changed >= before.changed, before.phase == .running || operation == before else {
+                    throw Broken("I16", "Bulk operation \(operation.number) was \(before) and is \(operation)")
+                }
+            }
+            toldBulk[operation.number] = operation
+        }
+    }
+
+    // MARK: Checking
+
+    /// Lets an operation run while nothing else happens, over a crash perhaps: it changes what it is for, and nothing else.
+    mutating func checkBulk() throws(Broken) {
+        guard try finishBulk(), let before = try statuses() else { return }
+        var filter = someFilter(storedIDs.compactMap { before[$0] })
+        filter.states = []
+        let spec = someBulk(filter)
+        guard try start(spec) else { return }
+        guard try finishBulk(mayCrash: true), let after = try statuses() else { return }
+        guard let operation = broker.process.core.index.bulkInOrder.last, operation.phase == .finished else { return }
+        filter.states = spec.change.kind.states
+        var changed: UInt64 = 0
+        for (id, old) in before {
+            guard let new = after[id] else { continue }
+            let isMeant = filter.accepts(old)
+            if new.isChanged(from: old, by: spec.change) { changed += 1 }
+            guard isMeant || new.state == old.state && new.queue == old.queue && new.priority == old.priority else {
+                throw Broken("I16", "\(spec) changed \(old) to \(new)")
+            }
+            guard
+                !isMeant || new.isChanged(from: old, by: spec.change) || !old.canChange(by: spec.change)
+                    || operation.refused > 0
+            else { throw Broken("I16", "\(spec) left \(old) as it is") }
+        }
+        guard changed == operation.changed else {
+            throw Broken("I16", "\(spec) counts \(operation.changed) changes and made \(changed)")
+        }
+        report.hits.count(.event(.bulkChecked))
+    }
+
+    private mutating func start(_ spec: BulkSpec) throws(Broken) -> Bool {
+        guard case .bulkOperations? = try reply(to: .startBulk(spec)) else { return false }
+        guard !isReadOnly() else { return false }
+        return try settle()
+    }
+
+    private mutating func statuses() throws(Broken) -> [TaskID: TaskStatus]? {
+        var found: [TaskID: TaskStatus] = [:]
+        for id in storedIDs {
+            guard let reply = try reply(to: .status(id)) else { return nil }
+            if case .status(let status) = reply { found[id] = status }
+        }
+        return found
+    }
+
+    /// Lets all operations come to their ends.
+    ///
+    /// - Returns: `false` when the disk failed on the way.
+    mutating func finishBulk(mayCrash: Bool = false) throws(Broken) -> Bool {
+        if isDiskLow { changeDiskSpace() }
+        var steps = 0
+        while broker.process.core.index.bulkInOrder.contains(where: { $0.phase == .running }) {
+            steps += 1
+            guard steps < 2_000 else { throw Broken("I13", "A bulk operation never ends") }
+            if broker.process.core.isDraining { return false }
+            if !broker.process.core.hasBulkWork { wait(50) }
+            perform(.stepBulk, .stepBulk)
+            if mayCrash, dice.oneIn(6) {
+                try restart()
+                report.hits.count(.event(.bulkResumed))
+            }
+            guard !isReadOnly(), try settle() else { return false }
+        }
+        return true
+    }
+
+    /// A crash while no client is under way.
+    private mutating func restart() throws(Broken) {
+        endConnections()
+        history.record(.stopped(.kill), at: now)
+        broker.kill()
+        broker.healDisk()
+        _ = try broker.start(at: now)
+        noteRecovered()
+        isDiskLow = false
+        history.record(.serving, at: now)
+    }
+}
+
+extension TaskStatus {
+    fileprivate func canChange(by change: BulkChange) -> Bool {
+        switch change {
+        case .redrive, .purge: true
+        case .cancel: !isCancelRequested
+        case .move(let target): queue != target
+        case .setPriority(let target): priority != target
+        }
+    }
+
+    fileprivate func isChanged(from old: TaskStatus, by change: BulkChange) -> Bool {
+        switch change {
+        case .redrive, .purge: old.state == .deadLetter && state != .deadLetter
+        case .cancel: state == .cancelled && old.state != .cancelled || isCancelRequested && !old.isCancelRequested
+        case .move: queue != old.queue
+        case .setPriority: priority != old.priority
+        }
+    }
+}
