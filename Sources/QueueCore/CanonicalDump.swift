@@ -213,6 +213,7 @@ extension DumpText {
         add("tick", options.tick?.recurring ?? 0)
         add("", options.tick?.wallMilliseconds ?? 0)
         add("client", word: options.clientID?.description ?? "-")
+        add("tags", options.tagCount)
     }
 
     fileprivate mutating func add(_ task: RecurringTask) {
@@ -230,6 +231,7 @@ extension DumpText {
         add("type", row.task.type)
         add("rank", row.task.rank.rawValue)
         add("payload", row.payload)
+        for tag in row.tags { add("tag", tag.bytes) }
         if let options = row.task.options { add(options) }
         add("", word: state.isPaused ? "paused" : "running")
         add("through", state.throughWallMilliseconds)
@@ -256,6 +258,7 @@ extension DumpText {
         add("created", selection.created.lowerBound)
         add("", selection.created.upperBound)
         add("error", selection.error)
+        add("tag", selection.tag?.bytes ?? [])
         add("rate", operation.perSecond)
         add("next", operation.next.rawValue)
         add("last", operation.last.rawValue)

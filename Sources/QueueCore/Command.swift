@@ -44,6 +44,10 @@ public enum Fetch: Hashable, Sendable {
     case zone(ZoneName)
     /// What is left of expired buckets up to this one, the earliest first, at most so many.
     case expiring(through: ExpiryBucket, limit: Int)
+    /// The tags of a task, as they were stored with the row that lies in that segment.
+    case tags(TaskSequence, of: SegmentKey)
+    /// Tasks with a tag in the order of their submits, or against it, from one on, at most so many.
+    case tagged(TaskTag, from: TaskSequence, isDescending: Bool, limit: Int)
 }
 
 /// What was stored there.
@@ -65,6 +69,10 @@ public enum Fetched: Sendable {
     case zone(ZoneRules)
     /// What is left of expired buckets.
     case expiring([ExpiringRecord])
+    /// The tags of a task.
+    case tags([TaskTag])
+    /// Tasks with a tag.
+    case tagged([TaskSequence])
     /// Nothing is stored there.
     case missing
     /// Something is stored there that does not match its checksum.
@@ -80,7 +88,7 @@ public enum Fetched: Sendable {
         case .deadLetter(_, let error, let payload): error.count + payload.count
         case .deadLetters(let letters, _, _): letters.reduce(0) { $0 + $1.payload.count }
         case .lastError(let error): error.count
-        case .transitions, .zone, .expiring, .missing, .damaged, .postponed: 0
+        case .transitions, .zone, .expiring, .tags, .tagged, .missing, .damaged, .postponed: 0
         }
     }
 
@@ -125,7 +133,7 @@ public struct Answer: Sendable {
     /// is among them, and a power cut may still undo it.
     public var readsNewest: Bool {
         switch missing {
-        case .tasks, .deadLetters, .history, .ended(_, _, .anywhere, asResult: _),
+        case .tasks, .taggedTasks, .deadLetters, .details, .ended(_, _, .anywhere, asResult: _),
             .ended(_, _, .deadLetter, asResult: _):
             true
         case .nothing, .payloads, .ended, .compaction: false
@@ -142,12 +150,31 @@ public struct Answer: Sendable {
         case ended(TaskID, TaskSequence, Ended, asResult: Bool)
         /// That the compaction which was asked for is done; for ``Reply/compacted(_:)``.
         case compaction
-        /// The history of a task that has not ended; for ``Reply/status(_:)``.
-        case history(TaskSequence)
-        /// The errors of failed tasks in a page of a list, and its stored part from a place on.
-        case tasks(TaskQuery, TaskSelection, from: ListPosition)
+        /// The history and the tags of a task that has not ended; for ``Reply/status(_:)``.
+        case details(TaskSequence, hasHistory: Bool, isTagged: Bool)
+        /// The errors of failed tasks in a page of a list and the tags of those that carry some, and its stored part from a
+        /// place on.
+        case tasks(TaskQuery, TaskSelection, from: ListPosition, tagged: Set<TaskSequence>)
+        /// A page of a list of tasks with a tag: those that are among these, which are followed by others at `next`.
+        case taggedTasks(TaskQuery, TaskSelection, [TaggedTask], next: TaskSequence?)
         /// A page of dead letters behind a sequence.
         case deadLetters(DeadLetterQuery, after: TaskSequence)
+    }
+}
+
+/// A task with a tag that a list looks for.
+public struct TaggedTask: Sendable {
+    /// The task.
+    public var sequence: TaskSequence
+    /// Where it is.
+    public var place: Place
+
+    /// Where a task with a tag is.
+    public enum Place: Sendable {
+        /// It has not ended, and is meant as far as the core can tell.
+        case inMemory(TaskStatus)
+        /// It has ended, or is a dead letter.
+        case stored(Ended)
     }
 }
 

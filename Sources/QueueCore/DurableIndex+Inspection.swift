@@ -61,6 +61,9 @@ extension DurableIndex {
             .sorted { $0.0 < $1.0 }
     }
 
+    /// How many tags a task carries that waits or runs.
+    public func tagCount(of sequence: TaskSequence) -> UInt8 { options[sequence]?.tagCount ?? 0 }
+
     /// Whether a task waits or runs.
     public func isLive(_ sequence: TaskSequence) -> Bool { tasks[sequence].isLive }
 

@@ -45,6 +45,8 @@ public struct EffectBatch: Sendable {
     public var deadLetters: [DeadLetterRow] = []
     /// Dead letters that were put back.
     public var redrivenDeadLetters: [DeadLetterKey] = []
+    /// Tags of tasks that were submitted or replaced, in the order of that; a task may have several rows.
+    public var tags: [TagsRow] = []
     /// Attempts that did not succeed.
     public var attempts: [AttemptRow] = []
     /// Histories of tasks that ended, to be deleted with their outcomes.
@@ -77,7 +79,7 @@ public struct EffectBatch: Sendable {
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
-            + keys.count * 48 + attempts.count * 64 + swept.count * 48 + recurringStates.count * 80
+            + keys.count * 48 + attempts.count * 64 + tags.count * 256 + swept.count * 48 + recurringStates.count * 80
             + bulkOperations.count * 256
             + recurring.reduce(0) { $0 + $1.payload.count + 512 }
     }
@@ -376,6 +378,8 @@ public struct OutcomeRow: Hashable, Sendable {
     public var bucket: ExpiryBucket
     /// Which of the group's outcome records in the bucket holds it, from 0.
     public var part: UInt16
+    /// How many tags it carries, which are deleted with the outcome.
+    public var tagCount: UInt8
     /// The result, in the batch's results.
     public var result: EffectBatch.Span
 
@@ -394,6 +398,7 @@ public struct OutcomeRow: Hashable, Sendable {
         crashes: UInt16,
         bucket: ExpiryBucket,
         part: UInt16,
+        tagCount: UInt8 = 0,
         result: EffectBatch.Span
     ) {
         self.sequence = sequence
@@ -409,6 +414,7 @@ public struct OutcomeRow: Hashable, Sendable {
         self.crashes = crashes
         self.bucket = bucket
         self.part = part
+        self.tagCount = tagCount
         self.result = result
     }
 }
@@ -502,28 +508,6 @@ public struct KeyRow: Hashable, Sendable {
         self.createdMilliseconds = createdMilliseconds
         self.contentHash = contentHash
         self.bucket = bucket
-    }
-}
-
-/// A record that is of no use any more when a bucket of outcomes is gone.
-public struct ExpiringRecord: Hashable, Sendable {
-    /// The bucket.
-    public var bucket: ExpiryBucket
-    /// What the record is.
-    public var kind: Kind
-
-    /// Creates a row.
-    public init(_ kind: Kind, bucket: ExpiryBucket) {
-        self.kind = kind
-        self.bucket = bucket
-    }
-
-    /// What expires with outcomes.
-    public enum Kind: Hashable, Sendable {
-        /// A locator that leads to outcomes of the bucket.
-        case locator(LocatorKey)
-        /// The history of a task whose outcome is in the bucket: the places before this one may be in use.
-        case history(TaskSequence, placeCount: UInt8)
     }
 }
 

@@ -8,6 +8,8 @@ public enum ListPosition: Hashable, Sendable {
     case deadLetter(TaskSequence)
     /// Among the tasks that have ended.
     case outcome(OutcomeLocation, TaskSequence)
+    /// Among the tasks with a tag, which are one list whatever became of them.
+    case tagged(TaskSequence)
 
     /// The first place of the dead letters.
     public static func deadLetters(isNewestFirst: Bool) -> Self {
@@ -26,12 +28,16 @@ public enum ListPosition: Hashable, Sendable {
         return .outcome(location, isNewestFirst ? .last : TaskSequence(0))
     }
 
+    /// Whether it is a place in a list of the tasks with a tag.
+    var isLedByTag: Bool { if case .tagged = self { true } else { false } }
+
     // MARK: Cursors
 
     private enum Kind {
         static let live: UInt8 = 1
         static let deadLetter: UInt8 = 2
         static let outcome: UInt8 = 3
+        static let tagged: UInt8 = 4
     }
 
     /// The place as clients get it: a byte for the part of the list, and numbers, big-endian.
@@ -42,6 +48,7 @@ public enum ListPosition: Hashable, Sendable {
         case .outcome(let location, let sequence):
             [Kind.outcome] + Self.bytes(location.bucket.rawValue) + Self.bytes(location.group.rawValue)
                 + Self.bytes(location.part) + Self.bytes(sequence.rawValue)
+        case .tagged(let sequence): [Kind.tagged] + Self.bytes(sequence.rawValue)
         }
     }
 
@@ -57,6 +64,7 @@ public enum ListPosition: Hashable, Sendable {
         switch (cursor.first, cursor.count) {
         case (Kind.live, 9): self = .live(TaskSequence(number()))
         case (Kind.deadLetter, 9): self = .deadLetter(TaskSequence(number()))
+        case (Kind.tagged, 9): self = .tagged(TaskSequence(number()))
         case (Kind.outcome, 23):
             let location = OutcomeLocation(
                 bucket: ExpiryBucket(rawValue: number()),

@@ -118,7 +118,8 @@ extension QueueCore {
             priorities: selection.ranks.upperBound.priority...selection.ranks.lowerBound.priority,
             createdFrom: selection.created.lowerBound,
             createdBefore: selection.created.upperBound,
-            error: selection.error
+            error: selection.error,
+            tag: selection.tag
         )
         let behind = operation.next.rawValue - min(1, operation.next.rawValue)
         let all = max(1, operation.last.rawValue)
@@ -152,14 +153,15 @@ extension QueueCore {
         return ready.first { $0.number > session.bulkPaces.turn } ?? ready.first
     }
 
-    /// What the next step needs of the store.
-    func bulkReads() -> [Fetch] {
+    /// What the next step needs of the store: of tasks that are found by a tag it is known only then which errors matter.
+    func bulkReads(_ fetched: [Fetch: Fetched]) -> [Fetch] {
         guard let operation = bulkTurn else { return [] }
         switch operation.change {
         case .redrive, .purge: return [letterRead(operation)]
         case .cancel, .move, .setPriority:
-            guard !operation.selection.error.isEmpty else { return [] }
-            return find(operation).sequences.map { .lastError($0) }
+            let found = candidates(operation, fetched)
+            let errors = operation.selection.error.isEmpty ? [] : found?.sequences.map { Fetch.lastError($0) }
+            return [taggedRead(operation)].compactMap { $0 } + (errors ?? [])
         }
     }
 
@@ -185,17 +187,13 @@ extension QueueCore {
             operation.selection,
             from: operation.next,
             through: operation.last,
-            limit: session.bulkPaces.stepCount(operation, of: Self.changesPerStep)
+            limit: stepCount(operation)
         )
     }
 
     private mutating func changeDeadLetters(_ operation: inout BulkOperation, _ fetched: [Fetch: Fetched]) {
         let read = fetched[letterRead(operation)]
-        if case .damaged(let problem)? = read {
-            // What leads to the letters is damaged: there is no way past it.
-            operation.refuse(because: Bytes(problem.utf8))
-            operation.phase = .stopped
-        }
+        giveUp(&operation, after: read)
         guard case .deadLetters(let letters, let unreadable, let next)? = read else { return }
         for problem in unreadable { operation.refuse(because: Bytes(problem.utf8)) }
         for (row, payload) in letters {
@@ -215,18 +213,46 @@ extension QueueCore {
         operation.next = next ?? TaskSequence(operation.last.rawValue + 1)
     }
 
-    private func find(_ operation: BulkOperation) -> TaskTable.Found {
-        find(
-            operation.selection,
-            from: operation.next,
-            isDescending: false,
-            count: session.bulkPaces.stepCount(operation, of: Self.changesPerStep),
-            limit: Self.placesPerStep
-        )
+    /// Ends an operation that cannot go on: what leads to its tasks is damaged, and there is no way past it.
+    private func giveUp(_ operation: inout BulkOperation, after read: Fetched?) {
+        guard case .damaged(let problem)? = read else { return }
+        operation.refuse(because: Bytes(problem.utf8))
+        operation.phase = .stopped
+    }
+
+    private func taggedRead(_ operation: BulkOperation) -> Fetch? {
+        operation.selection.tag.map { .tagged($0, from: operation.next, isDescending: false, limit: stepCount(operation)) }
+    }
+
+    private func stepCount(_ operation: BulkOperation) -> Int {
+        session.bulkPaces.stepCount(operation, of: Self.changesPerStep)
+    }
+
+    /// The tasks of the next step that have not ended, as far as the core can tell, and where others follow; `nil` while
+    /// those with a tag are not read.
+    private func candidates(
+        _ operation: BulkOperation,
+        _ fetched: [Fetch: Fetched]
+    ) -> (sequences: [TaskSequence], next: TaskSequence?)? {
+        let selection = operation.selection
+        guard let read = taggedRead(operation) else {
+            let found = find(
+                selection,
+                from: operation.next,
+                isDescending: false,
+                count: stepCount(operation),
+                limit: Self.placesPerStep
+            )
+            return (found.sequences, found.next)
+        }
+        guard case .tagged(let sequences)? = fetched[read] else { return nil }
+        let next = sequences.count < stepCount(operation) ? nil : sequences.last.map { TaskSequence($0.rawValue + 1) }
+        return (sequences.filter { isMeant(index.tasks[$0], by: selection) }, next)
     }
 
     private mutating func changeOpenTasks(_ operation: inout BulkOperation, _ fetched: [Fetch: Fetched]) {
-        let found = find(operation)
+        giveUp(&operation, after: taggedRead(operation).flatMap { fetched[$0] })
+        guard let found = candidates(operation, fetched) else { return }
         for sequence in found.sequences where sequence <= operation.last {
             if !operation.selection.error.isEmpty {
                 guard case .lastError(let error)? = fetched[.lastError(sequence)] else { continue }

@@ -1,7 +1,7 @@
 import TQModel
 
 extension QueueCore {
-    mutating func complete(_ items: [Completion], _ asker: Asker) {
+    mutating func complete(_ items: [Completion], _ asker: Asker, _ fetched: [Fetch: Fetched]) {
         guard items.contains(where: \.handsOver) else {
             return reply(.outcomes(items.map { complete($0).failure }), to: asker)
         }
@@ -13,13 +13,14 @@ extension QueueCore {
             )
             return reply(error, to: asker)
         }
-        reply(.completed(items.map { complete($0, asker.principal) }), to: asker)
+        reply(.completed(items.map { complete($0, asker.principal, fetched) }), to: asker)
     }
 
     /// Ends a task, submits its follow-ups and cancels others: all in one group, or nothing at all.
     private mutating func complete(
         _ item: Completion,
-        _ principal: Principal = .anonymous
+        _ principal: Principal = .anonymous,
+        _ fetched: [Fetch: Fetched] = [:]
     ) -> Result<[Submission], TQError> {
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
@@ -30,7 +31,8 @@ extension QueueCore {
                         + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address."
                 )
             }
-            let admissions = try item.followUps.isEmpty ? [] : admit(item.followUps, principal, ending: sequence)
+            let admissions =
+                try item.followUps.isEmpty ? [] : admit(item.followUps, principal, fetched, ending: sequence)
             end(sequence, slot, .complete, .completed, token: lease.token, result: item.result)
             totals.completed += 1
             let submissions = zip(item.followUps, admissions).map { submit($0, $1) }
@@ -45,13 +47,14 @@ extension QueueCore {
     private mutating func admit(
         _ specs: [TaskSpec],
         _ principal: Principal,
+        _ fetched: [Fetch: Fetched],
         ending: TaskSequence
     ) throws(TQError) -> [Admission] {
         var admissions: [Admission] = []
         var added: [UInt32: UInt64] = [:]
         var keys: Set<KeyHash> = []
         for spec in specs {
-            let admission = try admit(spec, principal, whileDraining: true, ending: ending)
+            let admission = try admit(spec, principal, fetched, whileDraining: true, ending: ending)
             admissions.append(admission)
             guard case .new(let task) = admission else { continue }
             if task.replaced == nil {
@@ -84,9 +87,8 @@ extension QueueCore {
         result: Bytes,
         cancelReason: CancelReason = .requested
     ) {
-        let retention =
-            nonZero(slot.hasOptions ? index.options[sequence]?.retentionMilliseconds : nil)
-            ?? configuration.retentionMilliseconds
+        let options = slot.hasOptions ? index.options[sequence] : nil
+        let retention = nonZero(options?.retentionMilliseconds) ?? configuration.retentionMilliseconds
         let bucket = ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: retention)
         let part = outcomePart(bucket, adding: result.count)
         let span = EffectBatch.Span(offset: UInt32(batch.results.count), count: UInt32(result.count))
@@ -106,6 +108,7 @@ extension QueueCore {
                 crashes: slot.crashes,
                 bucket: bucket,
                 part: part,
+                tagCount: options?.tagCount ?? 0,
                 result: span
             )
         )

@@ -5,7 +5,7 @@ extension QueueCore {
     private static let placesPerList = 1_000_000
 
     /// Answers with what is in memory of a page; what is stored is read when the reply may leave.
-    mutating func list(_ query: TaskQuery, _ asker: Asker) {
+    mutating func list(_ query: TaskQuery, _ fetched: [Fetch: Fetched], _ asker: Asker) {
         do throws(TQError) {
             guard (1...Limits.taskPageMax).contains(query.count) else {
                 throw TQError(
@@ -13,10 +13,7 @@ extension QueueCore {
                     "A page has 1 to \(Limits.taskPageMax) tasks, not \(query.count)."
                 )
             }
-            let isNewestFirst = query.isNewestFirst
-            var position: ListPosition =
-                query.cursor.isEmpty
-                ? .live(isNewestFirst ? .last : TaskSequence(0)) : try ListPosition(cursor: query.cursor)
+            var position = try position(of: query)
             var page = TaskPage()
             guard let selection = try selection(query.filter, asker.principal) else {
                 return reply(.tasks(page), to: asker)
@@ -25,11 +22,13 @@ extension QueueCore {
                 page.count = count
                 return reply(.tasks(page), to: asker)
             }
+            if let read = taggedRead(query) { return try list(tagged: read, query, selection, fetched, asker) }
+            var tagged: Set<TaskSequence> = []
             if case .live(let sequence) = position {
-                let next = list(selection, from: sequence, query, into: &page)
-                position = next.map { .live($0) } ?? .deadLetters(isNewestFirst: isNewestFirst)
+                let next = list(selection, from: sequence, query, into: &page, &tagged)
+                position = next.map { .live($0) } ?? .deadLetters(isNewestFirst: query.isNewestFirst)
             }
-            reply(.tasks(page), to: asker, missing: .tasks(query, selection, from: position))
+            reply(.tasks(page), to: asker, missing: .tasks(query, selection, from: position, tagged: tagged))
         } catch {
             reply(error, to: asker)
         }
@@ -50,12 +49,33 @@ extension QueueCore {
         }
     }
 
+    /// Where a page begins.
+    ///
+    /// - Throws: `invalidArgument` when no list of this kind has such a place.
+    func position(of query: TaskQuery) throws(TQError) -> ListPosition {
+        let first: TaskSequence = query.isNewestFirst ? .last : TaskSequence(0)
+        // Rows of lists lead to dead letters better than those of a tag that may be everybody's.
+        let isLedByTag = query.filter.tag != nil && query.filter.states != [.deadLetter]
+        guard !query.cursor.isEmpty else { return isLedByTag ? .tagged(first) : .live(first) }
+        let position = try ListPosition(cursor: query.cursor)
+        guard position.isLedByTag == isLedByTag else {
+            throw TQError(
+                .invalidArgument,
+                "The cursor belongs to a list with another filter. Begin at the first page."
+            )
+        }
+        return position
+    }
+
     /// Adds tasks that have not ended, and says where to go on among them.
+    ///
+    /// - Parameter tagged: Gets those among them that carry tags.
     private func list(
         _ selection: TaskSelection,
         from first: TaskSequence,
         _ query: TaskQuery,
-        into page: inout TaskPage
+        into page: inout TaskPage,
+        _ tagged: inout Set<TaskSequence>
     ) -> TaskSequence? {
         guard !selection.states.isDisjoint(with: TaskSelection.liveStates) else { return nil }
         // Whether a failed task is meant may hang on its error, which is read later.
@@ -74,9 +94,8 @@ extension QueueCore {
         }
         for sequence in found.sequences {
             let slot = index.tasks[sequence]
-            var task = status(id(of: sequence, slot), sequence, slot)
-            task.checkpoint = []
-            page.tasks.append(task)
+            page.tasks.append(listed(sequence, slot))
+            if tagCount(sequence, slot) > 0 { tagged.insert(sequence) }
         }
         return found.next
     }
@@ -105,6 +124,13 @@ extension QueueCore {
                 && (selection.queue != nil || index.queueNames.namespace(slot.queue) == selection.namespace)
                 && matches(selection.types, slot.type, &matchingTypes)
         }
+    }
+
+    /// A task that has not ended as lists show it.
+    func listed(_ sequence: TaskSequence, _ slot: TaskSlot) -> TaskStatus {
+        var task = status(id(of: sequence, slot), sequence, slot)
+        task.checkpoint = []
+        return task
     }
 
     /// Whether a type has a prefix; of a million tasks most have the same few.

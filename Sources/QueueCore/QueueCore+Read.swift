@@ -22,10 +22,12 @@ extension QueueCore {
         case .ended(let sequence): replyEnded(id, sequence, .anywhere(redrives: redrives), asResult: false, to: asker)
         case .slot(let sequence, let slot):
             guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: false, to: asker) }
+            let (hasHistory, isTagged) = (hasHistory(slot), tagCount(sequence, slot) > 0)
             reply(
                 .status(status(id, sequence, slot)),
                 to: asker,
-                missing: hasHistory(slot) ? .history(sequence) : .nothing
+                missing: hasHistory || isTagged
+                    ? .details(sequence, hasHistory: hasHistory, isTagged: isTagged) : .nothing
             )
         }
     }

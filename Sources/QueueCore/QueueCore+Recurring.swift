@@ -122,7 +122,8 @@ extension QueueCore {
                 bodyByteCount: UInt32(spec.task.payload.count),
                 options: options.isEmpty ? nil : options
             ),
-            payload: Bytes(Array(spec.task.payload))
+            payload: Bytes(Array(spec.task.payload)),
+            tags: spec.task.tags.map { TaskTag(bytes: Bytes(Array($0.bytes))) }
         )
     }
 
@@ -407,6 +408,7 @@ extension QueueCore {
         row.createdMilliseconds = now.wallMilliseconds & 0xffff_ffff_ffff
         row.options = options
         store(row, payload: task.row.payload)
+        tag(row.sequence, task.row.tags)
         totals.submitted += 1
         index.recurring[number]?.state.submitted += 1
         // One that somebody asked for stands in no tick's way.

@@ -1,12 +1,16 @@
 import TQModel
 
 extension QueueCore {
-    mutating func submit(_ specs: [TaskSpec], _ principal: Principal) -> [Result<Submission, TQError>] {
+    mutating func submit(
+        _ specs: [TaskSpec],
+        _ principal: Principal,
+        _ fetched: [Fetch: Fetched]
+    ) -> [Result<Submission, TQError>] {
         var results: [Result<Submission, TQError>] = []
         results.reserveCapacity(specs.count)
         for spec in specs {
             do throws(TQError) {
-                results.append(.success(submit(spec, try admit(spec, principal))))
+                results.append(.success(submit(spec, try admit(spec, principal, fetched))))
             } catch {
                 results.append(.failure(error))
             }
@@ -28,8 +32,9 @@ extension QueueCore {
         /// The idempotency key.
         var key: KeyHash?
         var uniqueKey: KeyHash?
-        /// The task that waits and whose place it takes.
+        /// The task that waits and whose place it takes, and the tags of that one.
         var replaced: TaskSequence?
+        var replacedTags: [TaskTag] = []
     }
 
     /// Checks a submit; it changes nothing but that names become known.
@@ -38,6 +43,7 @@ extension QueueCore {
     mutating func admit(
         _ spec: TaskSpec,
         _ principal: Principal,
+        _ fetched: [Fetch: Fetched],
         whileDraining: Bool = false,
         ending: TaskSequence? = nil
     ) throws(TQError) -> Admission {
@@ -52,6 +58,7 @@ extension QueueCore {
             if unique.onConflict == .existing { return .duplicate(Submission(id: id(of: holder), isDuplicate: true)) }
             replaced = try replaceable(holder, by: unique)
         }
+        let replacedTags = try replaced.map { (task) throws(TQError) in try tags(ofReplaced: task, fetched) } ?? []
         try checkAdmittance(whileDraining: whileDraining)
         let queue = try number(of: spec.queue, .queue, principal.namespace)
         let type = try number(of: spec.type, .type, principal.namespace)
@@ -65,7 +72,8 @@ extension QueueCore {
                 options: options.isEmpty ? nil : options,
                 key: key,
                 uniqueKey: uniqueKey,
-                replaced: replaced
+                replaced: replaced,
+                replacedTags: replacedTags
             )
         )
     }
@@ -102,6 +110,7 @@ extension QueueCore {
             if let uniqueKey = task.uniqueKey, index.keys[uniqueKey] == nil { storeWindow(of: uniqueKey, spec, row) }
             totals.replaced += 1
         }
+        tag(sequence, spec.tags, insteadOf: task.replacedTags)
         return submission
     }
 
@@ -204,6 +213,7 @@ extension QueueCore {
         try check(spec.start, "delay", "start time")
         try checkStartBy(spec)
         if let unique = spec.uniqueKey { try check(unique) }
+        if !spec.tags.isEmpty { try check(spec.tags) }
         try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
     }
 
@@ -332,6 +342,7 @@ extension QueueCore {
             if case .list(let waits) = policy.growth { options.retriesMax = spec.retriesMax ?? UInt16(waits.count) }
         }
         options.retentionMilliseconds = spec.retentionMilliseconds
+        options.tagCount = UInt8(spec.tags.count)
         return options
     }
 
@@ -374,7 +385,7 @@ extension QueueCore {
     }
 
     /// A key as the tables know it; its scope is namespace and queue.
-    private func hash(_ key: Bytes, _ kind: KeyKind, of spec: TaskSpec, _ principal: Principal) -> KeyHash {
+    func hash(_ key: Bytes, _ kind: KeyKind, of spec: TaskSpec, _ principal: Principal) -> KeyHash {
         func hash(_ storeKey: StoreKey) -> UInt64 {
             var hash = SipHash(key: storeKey)
             hash.combine(kind.rawValue)

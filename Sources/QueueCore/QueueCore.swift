@@ -27,6 +27,8 @@ public struct QueueCore: Sendable {
     var movedSegments = 0
     /// Bytes of results per bucket in the record that is being filled.
     var openOutcomes: [ExpiryBucket: (part: UInt16, byteCount: Int)] = [:]
+    /// Tags that the open group stores.
+    var openTags: [TaskSequence: [TaskTag]] = [:]
     /// Dead letters put back lately, with the token of the burial: a stale read must not put one back twice.
     var redriven: [TaskSequence: (token: LeaseToken, number: UInt64, monotonicMilliseconds: UInt64)] = [:]
     /// Dead letters put back since the start.
@@ -105,7 +107,7 @@ public struct QueueCore: Sendable {
     public mutating func decide(_ command: Command, fetched: [Fetch: Fetched] = [:], now: Now) -> [Fetch] {
         advance(to: now)
         if case .closeSession(let id) = command { endWaits(of: id) }
-        let missing = reads(command).filter { fetched[$0] == nil }
+        let missing = reads(command, fetched).filter { fetched[$0] == nil }
         guard missing.isEmpty else { return missing }
         switch command {
         case .openSession(let id, let settings):
@@ -133,12 +135,12 @@ public struct QueueCore: Sendable {
 
     private mutating func answer(_ request: Request, from asker: Asker, _ fetched: [Fetch: Fetched]) {
         switch request {
-        case .submit(let specs): reply(.submitted(submit(specs, asker.principal)), to: asker)
+        case .submit(let specs): reply(.submitted(submit(specs, asker.principal, fetched)), to: asker)
         case .claim(let spec): claim(spec, asker)
         case .openStream(let stream, let spec): openStream(stream, spec, asker)
         case .addCredit(let stream, let count): addCredit(stream, count, asker)
         case .closeStream(let stream): closeStream(stream, asker)
-        case .complete(let items): complete(items, asker)
+        case .complete(let items): complete(items, asker, fetched)
         case .fail(let items): reply(.outcomes(items.map { fail($0, fetched) }), to: asker)
         case .release(let items): reply(.outcomes(items.map { release($0) }), to: asker)
         case .renew(let items): reply(.outcomes(items.map { renew($0, asker.session) }), to: asker)
@@ -152,22 +154,25 @@ public struct QueueCore: Sendable {
         case .putRecurring, .removeRecurring, .pauseRecurring, .runRecurring, .recurring, .upcomingTicks:
             answerRecurring(request, asker, fetched)
         case .startBulk, .bulkOperations, .stopBulk: answerBulk(request, asker)
-        case .tasks(let query): list(query, asker)
+        case .tasks(let query): list(query, fetched, asker)
         case .status, .result, .statistics, .queues, .workers, .deadLetters, .health, .ping: read(request, asker)
         }
     }
 
     /// The stored bytes that a command needs; empty on the hot path.
-    private mutating func reads(_ command: Command) -> [Fetch] {
+    private mutating func reads(_ command: Command, _ fetched: [Fetch: Fetched]) -> [Fetch] {
         switch command {
         case .request(_, _, _, .fail(let items)): items.compactMap { burialRead(of: $0) }
         case .request(_, _, _, .redrive(let items)): items.compactMap { deadLetterRead($0.task) }
         case .request(_, _, _, .purge(let ids)): ids.compactMap { deadLetterRead($0) }
+        case .request(_, _, let principal, .submit(let specs)): replacedTagReads(specs, principal)
+        case .request(_, _, let principal, .complete(let items)): replacedTagReads(items, principal)
+        case .request(_, _, _, .tasks(let query)): [taggedRead(query)].compactMap { $0 }
         case .request(_, _, _, let request): [zoneRead(request)].compactMap { $0 }
         case .closeSession(let id): burialReads(session: id)
         case .tick: tickReads()
         case .clean: cleanReads()
-        case .stepBulk: bulkReads()
+        case .stepBulk: bulkReads(fetched)
         default: []
         }
     }
@@ -214,6 +219,7 @@ public struct QueueCore: Sendable {
         openPart = nil
         movedSegments = 0
         openOutcomes.removeAll(keepingCapacity: true)
+        openTags.removeAll()
         return closed
     }
 

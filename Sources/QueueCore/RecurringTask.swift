@@ -26,6 +26,8 @@ public struct RecurringRow: Hashable, Sendable {
     public var task: TaskRow
     /// What their workers get.
     public var payload: Bytes
+    /// The tags that they carry.
+    public var tags: [TaskTag]
 
     /// Creates a row.
     public init(
@@ -39,7 +41,8 @@ public struct RecurringRow: Hashable, Sendable {
         startByMilliseconds: UInt64,
         buriesLate: Bool,
         task: TaskRow,
-        payload: Bytes
+        payload: Bytes,
+        tags: [TaskTag] = []
     ) {
         self.number = number
         self.namespace = namespace
@@ -52,6 +55,7 @@ public struct RecurringRow: Hashable, Sendable {
         self.buriesLate = buriesLate
         self.task = task
         self.payload = payload
+        self.tags = tags
     }
 }
 

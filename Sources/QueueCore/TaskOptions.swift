@@ -41,6 +41,8 @@ public struct TaskOptions: Hashable, Sendable {
     public var tick: TaskTick?
     /// The id that the client gave, as 16 bytes.
     public var clientID: TaskID?
+    /// How many tags it carries; they are stored beside it.
+    public var tagCount: UInt8 = 0
 
     /// Creates options that ask for nothing.
     public init() {}

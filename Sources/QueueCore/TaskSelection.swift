@@ -18,6 +18,8 @@ public struct TaskSelection: Hashable, Sendable {
     public var created: Range<UInt64>
     /// Only tasks in whose last error these bytes are; empty for all.
     public var error: Bytes
+    /// Only tasks that carry this tag; `nil` for all.
+    public var tag: TaskTag?
 
     /// Creates a selection.
     public init(
@@ -28,7 +30,8 @@ public struct TaskSelection: Hashable, Sendable {
         types: TypePattern? = nil,
         ranks: ClosedRange<Rank> = Self.allRanks,
         created: Range<UInt64> = 0..<UInt64.max,
-        error: Bytes = []
+        error: Bytes = [],
+        tag: TaskTag? = nil
     ) {
         self.namespace = namespace
         self.states = states
@@ -38,6 +41,7 @@ public struct TaskSelection: Hashable, Sendable {
         self.ranks = ranks
         self.created = created
         self.error = error
+        self.tag = tag
     }
 
     /// All ranks.
@@ -68,6 +72,7 @@ extension QueueCore {
                     + "Search for a part of it."
             )
         }
+        if let tag = filter.tag { try check(tag) }
         if let type = filter.type, !type.isValid {
             throw TQError(
                 .invalidArgument,
@@ -83,7 +88,8 @@ extension QueueCore {
             states: states,
             ranks: urgencies.upperBound.rank...Rank(rawValue: urgencies.lowerBound.rank.rawValue | 0xff_ffff),
             created: filter.createdFrom..<max(filter.createdFrom, filter.createdBefore),
-            error: filter.error
+            error: filter.error,
+            tag: filter.tag
         )
         if let queue = filter.queue {
             guard let number = index.queueNames.known(queue, namespace: principal.namespace) else { return nil }

@@ -27,8 +27,8 @@ struct BrokerProcess {
     /// Replies that have left.
     private var replies: [SentReply] = []
     private var notices: [Notice] = []
-    /// What became of submitted tasks, as soon as it is decided.
-    private var submissions: [Result<Submission, TQError>] = []
+    /// Tasks that were taken, as soon as it is decided.
+    private var submissions: [(spec: TaskSpec, submission: Submission)] = []
     private var edits: [Redrive] = []
     /// What streams were given, as soon as it is decided.
     private var streamed: [Streamed] = []
@@ -73,7 +73,7 @@ struct BrokerProcess {
         guard failure == nil else { return refuse(command) }
         let missing = core.decide(command, now: now)
         if missing.isEmpty {
-            collect()
+            collect(after: command)
         } else {
             errands.append(
                 .command(command, fetched: [:], missing: missing, decidedThrough: core.newestGroup)
@@ -155,16 +155,21 @@ struct BrokerProcess {
     }
 
     /// Takes the core's answers: those that may leave now do, the others are held.
-    private mutating func collect(after command: Command? = nil) {
+    private mutating func collect(after command: Command) {
         notices += core.takeNotices()
         for answer in core.takeAnswers() {
             switch answer.reply {
-            case .submitted(let results): submissions += results
+            case .submitted(let results):
+                guard case .request(answer.session, answer.request, _, .submit(let specs)) = command else { break }
+                note(specs, results)
             case .outcomes(let outcomes):
                 guard case .request(answer.session, answer.request, _, .redrive(let items)) = command else { break }
                 edits += zip(items, outcomes).filter { $1 == nil && $0.payload != nil }.map(\.0)
             case .completed(let entries):
-                for case .success(let followUps) in entries { submissions += followUps.map { .success($0) } }
+                guard case .request(answer.session, answer.request, _, .complete(let items)) = command else { break }
+                for case (let item, .success(let submissions)) in zip(items, entries) {
+                    note(item.followUps, submissions.map { .success($0) })
+                }
             case .delivery(let stream, let deliveries):
                 streamed.append(
                     Streamed(session: answer.session, stream: stream, tokens: deliveries.map(\.lease.token))
@@ -178,6 +183,10 @@ struct BrokerProcess {
                 held.append(answer)
             }
         }
+    }
+
+    private mutating func note(_ specs: [TaskSpec], _ results: [Result<Submission, TQError>]) {
+        for case (let spec, .success(let submission)) in zip(specs, results) { submissions.append((spec, submission)) }
     }
 
     private mutating func release(_ answer: Answer) {
@@ -196,7 +205,7 @@ struct BrokerProcess {
         return replies
     }
 
-    mutating func takeSubmissions() -> [Result<Submission, TQError>] {
+    mutating func takeSubmissions() -> [(spec: TaskSpec, submission: Submission)] {
         defer { submissions = [] }
         return submissions
     }

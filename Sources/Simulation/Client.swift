@@ -86,6 +86,7 @@ enum Cast {
         .active, .waiting, .unfinished, .window(milliseconds: Simulation.shortestKeptMilliseconds), .active,
         .unfinished, .unfinished,
     ]
+    static let tags: [TaskTag] = ["customer:1", "customer:2", "urgent"]
     static let workers: [Name?] = ["w1", "w2", "w1", nil, nil]
 
     static func number(_ queue: Name) -> QueueNumber {

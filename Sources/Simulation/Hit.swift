@@ -99,7 +99,7 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Recurring tasks.
     case tickSubmitted, tickSkipped
     /// Submits that took the place of a task, and dead letters that hold a unique key.
-    case replaced, keyHeldByDeadLetter
+    case replaced, keyHeldByDeadLetter, tagDropped
     /// The ways into the dead letters, and back.
     case retriesExhausted, permanentFailure, quarantined, redriven, redrivenEdited, purged
     /// What bulk operations did to single tasks, and those that a crash interrupted.
@@ -107,11 +107,11 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Records that die, or are rewritten.
     case segmentDied, transitionsDied, survivorMoved, transitionCarried, locatorWritten
     /// The ends of retention.
-    case outcomesExpired, keysExpired
+    case outcomesExpired, keysExpired, tagsExpired
     /// What a restart finds, and undoes.
     case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.
-    case replayCompared, orderChecked, storeRecounted, listCompared, drained, baselineReached
+    case replayCompared, orderChecked, storeRecounted, listCompared, tagCompared, drained, baselineReached
     /// What becomes of a flipped bit.
     case damageRefused, damageReported, damageOfNoUse
 }

@@ -136,17 +136,14 @@ extension Simulation {
     private mutating func arrive(nextOf session: SessionID) -> Bool {
         guard let (parcel, isOvertaken) = network.arrival(of: session) else { return false }
         if isOvertaken { report.hits.count(.fault(.overtakenRequest)) }
-        var specs: [TaskSpec] = []
         if case .request(_, let id, _, let request) = parcel.command {
             let isDraining = broker.process.core.isDraining
             asked[AskedKey(session: session, request: id)]?.arrival = (now.monotonicMilliseconds, isDraining)
             if !clients.contains(where: { $0.session == session }) { report.hits.count(.fault(.lateRequest)) }
-            if case .submit(let submitted) = request { specs = submitted }
-            if case .complete(let completions) = request { specs = completions.flatMap(\.followUps) }
             if case .closeStream(let number) = request { endStream(number, of: session) }
         }
         perform(parcel.command, parcel.kind)
-        noteStored(specs)
+        noteStored()
         if let worker = parcel.worker { hear(worker) }
         return true
     }
@@ -214,6 +211,7 @@ extension Simulation {
         if dice.oneIn(2) { spec.retentionMilliseconds = Self.shortestKeptMilliseconds }
         spec.retryPolicy = dice.pick(Cast.retryPolicies) ?? nil
         if dice.oneIn(60) { spec.type = "no name" }
+        spec.tags = someTags()
         guard dice.oneIn(4) else { return spec }
         // Some keys come again with another content, or in another queue, where they are other keys.
         let isReused = dice.oneIn(12)
@@ -225,7 +223,14 @@ extension Simulation {
         return spec
     }
 
-    /// A submit with a unique key; those with one key differ in nothing but their payloads.
+    /// Tags of which some tasks carry the same, and one that no other task has.
+    private mutating func someTags() -> [TaskTag] {
+        guard dice.oneIn(3) else { return [] }
+        let tags = Cast.tags.filter { _ in dice.oneIn(2) } + (dice.oneIn(4) ? [TaskTag("task:\(payloads)")] : [])
+        return dice.oneIn(60) ? tags + ["no tag"] : tags
+    }
+
+    /// A submit with a unique key; those with one key differ in nothing but their payloads and their tags.
     private mutating func uniqueSpec() -> TaskSpec { uniqueSpec(dice.below(Cast.uniqueScopes.count - 1)) }
 
     private mutating func replacement(_ number: Int) -> TaskSpec {
@@ -240,6 +245,7 @@ extension Simulation {
         spec.retriesMax = 1
         spec.retentionMilliseconds = Self.shortestKeptMilliseconds
         if number == Cast.uniqueScopes.count - 1 { spec.rank = Priority(0).rank }
+        spec.tags = someTags()
         spec.uniqueKey = UniqueKey(
             Bytes("unique \(number)".utf8),
             scope: Cast.uniqueScopes[number],
@@ -438,6 +444,7 @@ extension Simulation {
         var filter = TaskFilter()
         if dice.oneIn(2) { filter.queue = dice.pick(Cast.queues) }
         if dice.oneIn(2) { filter.states = Set(TaskState.allCases.filter { _ in dice.oneIn(2) }) }
+        if dice.oneIn(3) { filter.tag = dice.pick(Cast.tags) }
         let query = TaskQuery(filter: filter, isNewestFirst: !dice.oneIn(4), count: UInt32(1 + dice.below(50)))
         ask(client, .tasks(query), calls: ids.suffix(8).map { .status($0) })
     }

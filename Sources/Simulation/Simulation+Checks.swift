@@ -73,6 +73,8 @@ extension Simulation {
 
     private mutating func row(_ id: TaskID) throws(Broken) -> (StoredTask, TaskStatus)? {
         guard let spec = stored[id], case .status(let status)? = try reply(to: .status(id)) else { return nil }
+        try taskPayloads.check(status)
+        try checkTags(ofTick: status)
         var row = StoredTask(
             id: id,
             queue: Cast.number(status.queue),
@@ -175,10 +177,11 @@ extension Simulation {
                 // Header, identity, epoch.
                 case .default: 3
                 case .deadLetter: deadLetters
-                // Names, retry policies and counters, of which there is a fixed number, histories, and rows of lists.
+                // Names, retry policies and counters, of which there is a fixed number, bulk operations, histories, rows of lists,
+                // and tags.
                 case .index:
                     UInt64(broker.process.core.index.bulkInOrder.count) + UInt64(16 + Cast.retryPolicies.count - 1)
-                        + deadLetters * UInt64(Limits.historyMax + 2)
+                        + deadLetters * (UInt64(Limits.historyMax) + 2 + 1 + UInt64(Limits.tagsMax))
                 case .pending, .payload, .inProgress, .completed: 0
                 }
             guard rows <= rowsMax else {

@@ -9,7 +9,7 @@ extension Simulation {
             let backward = try list(filter, isNewestFirst: true, of: tasks.count)
         else { return }
         var missing = Dictionary(uniqueKeysWithValues: tasks.lazy.filter(filter.accepts).map { ($0.id, $0.listed) })
-        if !missing.isEmpty { report.hits.count(.event(.listCompared)) }
+        if !missing.isEmpty { report.hits.count(.event(filter.tag == nil ? .listCompared : .tagCompared)) }
         for task in forward {
             let expected = missing.removeValue(forKey: task.id)
             guard task == expected else {
@@ -20,6 +20,9 @@ extension Simulation {
         let count = try count(filter)
         guard count ?? UInt64(forward.count) == UInt64(forward.count) else {
             throw Broken("I9", "\(count ?? 0) tasks are counted for \(filter), and \(forward.count) listed")
+        }
+        guard filter.tag == nil || forward.map(\.id) == backward.map(\.id).reversed() else {
+            throw Broken("I9", "A list with \(filter) has another order when it goes backwards")
         }
         for part in ListPart.allCases {
             let ids = forward.filter { $0.state.part == part }.map(\.id)
@@ -73,6 +76,7 @@ extension Simulation {
         if dice.oneIn(8) { filter.createdFrom = task.id.createdMilliseconds }
         if dice.oneIn(8) { filter.createdBefore = task.id.createdMilliseconds + UInt64(dice.below(2)) }
         if dice.oneIn(6) { filter.error = Bytes(task.error.suffix(3)) }
+        if dice.oneIn(3) { filter.tag = dice.pick(task.tags) }
         return filter
     }
 }
@@ -101,6 +105,7 @@ extension TaskFilter {
         (states.isEmpty || states.contains(task.state)) && queue ?? task.queue == task.queue
             && type?.matches(task.type.bytes) ?? true && priorities.contains(task.priority)
             && createdFrom <= task.id.createdMilliseconds && task.id.createdMilliseconds < createdBefore
+            && tag.map { task.tags.contains($0) } ?? true
             && (error.isEmpty || [.failed, .deadLetter].contains(task.state) && task.error.contains(error))
     }
 }

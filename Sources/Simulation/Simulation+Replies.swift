@@ -295,17 +295,17 @@ extension Simulation {
     // MARK: Notes
 
     /// Remembers what the core took, although not every client will hear of it.
-    mutating func noteStored(_ specs: [TaskSpec]) {
-        for (spec, result) in zip(specs, broker.process.takeSubmissions()) {
-            guard case .success(let submission) = result, !submission.isDuplicate else { continue }
+    mutating func noteStored() {
+        for (spec, submission) in broker.process.takeSubmissions() where !submission.isDuplicate {
             note(spec, submission.id)
-            taskPayloads.decide(submission.id, Digest(of: spec.payload))
+            taskPayloads.decide(submission.id, Digest(of: spec.payload), spec.tags)
         }
     }
 
     /// Goes on with what waits for stored bytes.
     mutating func runErrand() {
         broker.process.runErrand(at: now)
+        noteStored()
         for edit in broker.process.takeEdits() {
             if let payload = edit.payload { taskPayloads.decide(edit.task, Digest(of: payload)) }
         }
@@ -392,6 +392,9 @@ extension Simulation {
         report.hits.count(.event(.outcomesExpired), by: effects.expiredOutcomes.count)
         report.hits.count(.event(.keysExpired), by: effects.expiredKeys.count)
         report.hits.count(.event(.keyHeldByDeadLetter), by: effects.deadLetters.count { DeadHold($0) != nil })
+        report.hits.count(.event(.tagDropped), by: effects.tags.reduce(0) { $0 + $1.dropped.count })
+        let expired = effects.swept.count { if case .tags = $0.kind { true } else { false } }
+        report.hits.count(.event(.tagsExpired), by: expired)
         let redriven = effects.redrivenDeadLetters.count
         let moved = effects.segments.reduce(0) { $0 + ($1.key.isMoved ? $1.taskCount : 0) }
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))

@@ -107,6 +107,14 @@ extension Simulation {
         ("r3", ["cron:30 4 1 * * Test/Zone", "cron:* * * * * No/Zone"], "a", .allow),
     ]
 
+    private static let tickTags: [TaskTag] = ["tick", "urgent"]
+
+    /// The task of a tick carries the tags of its recurring task.
+    func checkTags(ofTick status: TaskStatus) throws(Broken) {
+        guard status.tick != nil, status.tags != Self.tickTags else { return }
+        throw Broken("I10", "Task \(status.id) of a tick has the tags \(status.tags), not those of its recurring task")
+    }
+
     mutating func askForRecurring(_ client: Int) {
         let (name, recurrences, queue, overlap) = Self.recurring[dice.below(Self.recurring.count)]
         let task = TaskSpec(
@@ -115,7 +123,8 @@ extension Simulation {
             payload: Bytes("tick of \(name)".utf8),
             retriesMax: 1,
             // That a tick cancels the task before is known only when it is stored, which may be minutes later.
-            retentionMilliseconds: overlap == .replace ? 1_200_000 : Self.shortestKeptMilliseconds
+            retentionMilliseconds: overlap == .replace ? 1_200_000 : Self.shortestKeptMilliseconds,
+            tags: Self.tickTags
         )
         switch dice.below(12) {
         case 0: ask(client, .removeRecurring(name))

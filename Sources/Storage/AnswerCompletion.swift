@@ -47,16 +47,24 @@ public struct AnswerCompletion: Sendable {
                     return .askAgain(.request(answer.session, id: answer.request, .anonymous, request))
                 }
                 if asResult { return .reply(.result(task.asResult), damaged: []) }
-                if task.status.attempts > 0 { task.status.history = try reader.history(of: sequence) }
+                try reader.addDetails(
+                    to: &task.status,
+                    of: sequence,
+                    hasHistory: task.status.attempts > 0,
+                    isTagged: task.isTagged
+                )
                 return .reply(.status(task.status), damaged: [])
-            case .history(let sequence):
+            case .details(let sequence, let hasHistory, let isTagged):
                 guard case .status(var status) = answer.reply else { return .reply(answer.reply, damaged: []) }
-                status.history = try reader.history(of: sequence)
-                if status.state == .failed { status.error = status.history.last?.error ?? [] }
+                try reader.addDetails(to: &status, of: sequence, hasHistory: hasHistory, isTagged: isTagged)
                 return .reply(.status(status), damaged: [])
-            case .tasks(let query, let selection, let position):
+            case .tasks(let query, let selection, let position, let tagged):
                 guard case .tasks(let page) = answer.reply else { return .reply(answer.reply, damaged: []) }
-                return .reply(.tasks(try reader.list(page, query, selection, from: position)), damaged: [])
+                let whole = try reader.list(page, query, selection, from: position, tagged: tagged)
+                return .reply(.tasks(whole), damaged: [])
+            case .taggedTasks(let query, let selection, let tasks, let next):
+                guard case .tasks(let page) = answer.reply else { return .reply(answer.reply, damaged: []) }
+                return .reply(.tasks(try reader.list(page, query, selection, of: tasks, next: next)), damaged: [])
             case .deadLetters(let query, let after):
                 return .reply(.deadLetters(try reader.deadLetters(query, after: after)), damaged: [])
             }

@@ -137,6 +137,7 @@ enum BatchDecoding {
             case "B": effects.bulkOperations.append(try BulkRecord.read(key: key, value: value))
             case "r": effects.recurringStates.append(try RecurringStateRecord.read(key: key, value: value))
             case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
+            case "t": effects.tags.append(try TagsRecord.read(key: key, value: value))
             case "A": effects.attempts.append(try AttemptRecord.read(key: key, value: value, texts: &effects.texts))
             case "L", "l": effects.derived.locators.append(try LocatorRecord.read(key: key, value: value))
             case "P": try putExpiry(key)
@@ -157,6 +158,8 @@ enum BatchDecoding {
                 let sequence = TaskSequence(try KeyReader.number(key))
                 effects.redrivenDeadLetters.append(DeadLetterKey(sequence: sequence, queue: 0, type: 0))
             case (.index, "D"): try deletePosting(key)
+            case (.index, "t"): try deleteTags(key)
+            case (.index, "T"): try deleteTagged(key)
             case (.index, "W"):
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
@@ -183,6 +186,24 @@ enum BatchDecoding {
             case (.queue, let queue, _): effects.redrivenDeadLetters[last].queue = queue
             case (.type, let type, _): effects.redrivenDeadLetters[last].type = type
             case (.state, _, _): break
+            }
+        }
+
+        /// Those of a task that expired are deleted behind what says when they expire.
+        private mutating func deleteTags(_ key: UnsafeRawBufferPointer) throws(StorageError) {
+            let sequence = try KeyReader.tags(key)
+            if case .tags(sequence, _)? = effects.swept.last?.kind { return }
+            effects.tags.append(TagsRow(sequence: sequence, tags: []))
+        }
+
+        /// What leads to a task is deleted behind its tags.
+        private mutating func deleteTagged(_ key: UnsafeRawBufferPointer) throws(StorageError) {
+            let (tag, sequence) = try Posting.tagged(key)
+            if let last = effects.swept.indices.last {
+                guard case .tags(sequence, let tags) = effects.swept[last].kind else { return }
+                effects.swept[last].kind = .tags(sequence, tags + [tag])
+            } else if let last = effects.tags.indices.last {
+                effects.tags[last].dropped.append(tag)
             }
         }
 

@@ -41,6 +41,7 @@ enum BatchEncoding {
             for posting in Posting.all(of: DeadLetterKey(row)) { batch.put(.index, key: posting, value: []) }
         }
         encodeKeys(effects, into: batch)
+        for row in effects.tags { TagsRecord.write(row, to: batch) }
         for row in effects.attempts { AttemptRecord.write(row, texts: effects.texts, to: batch) }
         for history in effects.endedHistories { batch.put(.index, key: KeyLayout.expiry(history), value: []) }
         for locator in effects.derived.locators { LocatorRecord.write(locator, to: batch) }
@@ -82,6 +83,10 @@ enum BatchEncoding {
                 valueByteCount: OutcomeTable.byteCount(rows)
             ) { OutcomeTable.write(rows, results: effects.results, to: $0) }
             for posting in Posting.all(of: rows, at: location) { batch.put(.index, key: posting, value: []) }
+            for row in rows where row.tagCount > 0 {
+                let tags = ExpiringRecord(.tags(row.sequence, []), bucket: row.bucket)
+                batch.put(.index, key: KeyLayout.expiry(tags), value: [])
+            }
         }
     }
 
@@ -99,6 +104,8 @@ enum BatchEncoding {
         case .locator(let key): batch.delete(.index, key: KeyLayout.locator(key))
         case .history(let sequence, let placeCount):
             for place in 0..<placeCount { batch.delete(.index, key: KeyLayout.attempt(sequence, place: place)) }
+        case .tags(let sequence, let tags):
+            TagsRecord.write(TagsRow(sequence: sequence, tags: [], dropped: tags), to: batch)
         }
     }
 

@@ -6,14 +6,14 @@ import TQModel
 ///
 /// Behind the table header (count 1, extra = namespace; everything is covered) come change u8, phase u8, states u16 (bit n is
 /// state n), target u32, rate u32, queue u32, type u32, lowest rank u32, highest rank u32, created from u64 and before u64, next
-/// u64, last u64, changed u64, refused u64, start u64, end u64, then three lengths u16: of the pattern of types, of the error
-/// that is looked for, of the problem; then the three.
+/// u64, last u64, changed u64, refused u64, start u64, end u64, then four lengths u16: of the pattern of types, of the error
+/// and of the tag that are looked for, of the problem; then the four.
 enum BulkRecord {
-    private static let headByteCount = 98
+    private static let headByteCount = 100
 
     static func write(_ operation: BulkOperation, to batch: WriteBatch) {
         let selection = operation.selection
-        let texts = [selection.types?.bytes ?? [], selection.error, operation.problem]
+        let texts = [selection.types?.bytes ?? [], selection.error, selection.tag?.bytes ?? [], operation.problem]
         let covered = headByteCount + texts.reduce(0) { $0 + $1.count }
         batch.put(
             .index,
@@ -89,11 +89,16 @@ enum BulkRecord {
         operation.refused = try reader.read()
         operation.startWallMilliseconds = try reader.read()
         operation.endWallMilliseconds = try reader.read()
-        let lengths = [try reader.read(UInt16.self), try reader.read(UInt16.self), try reader.read(UInt16.self)]
+        let lengths = [
+            try reader.read(UInt16.self), try reader.read(UInt16.self), try reader.read(UInt16.self),
+            try reader.read(UInt16.self),
+        ]
         let pattern = Bytes(Array(try reader.bytes(Int(lengths[0]))))
         operation.selection.types = pattern.isEmpty ? nil : TypePattern(bytes: pattern)
         operation.selection.error = Bytes(Array(try reader.bytes(Int(lengths[1]))))
-        operation.problem = Bytes(Array(try reader.bytes(Int(lengths[2]))))
+        let tag = Bytes(Array(try reader.bytes(Int(lengths[2]))))
+        operation.selection.tag = tag.isEmpty ? nil : TaskTag(bytes: tag)
+        operation.problem = Bytes(Array(try reader.bytes(Int(lengths[3]))))
         try reader.end()
         return operation
     }

@@ -127,6 +127,8 @@ public struct StoreInspection: Sendable {
         public var result: Bytes?
         /// The last error of a failed task or of a dead letter.
         public var error: Bytes?
+        /// The tags that it carries.
+        public var tags: [TaskTag] = []
         /// What cannot be read of the task.
         public var damage: String?
     }
@@ -141,14 +143,14 @@ public struct StoreInspection: Sendable {
         try forEachLiveTask(withPayloads: withPayloads, body)
         try store.scan(.completed, from: [], to: nil) { key, value throws(StorageError) in
             for entry in try OutcomeTable.read(value, at: try KeyReader.outcomes(key)) {
-                try body(endedTask(entry, value))
+                try body(try endedTask(entry, value))
             }
             return .continue
         }
         try store.scan(.deadLetter, from: [], to: nil) { _, value throws(StorageError) in
             var texts: [UInt8] = []
             let row = try DeadLetterRecord.read(value, texts: &texts)
-            try body(deadTask(row, texts, withPayloads))
+            try body(try deadTask(row, texts, withPayloads))
             return .continue
         }
     }
@@ -223,10 +225,26 @@ public struct StoreInspection: Sendable {
         task.progress = known.progress
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
         if known.state == .failed { task.error = try reader.history(of: row.sequence).last?.error }
+        try addTags(row.options?.tagCount ?? 0, to: &task)
         return task
     }
 
-    private func endedTask(_ entry: OutcomeTable.Entry, _ value: UnsafeRawBufferPointer) -> InspectedTask {
+    /// Adds the tags of a task that carries some; what is wrong with them is wrong with the task.
+    private func addTags(_ count: UInt8, to task: inout InspectedTask) throws(StorageError) {
+        guard count > 0 else { return }
+        do throws(StorageError) {
+            task.tags = try reader.tags(of: task.sequence)
+            if task.tags.count != Int(count) { task.damage = task.damage ?? "Its \(count) tags are missing." }
+        } catch {
+            guard error.kind == .corruption else { throw error }
+            task.damage = task.damage ?? error.description
+        }
+    }
+
+    private func endedTask(
+        _ entry: OutcomeTable.Entry,
+        _ value: UnsafeRawBufferPointer
+    ) throws(StorageError) -> InspectedTask {
         let row = entry.row
         var task = task(
             row.sequence,
@@ -239,16 +257,21 @@ public struct StoreInspection: Sendable {
             row.crashes
         )
         task.endWallMilliseconds = row.endWallMilliseconds
+        try addTags(row.tagCount, to: &task)
         guard row.state == .completed else { return task }
         if entry.isIntact(value) {
             task.result = Bytes(value[entry.result])
         } else {
-            task.damage = "The result does not match its checksum."
+            task.damage = task.damage ?? "The result does not match its checksum."
         }
         return task
     }
 
-    private func deadTask(_ row: DeadLetterRow, _ texts: [UInt8], _ withPayloads: Bool) -> InspectedTask {
+    private func deadTask(
+        _ row: DeadLetterRow,
+        _ texts: [UInt8],
+        _ withPayloads: Bool
+    ) throws(StorageError) -> InspectedTask {
         var task = task(
             row.task.sequence,
             row.task.createdMilliseconds,
@@ -261,8 +284,9 @@ public struct StoreInspection: Sendable {
         )
         task.endWallMilliseconds = row.buriedWallMilliseconds
         task.error = texts[row.error.range]
+        try addTags(row.task.options?.tagCount ?? 0, to: &task)
         if row.reason == .payloadDamaged {
-            task.damage = "The payload was lost to damage."
+            task.damage = task.damage ?? "The payload was lost to damage."
         } else if withPayloads {
             task.payload = texts[row.payload.range]
         }

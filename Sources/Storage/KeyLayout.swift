@@ -34,6 +34,8 @@ enum KeyLayout {
     static func attempt(_ sequence: TaskSequence, place: UInt8) -> [UInt8] { attempts(of: sequence) + [place] }
     static func attempts(of sequence: TaskSequence) -> [UInt8] { prefix("A") + bytes(sequence.rawValue) }
 
+    static func tags(of sequence: TaskSequence) -> [UInt8] { prefix("t") + bytes(sequence.rawValue) }
+
     static func recurring(_ number: UInt32) -> [UInt8] { prefix("R") + bytes(number) }
     static func bulkOperation(_ number: UInt32) -> [UInt8] { prefix("B") + bytes(number) }
 
@@ -46,6 +48,7 @@ enum KeyLayout {
         case .locator(let key): expiry(from: record.bucket) + locator(key)
         case .history(let sequence, let placeCount):
             expiry(from: record.bucket) + attempt(sequence, place: placeCount)
+        case .tags(let sequence, _): expiry(from: record.bucket) + tags(of: sequence)
         }
     }
 
@@ -122,9 +125,17 @@ struct KeyReader {
     static func locator(_ key: UnsafeRawBufferPointer) throws(StorageError) -> LocatorKey {
         var reader = KeyReader(key)
         guard case .locator(let key) = try reader.expiring() else {
-            throw StorageError(.corruption, "A locator has the key of an attempt. Run 'tq-inspect verify'.")
+            throw StorageError(.corruption, "A locator has the key of something else. Run 'tq-inspect verify'.")
         }
         return key
+    }
+
+    static func tags(_ key: UnsafeRawBufferPointer) throws(StorageError) -> TaskSequence {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let sequence = TaskSequence(try reader.read())
+        try reader.end()
+        return sequence
     }
 
     static func attempt(_ key: UnsafeRawBufferPointer) throws(StorageError) -> (sequence: TaskSequence, place: UInt8) {
@@ -154,6 +165,7 @@ struct KeyReader {
         case "l": return .locator(LocatorKey(sequence: sequence, isSegment: false))
         case "A" where (1...Limits.historyMax).contains(placeCount):
             return .history(sequence, placeCount: placeCount)
+        case "t": return .tags(sequence, [])
         default:
             throw StorageError(
                 .corruption,

@@ -6,7 +6,7 @@ import TQModel
 ///
 /// Behind the table header (entries of 64 bytes; extra = bytes of results; the checksum covers the entries), an entry is
 /// sequence u64, created u64, ended u64, token u64, queue u32, type u32, rank u32, state u8, reason of a cancel u8,
-/// attempts u16, crashes u16, zero u16, then offset u32, length u32 and CRC32C u32 of the result behind
+/// attempts u16, crashes u16, tags u8, zero u8, then offset u32, length u32 and CRC32C u32 of the result behind
 /// the entries.
 enum OutcomeTable {
     private static let entryByteCount = 64
@@ -33,7 +33,8 @@ enum OutcomeTable {
             entries.write(row.cancelReason.rawValue)
             entries.write(row.attempts)
             entries.write(row.crashes)
-            entries.write(UInt16(0))
+            entries.write(row.tagCount)
+            entries.write(UInt8(0))
             let start = bodies.position
             bodies.write(results[row.result.range])
             entries.write(UInt32(start))
@@ -93,7 +94,8 @@ enum OutcomeTable {
         let reason: UInt8 = try reader.read()
         let attempts: UInt16 = try reader.read()
         let crashes: UInt16 = try reader.read()
-        _ = try reader.read(UInt16.self)
+        let tagCount: UInt8 = try reader.read()
+        _ = try reader.read(UInt8.self)
         let offset: UInt32 = try reader.read()
         let length: UInt32 = try reader.read()
         let checksum: UInt32 = try reader.read()
@@ -114,6 +116,7 @@ enum OutcomeTable {
             crashes: crashes,
             bucket: location.bucket,
             part: location.part,
+            tagCount: tagCount,
             result: EffectBatch.Span(offset: offset, count: length)
         )
         let start = resultsStart + Int(offset)

@@ -31,9 +31,10 @@ enum PendingTable {
         static let batch = Columns(rawValue: 1 << 13)
         static let tick = Columns(rawValue: 1 << 14)
         static let clientID = Columns(rawValue: 1 << 15)
+        static let tags = Columns(rawValue: 1 << 16)
 
         /// The bytes of each column, by bit.
-        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16]
+        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16, 1]
         static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
 
         var byteCount: Int {
@@ -60,6 +61,7 @@ enum PendingTable {
             if options.batch != 0 { columns.insert(.batch) }
             if options.tick != nil { columns.insert(.tick) }
             if options.clientID != nil { columns.insert(.clientID) }
+            if options.tagCount != 0 { columns.insert(.tags) }
             self = columns
         }
     }
@@ -130,6 +132,7 @@ enum PendingTable {
             writer.write(options.clientID?.high ?? 0)
             writer.write(options.clientID?.low ?? 0)
         }
+        if columns.contains(.tags) { writer.write(options.tagCount) }
     }
 
     // MARK: Reading
@@ -200,6 +203,12 @@ enum PendingTable {
         if columns.contains(.clientID) {
             let id = TaskID(high: try reader.read(), low: try reader.read())
             options.clientID = id.high == 0 && id.low == 0 ? nil : id
+        }
+        if columns.contains(.tags) {
+            options.tagCount = try reader.read()
+            guard options.tagCount <= Limits.tagsMax else {
+                throw reader.corrupt("a task with \(options.tagCount) tags")
+            }
         }
         return options
     }

@@ -74,6 +74,27 @@ enum Posting {
         return OutcomeLocation(bucket: bucket, group: group, part: part)
     }
 
+    // MARK: Tasks with a tag: `T` length, tag, sequence
+
+    static func tagged(_ tag: TaskTag, _ sequence: TaskSequence) -> [UInt8] {
+        tagged(tag) + KeyLayout.bytes(sequence.rawValue)
+    }
+
+    static func tagged(_ tag: TaskTag) -> [UInt8] {
+        KeyLayout.prefix("T") + [UInt8(tag.bytes.count)] + tag.bytes
+    }
+
+    static func tagged(_ key: UnsafeRawBufferPointer) throws(StorageError) -> (tag: TaskTag, sequence: TaskSequence) {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let count: UInt8 = try reader.read()
+        var bytes: Bytes = []
+        for _ in 0..<count { bytes.append(try reader.read()) }
+        let sequence = TaskSequence(try reader.read())
+        try reader.end()
+        return (TaskTag(bytes: bytes), sequence)
+    }
+
     private static func kind(_ reader: inout KeyReader) throws(StorageError) -> Kind {
         let number: UInt8 = try reader.read()
         guard let kind = Kind(rawValue: number) else {

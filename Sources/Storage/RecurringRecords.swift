@@ -6,7 +6,8 @@ import TQModel
 ///
 /// Behind the table header (extra = namespace; everything is covered) come created u64, the latest start's span u64,
 /// catch-up u32, overlap u8, bury late u8, then four lengths u32: of the name, of the recurrence, of the table, of the
-/// payload; then the four. The table is a pending table of one row without sequence and times.
+/// payload; then the four, and the tags, each as its length u8 and its bytes. The table is a pending table of one row without
+/// sequence and times; it says how many tags there are.
 enum RecurringRecord {
     private static let headByteCount = 38
 
@@ -15,7 +16,9 @@ enum RecurringRecord {
         let columns = PendingTable.columns(table)
         let tableByteCount = PendingTable.byteCount(table, columns)
         let name = row.name.bytes
-        let covered = headByteCount + name.count + row.recurrence.count + tableByteCount + row.payload.count
+        let covered =
+            headByteCount + name.count + row.recurrence.count + tableByteCount + row.payload.count
+            + TagsRecord.byteCount(row.tags)
         batch.put(.index, key: KeyLayout.recurring(row.number), valueByteCount: TableHeader.byteCount + covered) {
             value in
             var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
@@ -38,6 +41,7 @@ enum RecurringRecord {
             )
             var rest = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[(tableStart + tableByteCount)...]))
             rest.write(row.payload)
+            TagsRecord.write(row.tags, to: &rest)
             TableHeader(count: 1, extra: row.namespace).seal(value, covered: covered)
         }
     }
@@ -63,6 +67,7 @@ enum RecurringRecord {
         let recurrence = Bytes(Array(try reader.bytes(Int(recurrenceByteCount))))
         let rows = try PendingTable.read(try reader.bytes(Int(tableByteCount)))
         let payload = Bytes(Array(try reader.bytes(Int(payloadByteCount))))
+        let tags = try TagsRecord.read(Int(rows.first?.options?.tagCount ?? 0), from: &reader)
         try reader.end()
         guard let task = rows.first, rows.count == 1, let overlap = RecurringSpec.Overlap(rawValue: overlap),
             buriesLate <= 1, Int(task.bodyByteCount) == payload.count
@@ -78,7 +83,8 @@ enum RecurringRecord {
             startByMilliseconds: startBy,
             buriesLate: buriesLate == 1,
             task: task,
-            payload: payload
+            payload: payload,
+            tags: tags
         )
     }
 }

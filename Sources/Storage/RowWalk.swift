@@ -21,6 +21,17 @@ struct RowWalk {
         return found
     }
 
+    /// Up to so many ends of keys, from `end` on.
+    func ends(from end: [UInt8], limit: Int) throws(StorageError) -> [[UInt8]] {
+        var ends: [[UInt8]] = []
+        var next: [UInt8]? = end
+        while ends.count < limit, let from = next, let found = try seek(from) {
+            ends.append(found)
+            next = step(from: found)
+        }
+        return ends
+    }
+
     /// The end that comes next to this one; `nil` behind the last one there can be.
     func step(from end: [UInt8]) -> [UInt8]? {
         var end = end

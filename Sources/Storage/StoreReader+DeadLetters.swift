@@ -50,7 +50,9 @@ extension StoreReader {
         func walk(_ family: Family, _ prefix: [UInt8]) -> RowWalk {
             RowWalk(store: store, family: family, prefix: prefix, isDescending: isDescending)
         }
-        return prefixes.isEmpty ? [walk(.deadLetter, [])] : prefixes.map { walk(.index, $0) }
+        var walks = prefixes.isEmpty ? [walk(.deadLetter, [])] : prefixes.map { walk(.index, $0) }
+        if let tag = selection.tag { walks.append(walk(.index, Posting.tagged(tag))) }
+        return walks
     }
 }
 

@@ -7,16 +7,18 @@ extension StoreReader {
     ///
     /// - Parameters:
     ///   - position: Where to go on; nothing is read for tasks that have not ended, but for their errors.
+    ///   - tagged: The tasks in memory that carry tags.
     ///   - readsMax: Seeks and records that it does; so many take the reading thread about twenty milliseconds.
     public func list(
         _ page: TaskPage,
         _ query: TaskQuery,
         _ selection: TaskSelection,
         from position: ListPosition,
+        tagged: Set<TaskSequence>,
         readsMax: Int = 10_000
     ) throws(StorageError) -> TaskPage {
         var listing = TaskListing(reader: self, query: query, selection: selection, page: page, readsMax: readsMax)
-        try listing.addErrors()
+        try listing.addDetails(tagged: tagged)
         listing.page.next = try listing.list(from: position)?.cursor ?? []
         listing.countOnly()
         return listing.page
@@ -24,7 +26,7 @@ extension StoreReader {
 }
 
 /// A page of a list that is being filled.
-private struct TaskListing {
+struct TaskListing {
     private static let bytesMax = 64 << 20
 
     let reader: StoreReader
@@ -32,9 +34,11 @@ private struct TaskListing {
     let selection: TaskSelection
     var page: TaskPage
     let readsMax: Int
-    private var reads = 0
+    var reads = 0
     private var byteCount = 0
     private var names: SelectedNames
+    /// The record of outcomes that was read last.
+    private var recent: (location: OutcomeLocation, rows: [OutcomeRow])?
 
     init(reader: StoreReader, query: TaskQuery, selection: TaskSelection, page: TaskPage, readsMax: Int) {
         (self.reader, self.query, self.selection) = (reader, query, selection)
@@ -42,16 +46,20 @@ private struct TaskListing {
         names = SelectedNames(reader: reader, selection: selection)
     }
 
-    private var isFull: Bool { !query.isCount && page.tasks.count >= Int(query.count) }
-    private var isTired: Bool { reads >= readsMax || byteCount >= Self.bytesMax }
+    var isFull: Bool { !query.isCount && page.tasks.count >= Int(query.count) }
+    var isTired: Bool { reads >= readsMax || byteCount >= Self.bytesMax }
 
     // MARK: The parts of the list
 
-    /// Says what made tasks fail that wait for their next attempts.
-    mutating func addErrors() throws(StorageError) {
-        for place in page.tasks.indices where page.tasks[place].state == .failed {
-            guard let sequence = reader.sequence(of: page.tasks[place].id) else { continue }
-            page.tasks[place].error = try reader.history(of: sequence).last?.error ?? []
+    /// Says what made tasks fail that wait for their next attempts, and what tags tasks carry.
+    mutating func addDetails(tagged: Set<TaskSequence>) throws(StorageError) {
+        for place in page.tasks.indices {
+            let isFailed = page.tasks[place].state == .failed
+            guard isFailed || !tagged.isEmpty, let sequence = reader.sequence(of: page.tasks[place].id) else {
+                continue
+            }
+            if isFailed { page.tasks[place].error = try error(of: sequence) }
+            if tagged.contains(sequence) { page.tasks[place].tags = try reader.tags(of: sequence) }
         }
         if !selection.error.isEmpty { page.tasks.removeAll { !selection.matches(error: $0.error) } }
     }
@@ -61,6 +69,11 @@ private struct TaskListing {
         guard query.isCount else { return }
         page.count += UInt64(page.tasks.count)
         page.tasks = []
+    }
+
+    /// What made a task fail that waits for its next attempt.
+    func error(of sequence: TaskSequence) throws(StorageError) -> Bytes {
+        try reader.history(of: sequence).last?.error ?? []
     }
 
     /// Adds tasks from a place on, and says where the next page begins.
@@ -143,7 +156,7 @@ private struct TaskListing {
     // MARK: Records
 
     /// Lists a dead letter that is asked for, and says whether to go on.
-    private mutating func take(deadLetter key: [UInt8]) throws(StorageError) -> Bool {
+    mutating func take(deadLetter key: [UInt8]) throws(StorageError) -> Bool {
         guard !isTired else { return false }
         reads += 1
         page.scanned += 1
@@ -154,12 +167,20 @@ private struct TaskListing {
             return true
         }
         guard !isFull else { return false }
-        if query.isCount {
-            page.count += 1
-        } else {
-            page.tasks.append(reader.status(row, error: error, queue: names.queue, type: names.type))
-        }
+        let status = reader.status(row, error: error, queue: names.queue, type: names.type)
+        try append(status, row.task.sequence, isTagged: row.task.options?.tagCount ?? 0 > 0)
         return true
+    }
+
+    /// Adds a task with its tags; not one that has lost the tag since it was found by it.
+    mutating func append(_ status: TaskStatus, _ sequence: TaskSequence, isTagged: Bool) throws(StorageError) {
+        var status = status
+        if isTagged, selection.tag != nil || !query.isCount {
+            reads += 1
+            status.tags = try reader.tags(of: sequence)
+        }
+        if let tag = selection.tag, !status.tags.contains(tag) { return }
+        if query.isCount { page.count += 1 } else { page.tasks.append(status) }
     }
 
     /// Lists the outcomes of a record that are asked for, and says where in it to go on next time.
@@ -168,30 +189,41 @@ private struct TaskListing {
         from first: TaskSequence
     ) throws(StorageError) -> TaskSequence? {
         guard !isTired else { return first }
-        reads += 1
-        guard let bytes = try reader.store.get(.completed, KeyLayout.outcomes(location)) else { return nil }
-        byteCount += bytes.count
-        let rows = try bytes.withRaw { value throws(StorageError) in
-            try OutcomeTable.read(value, at: location).map(\.row)
-        }
+        let rows = try rows(at: location)
         for row in query.isNewestFirst ? rows.reversed() : rows
         where query.isNewestFirst ? row.sequence <= first : row.sequence >= first {
-            page.scanned += 1
-            guard
-                selection.matches(
-                    queue: row.queue,
-                    type: row.type,
-                    row.rank,
-                    createdMilliseconds: row.createdMilliseconds
-                ), selection.states.contains(row.state), let names = try names.of(row.queue, row.type)
-            else { continue }
-            guard !isFull else { return row.sequence }
-            if query.isCount {
-                page.count += 1
-            } else {
-                page.tasks.append(reader.status(row, queue: names.queue, type: names.type))
-            }
+            guard try take(row) else { return row.sequence }
         }
         return nil
+    }
+
+    /// Lists an outcome that is asked for, and says whether there was room for it.
+    mutating func take(_ row: OutcomeRow) throws(StorageError) -> Bool {
+        page.scanned += 1
+        guard
+            selection.matches(
+                queue: row.queue,
+                type: row.type,
+                row.rank,
+                createdMilliseconds: row.createdMilliseconds
+            ), selection.states.contains(row.state), let names = try names.of(row.queue, row.type)
+        else { return true }
+        guard !isFull else { return false }
+        let status = reader.status(row, queue: names.queue, type: names.type)
+        try append(status, row.sequence, isTagged: row.tagCount > 0)
+        return true
+    }
+
+    /// The outcomes of a record; none when it has expired.
+    mutating func rows(at location: OutcomeLocation) throws(StorageError) -> [OutcomeRow] {
+        if let recent, recent.location == location { return recent.rows }
+        reads += 1
+        let bytes = try reader.store.get(.completed, KeyLayout.outcomes(location)) ?? []
+        byteCount += bytes.count
+        let rows = try bytes.withRaw { value throws(StorageError) in
+            value.isEmpty ? [] : try OutcomeTable.read(value, at: location).map(\.row)
+        }
+        recent = (location, rows)
+        return rows
     }
 }

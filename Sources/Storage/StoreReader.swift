@@ -79,6 +79,9 @@ public struct StoreReader: Sendable {
         case .lastError(let sequence): return .lastError(try history(of: sequence).last?.error ?? [])
         case .zone(let zone): return zones(zone)
         case .expiring(let bucket, let limit): return .expiring(try expiring(through: bucket, limit))
+        case .tags(let sequence, _): return .tags(try tags(of: sequence))
+        case .tagged(let tag, let first, let isDescending, let limit):
+            return .tagged(try tagged(tag, from: first, isDescending: isDescending, limit: limit))
         }
     }
 
@@ -131,7 +134,41 @@ public struct StoreReader: Sendable {
             records.append(try KeyReader.expiry(key))
             return records.count < limit ? .continue : .stop
         }
+        for place in records.indices {
+            guard case .tags(let sequence, _) = records[place].kind else { continue }
+            records[place].kind = .tags(sequence, try readableTags(of: sequence))
+        }
         return records
+    }
+
+    // MARK: Tags
+
+    /// The tags of a task; none for a task without tags.
+    func tags(of sequence: TaskSequence) throws(StorageError) -> [TaskTag] {
+        let key = KeyLayout.tags(of: sequence)
+        guard let value = try store.get(.index, key) else { return [] }
+        return try key.withRaw { key throws(StorageError) in
+            try value.withRaw { value throws(StorageError) in try TagsRecord.read(key: key, value: value).tags }
+        }
+    }
+
+    /// The tags of a task that goes; damaged ones hold nothing up.
+    private func readableTags(of sequence: TaskSequence) throws(StorageError) -> [TaskTag] {
+        do throws(StorageError) { return try tags(of: sequence) } catch {
+            guard error.kind == .corruption else { throw error }
+            return []
+        }
+    }
+
+    private func tagged(
+        _ tag: TaskTag,
+        from first: TaskSequence,
+        isDescending: Bool,
+        limit: Int
+    ) throws(StorageError) -> [TaskSequence] {
+        let walk = RowWalk(store: store, family: .index, prefix: Posting.tagged(tag), isDescending: isDescending)
+        let ends = try walk.ends(from: KeyLayout.bytes(first.rawValue), limit: limit)
+        return ends.map { TaskSequence($0.reduce(0) { $0 << 8 | UInt64($1) }) }
     }
 
     // MARK: Payloads
@@ -176,6 +213,8 @@ public struct StoreReader: Sendable {
         public var status: TaskStatus
         /// The result; empty for a task that has none.
         public var result: Bytes
+        /// Whether it carries tags.
+        public var isTagged: Bool
 
         /// What ``TQModel/Reply/result(_:)`` says of it.
         public var asResult: TaskResult {
@@ -211,7 +250,7 @@ public struct StoreReader: Sendable {
         return try outcome(sequence, at: location)
     }
 
-    private func location(of sequence: TaskSequence) throws(StorageError) -> OutcomeLocation? {
+    func location(of sequence: TaskSequence) throws(StorageError) -> OutcomeLocation? {
         let single = KeyLayout.locator(LocatorKey(sequence: sequence, isSegment: false))
         if let bytes = try store.get(.index, single) {
             return try locator(single, bytes).locations.first ?? nil
@@ -245,7 +284,7 @@ public struct StoreReader: Sendable {
         }
         guard let entry else { return nil }
         let status = status(entry.row, queue: try name(.queue, entry.row.queue), type: try name(.type, entry.row.type))
-        return EndedTask(status: status, result: bytes[entry.result])
+        return EndedTask(status: status, result: bytes[entry.result], isTagged: entry.row.tagCount > 0)
     }
 
     func status(_ row: OutcomeRow, queue: Name, type: Name) -> TaskStatus {
@@ -265,7 +304,8 @@ public struct StoreReader: Sendable {
 
     private func deadTask(_ sequence: TaskSequence) throws(StorageError) -> EndedTask? {
         guard let (row, error, _) = try deadLetter(sequence) else { return nil }
-        return EndedTask(status: try status(row, error: error), result: [])
+        let isTagged = row.task.options?.tagCount ?? 0 > 0
+        return EndedTask(status: try status(row, error: error), result: [], isTagged: isTagged)
     }
 
     private func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
@@ -298,6 +338,18 @@ public struct StoreReader: Sendable {
         return try key.withRaw { key throws(StorageError) in
             try bytes.withRaw { value throws(StorageError) in try NameRecord.read(key: key, value: value) }
         }
+    }
+
+    /// Adds to a status what is stored of a task beside the records that tell its state.
+    public func addDetails(
+        to status: inout TaskStatus,
+        of sequence: TaskSequence,
+        hasHistory: Bool,
+        isTagged: Bool
+    ) throws(StorageError) {
+        if hasHistory { status.history = try history(of: sequence) }
+        if status.state == .failed { status.error = status.history.last?.error ?? [] }
+        if isTagged { status.tags = try tags(of: sequence) }
     }
 
     /// The attempts of a task that did not succeed and are kept, the oldest first.

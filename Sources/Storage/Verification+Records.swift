@@ -29,7 +29,24 @@ extension StoreVerification {
             if try store.get(.deadLetter, KeyLayout.deadLetter(row.sequence)) == nil {
                 throw Self.contradiction("it is a dead letter without a record")
             }
-        case .scheduled, .blocked, .pending, .inProgress, .failed: break
+        case .scheduled, .blocked, .pending, .inProgress, .failed:
+            try expectTags(row.options?.tagCount ?? 0, row.sequence)
+        }
+    }
+
+    /// Checks that a task has as many tags as its record says.
+    private func expectTags(_ count: UInt8, _ sequence: TaskSequence) throws(StorageError) {
+        guard count > 0 else { return }
+        let stored = try storedTags(of: sequence)
+        guard stored?.count == Int(count) else {
+            throw Self.contradiction("it carries \(count) tags, and \(stored?.count ?? 0) are stored")
+        }
+    }
+
+    private func storedTags(of sequence: TaskSequence) throws(StorageError) -> [TaskTag]? {
+        let key = KeyLayout.tags(of: sequence)
+        return try store.get(.index, key)?.withRaw { value throws(StorageError) in
+            try key.withRaw { key throws(StorageError) in try TagsRecord.read(key: key, value: value).tags }
         }
     }
 
@@ -91,6 +108,7 @@ extension StoreVerification {
                         "the result does not match its checksum"
                     )
                 }
+                try self.expectTags(row.tagCount, row.sequence)
             }
             try self.expect(Posting.all(of: entries.map(\.row), at: location))
         }
@@ -107,6 +125,7 @@ extension StoreVerification {
             if let hold = DeadHold(row), try self.storedHold(of: row.task.sequence) != hold {
                 throw Self.contradiction("its unique key is not noted, so a start would not know of it")
             }
+            try self.expectTags(row.task.options?.tagCount ?? 0, row.task.sequence)
             try self.expect(Posting.all(of: DeadLetterKey(row)))
         }
     }
@@ -160,6 +179,10 @@ extension StoreVerification {
             case "O":
                 _ = try Posting.outcome(key)
                 self.postings.found += 1
+            case "T":
+                _ = try Posting.tagged(key)
+                self.taggedRows.found += 1
+            case "t": try self.verify(try TagsRecord.read(key: key, value: value))
             default: throw Self.contradiction("an unknown key")
             }
         }
@@ -168,6 +191,12 @@ extension StoreVerification {
             report(
                 "index D, O",
                 "\(postings.found) rows of lists where records have \(postings.expected): some lead nowhere"
+            )
+        }
+        if taggedRows.found > taggedRows.expected {
+            report(
+                "index T",
+                "\(taggedRows.found) rows lead from tags to tasks that have \(taggedRows.expected): some lead nowhere"
             )
         }
         for sequence in endedHistories.sorted() {
@@ -184,6 +213,27 @@ extension StoreVerification {
             try store.get(.deadLetter, KeyLayout.deadLetter(row.sequence)) == nil
         else { return }
         endedHistories.insert(row.sequence)
+    }
+
+    /// Checks that tags lead to their task, and that it carries them; keys of expiry come before those of tags.
+    private func verify(_ row: TagsRow) throws(StorageError) {
+        taggedRows.expected += UInt64(row.tags.count)
+        for tag in row.tags where try store.get(.index, Posting.tagged(tag, row.sequence)) == nil {
+            throw Self.contradiction("a list by the tag '\(tag)' does not find task \(row.sequence)")
+        }
+        guard let index, try tagCount(of: row.sequence, index) != UInt8(row.tags.count) else { return }
+        guard !expiringTags.contains(row.sequence) else { return }
+        throw Self.contradiction("\(row.tags.count) tags of task \(row.sequence), which does not carry them")
+    }
+
+    /// How many tags a task says that it carries which has not ended for good.
+    private func tagCount(of sequence: TaskSequence, _ index: DurableIndex) throws(StorageError) -> UInt8 {
+        if index.isLive(sequence) { return index.tagCount(of: sequence) }
+        let letter = try store.get(.deadLetter, KeyLayout.deadLetter(sequence))
+        return try letter?.withRaw { value throws(StorageError) in
+            var texts: [UInt8] = []
+            return try DeadLetterRecord.read(value, texts: &texts).task.options?.tagCount ?? 0
+        } ?? 0
     }
 
     private func verify(_ hold: DeadHold) throws(StorageError) {
@@ -217,6 +267,11 @@ extension StoreVerification {
                 throw Self.contradiction("the locator that expires here is missing")
             }
         case .history(let sequence, _): endedHistories.remove(sequence)
+        case .tags(let sequence, _):
+            expiringTags.insert(sequence)
+            if try store.get(.index, KeyLayout.tags(of: sequence)) == nil {
+                throw Self.contradiction("the tags that expire here are missing")
+            }
         }
     }
 }

@@ -48,6 +48,10 @@ public final class StoreVerification {
     /// The outcome record that was looked up last.
     var recentOutcomes: (location: OutcomeLocation, sequences: Set<UInt64>)?
 
+    /// Rows that lead from tags to their tasks: those that there must be, and those that there are.
+    var taggedRows: (expected: UInt64, found: UInt64) = (0, 0)
+    /// Tasks whose tags something removes.
+    var expiringTags: Set<TaskSequence> = []
     /// Tasks that have ended and have a history of which nothing was found yet that removes it.
     var endedHistories: Set<TaskSequence> = []
 

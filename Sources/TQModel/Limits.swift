@@ -10,6 +10,10 @@ public enum Limits {
     public static let idempotencyKeyBytesMax = 255
     /// A unique key in bytes.
     public static let uniqueKeyBytesMax = 255
+    /// Tags of one task.
+    public static let tagsMax = 8
+    /// A tag in bytes of UTF-8.
+    public static let tagBytesMax = 64
     /// The error text kept of a failed attempt in bytes; the rest is cut at a character.
     public static let errorBytesMax = 4096
     /// Attempts that a task's history keeps; the next ones take the places of the first.

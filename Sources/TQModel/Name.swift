@@ -14,16 +14,20 @@ public struct Name: Hashable, Sendable, CustomStringConvertible, ExpressibleBySt
     public init(stringLiteral text: String) { self.init(text) }
 
     /// Whether the broker takes this name; a `*` is left to patterns.
-    public var isValid: Bool {
-        guard !bytes.isEmpty, bytes.count <= Limits.nameBytesMax, let text = String(validating: bytes, as: UTF8.self)
-        else { return false }
+    public var isValid: Bool { bytes.isWord(bytesMax: Limits.nameBytesMax) }
+
+    public var description: String { String(decoding: bytes, as: UTF8.self) }
+}
+
+extension Bytes {
+    /// Whether these are 1 to so many bytes of UTF-8 without blanks, control characters and `*`.
+    func isWord(bytesMax: Int) -> Bool {
+        guard !isEmpty, count <= bytesMax, let text = String(validating: self, as: UTF8.self) else { return false }
         return text.unicodeScalars.allSatisfy {
             !$0.properties.isWhitespace && $0.properties.generalCategory != .control
         }
-            && !bytes.contains(UInt8(ascii: "*"))
+            && !contains(UInt8(ascii: "*"))
     }
-
-    public var description: String { String(decoding: bytes, as: UTF8.self) }
 }
 
 /// Task types that a worker accepts: an exact name, or every name with a prefix (`email.*`, `*`).

@@ -159,6 +159,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var tick: Tick?
     /// What its attempts have saved for the next one; empty for nothing, and when it has ended.
     public var checkpoint: Bytes
+    /// The tags that it carries.
+    public var tags: [TaskTag]
 
     public init(
         id: TaskID,
@@ -180,8 +182,10 @@ public struct TaskStatus: Hashable, Sendable {
         isCancelRequested: Bool = false,
         cancelReason: CancelReason? = nil,
         tick: Tick? = nil,
-        checkpoint: Bytes = []
+        checkpoint: Bytes = [],
+        tags: [TaskTag] = []
     ) {
+        self.tags = tags
         self.progress = progress
         self.cancelReason = cancelReason
         self.tick = tick

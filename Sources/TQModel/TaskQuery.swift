@@ -14,6 +14,8 @@ public struct TaskFilter: Hashable, Sendable {
     public var createdBefore: UInt64
     /// Only failed and dead tasks in whose last error these bytes are; empty for all.
     public var error: Bytes
+    /// Only tasks that carry this tag; `nil` for all.
+    public var tag: TaskTag?
 
     /// All priorities.
     public static let allPriorities = Priority(0)...Priority(255)
@@ -25,7 +27,8 @@ public struct TaskFilter: Hashable, Sendable {
         priorities: ClosedRange<Priority> = Self.allPriorities,
         createdFrom: UInt64 = 0,
         createdBefore: UInt64 = .max,
-        error: Bytes = []
+        error: Bytes = [],
+        tag: TaskTag? = nil
     ) {
         self.states = states
         self.queue = queue
@@ -34,6 +37,7 @@ public struct TaskFilter: Hashable, Sendable {
         self.createdFrom = createdFrom
         self.createdBefore = createdBefore
         self.error = error
+        self.tag = tag
     }
 }
 
@@ -49,6 +53,7 @@ extension TaskFilter: CustomStringConvertible {
         }
         if createdFrom > 0 { words.append("since=\(createdFrom)") }
         if createdBefore < .max { words.append("until=\(createdBefore)") }
+        if let tag { words.append("tag=\(tag)") }
         if !error.isEmpty { words.append("error='\(String(decoding: error, as: UTF8.self))'") }
         return words.isEmpty ? "all" : words.joined(separator: " ")
     }
@@ -59,6 +64,9 @@ extension TaskFilter: CustomStringConvertible {
 /// A list has three parts, one behind the other: tasks that have not ended and then dead letters, both in the order of their
 /// submits, and then tasks that have ended, in the order in which they expire, which is that of their ends where all are kept
 /// for the same time. A task that moves from one part to the next while somebody turns the pages may come twice.
+///
+/// A list of the tasks with a tag has one part, in the order of their submits, whatever became of them; when it is for dead
+/// letters alone, it is theirs, which is the same.
 public struct TaskQuery: Hashable, Sendable {
     /// Which tasks.
     public var filter: TaskFilter

@@ -30,6 +30,8 @@ public struct TaskSpec: Hashable, Sendable {
     public var idempotencyWindowMilliseconds: UInt64
     /// Keeps other tasks with the same key out; `nil` for none.
     public var uniqueKey: UniqueKey?
+    /// Words that the task is found by, each once; at most ``Limits/tagsMax``.
+    public var tags: [TaskTag]
 
     public init(
         queue: Name = Name(Defaults.queue),
@@ -46,7 +48,8 @@ public struct TaskSpec: Hashable, Sendable {
         retentionMilliseconds: UInt64 = 0,
         idempotencyKey: Bytes = [],
         idempotencyWindowMilliseconds: UInt64 = 0,
-        uniqueKey: UniqueKey? = nil
+        uniqueKey: UniqueKey? = nil,
+        tags: [TaskTag] = []
     ) {
         self.queue = queue
         self.type = type
@@ -63,6 +66,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.idempotencyKey = idempotencyKey
         self.idempotencyWindowMilliseconds = idempotencyWindowMilliseconds
         self.uniqueKey = uniqueKey
+        self.tags = tags
     }
 
     /// By when each attempt of a task must have begun, and what becomes of the task when it has not.

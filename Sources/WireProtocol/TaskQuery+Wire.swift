@@ -63,6 +63,7 @@ extension TaskFilter {
         static let createdFrom: UInt8 = 6
         static let createdBefore: UInt8 = 7
         static let error: UInt8 = 8
+        static let tag: UInt8 = 9
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -84,6 +85,7 @@ extension TaskFilter {
             case Tag.createdFrom: createdFrom = try reader.integer(of: field)
             case Tag.createdBefore: createdBefore = try reader.integer(of: field)
             case Tag.error: error = reader.bytes(of: field)
+            case Tag.tag: tag = TaskTag(bytes: reader.bytes(of: field))
             default: try reader.unknown(field)
             }
         }
@@ -109,10 +111,12 @@ extension TaskFilter {
         bytes.append(field: Tag.createdFrom, nonZero: createdFrom)
         if createdBefore < .max { bytes.append(field: Tag.createdBefore, integer: createdBefore) }
         bytes.append(field: Tag.error, nonEmpty: error)
+        if let tag { bytes.append(field: Tag.tag, bytes: tag.bytes) }
     }
 
     func checkLimits() throws(TQError) {
         try queue?.checkLength()
         if let type { try Name(bytes: type.bytes).checkLength() }
+        try tag?.checkLength()
     }
 }

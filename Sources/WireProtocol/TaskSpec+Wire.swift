@@ -19,6 +19,7 @@ extension TaskSpec {
         static let uniqueScope: UInt8 = 15
         static let uniqueWindowMilliseconds: UInt8 = 16
         static let uniqueConflict: UInt8 = 17
+        static let tags: UInt8 = 19
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -60,6 +61,7 @@ extension TaskSpec {
             }
             try unique.set(field, from: &reader)
             uniqueKey = unique
+        case Tag.tags: tags = try reader.tags(of: field)
         default: try reader.unknown(field)
         }
     }
@@ -84,6 +86,7 @@ extension TaskSpec {
         bytes.append(field: Tag.idempotencyWindowMilliseconds, nonZero: idempotencyWindowMilliseconds)
         startBy?.write(to: &bytes)
         uniqueKey?.write(to: &bytes)
+        bytes.append(field: Tag.tags, tags: tags)
     }
 
     func checkLimits() throws(TQError) {
@@ -94,6 +97,7 @@ extension TaskSpec {
         }
         _ = try Self.checkedKey(idempotencyKey)
         if let uniqueKey { _ = try Self.checkedUniqueKey(uniqueKey.key) }
+        for tag in tags { try tag.checkLength() }
     }
 
     private static func checkedKey(_ key: Bytes) throws(TQError) -> Bytes {

@@ -15,6 +15,7 @@ extension TaskStatus {
         static let history: UInt8 = 10
         static let tick: UInt8 = 11
         static let checkpoint: UInt8 = 12
+        static let tags: UInt8 = 19
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -43,6 +44,7 @@ extension TaskStatus {
                     try Attempt(from: &reader)
                 }
             case Tag.checkpoint: checkpoint = reader.bytes(of: field)
+            case Tag.tags: tags = try reader.tags(of: field)
             case Tag.tick:
                 tick = try reader.nested(in: field) { (reader) throws(TQError) in try Tick(from: &reader) }
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
@@ -78,6 +80,7 @@ extension TaskStatus {
             bytes.appendRecord { tick.write(to: &$0) }
         }
         bytes.append(field: Tag.checkpoint, nonEmpty: checkpoint)
+        bytes.append(field: Tag.tags, tags: tags)
     }
 }
 

@@ -16,6 +16,8 @@ struct FilterOptions: ParsableArguments {
     var type: String?
     @Option(name: [.short, .long], help: "Only those as urgent as that: a priority, or two, such as 100..200.")
     var priority = PriorityRangeArgument()
+    @Option(help: "Only those that carry this tag.")
+    var tag: String?
     @Option(help: ArgumentHelp("Only those submitted then or later, such as 2026-11-21T04:34:56Z.", valueName: "time"))
     var since: TimestampArgument?
     @Option(help: ArgumentHelp("Only those submitted earlier.", valueName: "time"))
@@ -35,7 +37,8 @@ struct FilterOptions: ParsableArguments {
             priorities: priority.range,
             createdFrom: since?.wallMilliseconds ?? 0,
             createdBefore: until?.wallMilliseconds ?? .max,
-            error: Bytes((error ?? "").utf8)
+            error: Bytes((error ?? "").utf8),
+            tag: tag.map { TaskTag($0) }
         )
     }
 }

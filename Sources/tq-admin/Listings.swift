@@ -52,6 +52,12 @@ enum Listings {
             "recurring",
             optional: { $0.tick.flatMap { $0.recurring.bytes.isEmpty ? nil : "\($0.recurring)" } }
         ),
+        Column(
+            "tags",
+            "tags",
+            json: { .array($0.tags.map { .string("\($0)") }) },
+            text: { $0.tags.map(\.description).joined(separator: " ") }
+        ),
         Column("due", "tick_at", time: { $0.tick?.wallMilliseconds ?? 0 }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
         Column("result bytes", "result_bytes", count: { UInt64($0.resultBytes) }),
@@ -169,7 +175,7 @@ enum Listings {
     /// What tells one of many tasks from another.
     static let tasks = status.only([
         "task_id", "queue", "task_type", "state", "priority", "attempts", "starts_at", "ended_at", "worker",
-        "progress_percent", "error",
+        "progress_percent", "tags", "error",
     ])
 
     static let errorGroups = Listing<ErrorGroup>([

@@ -38,6 +38,8 @@ struct WorkOptions: ParsableArguments {
     var buryLate = false
     @Option(help: "How long the result is kept.")
     var retention: DurationArgument?
+    @Option(help: "A word that it is found by, such as customer:42; may be repeated.")
+    var tag: [String] = []
 
     func validate() throws {
         if buryLate, startBy == nil { throw ValidationError("--bury-late needs --start-by.") }
@@ -53,6 +55,7 @@ struct WorkOptions: ParsableArguments {
         task.retryPolicy = retry
         task.retriesMax = maxRetries
         task.crashesMax = maxCrashes
+        task.tags = tag.map { TaskTag($0) }
         return task
     }
 }

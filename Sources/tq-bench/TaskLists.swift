@@ -16,6 +16,7 @@ struct TaskLists {
     private static let millisecondsMax = 5.0
     private static let submitRate = 5_000
     private static let rareType: Name = "rare"
+    private static let rareTag: TaskTag = "kind:rare"
     private static let cancelled: Name = "cancelled"
 
     /// What was measured of one kind of page.
@@ -80,9 +81,10 @@ struct TaskLists {
 
         var queue: Name { Name(rawValue) }
         var rareQueue: Name { Name(rawValue + "-rare") }
+        var rareTag: TaskTag { TaskTag("of:\(rawValue)") }
     }
 
-    /// Stores the tasks; for each fate a hundred are in the rare queue, and a hundred others of the rare type.
+    /// Stores the tasks; for each fate a hundred are in the rare queue, and a hundred others of the rare type and with a tag.
     private func store(_ stock: Stock) async throws {
         let ended = tasks / 10
         try await submit(ended, .dead, stock)
@@ -104,7 +106,8 @@ struct TaskLists {
             TaskSpec(
                 queue: index % stride == 0 ? fate.rareQueue : fate.queue,
                 type: index % stride == 1 ? Self.rareType : "bench",
-                payload: payload
+                payload: payload,
+                tags: index % stride == 1 ? [fate.rareTag, Self.rareTag] : []
             )
         }
     }
@@ -127,6 +130,10 @@ struct TaskLists {
             ("queue, not ended", query(TaskFilter(states: live, queue: Fate.pending.rareQueue))),
             ("queue of dead letters, any state", query(TaskFilter(queue: Fate.dead.rareQueue))),
             ("queue of completed, any state", query(TaskFilter(queue: Fate.done.rareQueue))),
+            ("tag, pending", query(TaskFilter(tag: Fate.pending.rareTag))),
+            ("tag, completed", query(TaskFilter(tag: Fate.done.rareTag))),
+            ("tag, dead letters", query(TaskFilter(states: [.deadLetter], tag: Fate.dead.rareTag))),
+            ("tag of a third dead letters, dead letters", query(TaskFilter(states: [.deadLetter], tag: Self.rareTag))),
         ]
     }
 

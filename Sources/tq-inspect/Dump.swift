@@ -68,6 +68,7 @@ struct Dump: ParsableCommand {
             fields.append(.init("progress_percent", .unsigned(UInt64(progress.percent))))
             if !progress.message.isEmpty { fields.append(bytes("progress_message", progress.message)) }
         }
+        if !task.tags.isEmpty { fields.append(.init("tags", .array(task.tags.map { .string("\($0)") }))) }
         if let payload = task.payload { fields.append(bytes("payload", payload)) }
         if let result = task.result { fields.append(bytes("result", result)) }
         if let error = task.error { fields.append(bytes("error", error)) }

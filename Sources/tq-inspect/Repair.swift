@@ -79,7 +79,8 @@ private enum RepairText {
         lines.append(
             "kept: \(report.waitingTasks) waiting tasks (\(report.releasedLeases) leases taken back, "
                 + "\(report.startedOver) may run a second time), \(report.endedTasks) ended ones, "
-                + "\(report.deadLetters) dead letters; \(report.droppedKeys) idempotency keys dropped; epoch \(report.epoch)"
+                + "\(report.deadLetters) dead letters; \(report.droppedKeys) idempotency keys dropped, "
+                + "\(report.untagged) tasks without their tags; epoch \(report.epoch)"
         )
         return lines.map { $0 + "\n" }.joined()
     }
@@ -119,6 +120,7 @@ private enum RepairText {
                 .array(report.missing.map { .array([.unsigned($0.lowerBound), .unsigned($0.upperBound)]) })
             ),
             .init("dropped_keys", .unsigned(report.droppedKeys)),
+            .init("untagged_tasks", .unsigned(report.untagged)),
             .init("invented_names", .array(report.inventedNames.map { .string($0) })),
             .init("has_new_ids", .bool(report.hasNewIDs)),
             .init("epoch", .unsigned(UInt64(report.epoch))),

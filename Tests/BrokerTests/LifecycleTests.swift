@@ -271,6 +271,39 @@ struct LifecycleTests {
         }
     }
 
+    @Test("Tasks are listed by a tag whatever became of them, and a submit that replaces one brings its own tags")
+    func tags() async throws {
+        try await withBroker { broker, client in
+            let specs = (0..<6).map { number in
+                TaskSpec(queue: "q", type: "t", tags: number % 2 == 0 ? ["even", "all"] : ["all"])
+            }
+            let ids = try await client.submit(specs).map { try $0.get().id }
+            let deliveries = try await client.claim(ClaimSpec(queues: ["q"], count: 3))
+            try await client.complete(deliveries[0], result: [1])
+            try await client.fail(deliveries[2], error: "broken for good", isPermanent: true)
+            func found(_ tag: TaskTag) async throws -> [TaskID] {
+                var found: [TaskID] = []
+                for try await task in client.tasks(matching: TaskFilter(tag: tag)) {
+                    #expect(task.tags.contains(tag))
+                    found.append(task.id)
+                }
+                return found
+            }
+            #expect(try await found("all") == ids)
+            #expect(try await found("even") == [ids[0], ids[2], ids[4]])
+            #expect(try await client.status(ids[0]).tags == ["even", "all"])
+            let unique = UniqueKey([1], onConflict: .replace)
+            var spec = TaskSpec(queue: "other", type: "t", uniqueKey: unique, tags: ["old"])
+            let replaced = try await client.submit(spec)
+            spec.tags = ["new"]
+            #expect(try await client.submit(spec) == replaced)
+            #expect(try await found("old") == [])
+            #expect(try await found("new") == [replaced])
+            let query = TaskQuery(filter: TaskFilter(tag: TaskTag(bytes: [0x20])))
+            #expect(await errorCode { _ = try await client.tasks(query) } == .invalidArgument)
+        }
+    }
+
     @Test("A full queue makes the client wait until there is room")
     func queueFull() async throws {
         try await withBroker {

@@ -256,6 +256,35 @@ struct AdminTests {
         }
     }
 
+    @Test("tq-admin submits with tags, lists and changes by them, and shows them")
+    func tags() async throws {
+        let directory = DataDirectory()
+        let broker = try BrokerProcess(directory)
+        let ids = try (0..<3).map { number in
+            String(try broker.admin("submit", "send", "--tag", "customer:\(number)", "--tag", "all").output.dropLast())
+        }
+        #expect(try broker.admin("task", "list", "--tag", "customer:1", "-o", "jsonl").output.contains(ids[1]))
+        #expect(try broker.admin("task", "list", "--tag", "customer:1").output.split(separator: "\n").count == 2)
+        #expect(try broker.admin("task", "list", "--tag", "all").output.contains("customer:2 all"))
+        #expect(try broker.admin("status", ids[2], "-o", "json").output.contains("\"tags\":[\"customer:2\",\"all\"]"))
+        let refused = try broker.admin("submit", "send", "x", "--tag", "two words")
+        #expect(refused.status != 0 && refused.errors.contains("is no tag"))
+        let client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        for delivery in try await client.claim(ClaimSpec(queues: ["default"], count: 3)) {
+            try await client.fail(delivery, error: "no", isPermanent: true)
+        }
+        await client.close()
+        #expect(try broker.admin("dead-letter", "redrive", "--tag", "customer:1").output == "redriven 1\n")
+        #expect(try broker.admin("dead-letter", "purge", "--tag", "all").output == "purged 2\n")
+        let states = try broker.admin("task", "list", "--tag", "all", "-o", "jsonl").output.split(separator: "\n")
+        #expect(states.map { $0.contains("\"cancelled\"") } == [true, false, true])
+        broker.stop()
+        let dump = try Commands.run("tq-inspect", ["dump", "--data-dir", directory.url.path])
+        #expect(dump.output.contains("\"tags\":[\"customer:0\",\"all\"]"))
+        let verified = try Commands.run("tq-inspect", ["verify", "--data-dir", directory.url.path])
+        #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
+    }
+
     @Test("a task that does not start in time is cancelled or buried, and whoever waits hears why")
     func startBy() throws {
         let broker = try BrokerProcess()

@@ -54,9 +54,10 @@ enum MessageSamples {
                     priorities: .low ... .high,
                     createdFrom: 1,
                     createdBefore: 2,
-                    error: [101]
+                    error: [101],
+                    tag: "a:1"
                 ),
-                cursor: [2] + [UInt8](repeating: 0, count: 8),
+                cursor: [4] + [UInt8](repeating: 0, count: 8),
                 isNewestFirst: true,
                 count: 10
             )
@@ -93,7 +94,8 @@ enum MessageSamples {
         retentionMilliseconds: 60_000,
         idempotencyKey: [107],
         idempotencyWindowMilliseconds: 60_000,
-        uniqueKey: UniqueKey([8], scope: .window(milliseconds: 60_000), onConflict: .replace)
+        uniqueKey: UniqueKey([8], scope: .window(milliseconds: 60_000), onConflict: .replace),
+        tags: ["a:1", "b"]
     )
 
     static let replies: [Reply] = [
@@ -175,7 +177,8 @@ enum MessageSamples {
             )
         ],
         resultBytes: 1,
-        progress: TaskProgress(percent: 1, message: [1])
+        progress: TaskProgress(percent: 1, message: [1]),
+        tags: ["a:1", "b"]
     )
 
     static func hello() throws -> [UInt8] {

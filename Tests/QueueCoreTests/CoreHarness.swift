@@ -51,7 +51,9 @@ struct CoreHarness {
     }
 
     /// What a command asks to read first.
-    mutating func reads(_ command: Command) -> [Fetch] { core.decide(command, now: now) }
+    mutating func reads(_ command: Command, fetched: [Fetch: Fetched] = [:]) -> [Fetch] {
+        core.decide(command, fetched: fetched, now: now)
+    }
 
     mutating func open(_ session: SessionID, endsLeasesOnClose: Bool = false) {
         run(.openSession(session, SessionSettings(endsLeasesOnClose: endsLeasesOnClose)))
@@ -326,10 +328,11 @@ extension CoreHarness {
         guard let answer = answer(.status(id)) else { return nil }
         switch answer.missing {
         case .ended(let id, let sequence, let ended, _): return endedStatus(id, sequence, ended)
-        case .history(let sequence):
+        case .details(let sequence, _, _):
             settle()
             guard case .status(var status) = answer.reply else { return nil }
             status.history = store.history(of: sequence)
+            status.tags = store.tags[sequence] ?? []
             if status.state == .failed { status.error = status.history.last?.error ?? [] }
             return status
         default:
@@ -355,7 +358,8 @@ extension CoreHarness {
                 endWallMilliseconds: outcome.row.endWallMilliseconds,
                 history: store.history(of: sequence),
                 resultBytes: UInt32(outcome.result.count),
-                cancelReason: outcome.row.state == .cancelled ? outcome.row.cancelReason : nil
+                cancelReason: outcome.row.state == .cancelled ? outcome.row.cancelReason : nil,
+                tags: outcome.row.tagCount > 0 ? store.tags[sequence] ?? [] : []
             )
         }
         guard let letter = store.letters[sequence] else { return nil }
@@ -368,7 +372,8 @@ extension CoreHarness {
             attempts: letter.row.attempts,
             crashes: letter.row.crashes,
             error: letter.error,
-            history: store.history(of: sequence)
+            history: store.history(of: sequence),
+            tags: letter.row.task.options?.tagCount ?? 0 > 0 ? store.tags[sequence] ?? [] : []
         )
     }
 

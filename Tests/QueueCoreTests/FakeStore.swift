@@ -43,6 +43,10 @@ struct FakeStore {
     /// The attempts of each task that did not succeed, by their places.
     private(set) var histories: [TaskSequence: [UInt8: StoredAttempt]] = [:]
     private(set) var endedHistories: Set<ExpiringRecord> = []
+    private(set) var endedTags: Set<ExpiringRecord> = []
+    private(set) var tags: [TaskSequence: [TaskTag]] = [:]
+    /// What leads from tags to tasks.
+    private(set) var tagged: [TaskTag: Set<TaskSequence>] = [:]
     private(set) var locators: [LocatorKey: Locator] = [:]
     private(set) var keys: [ExpiryBucket: [KeyHash: KeyRow]] = [:]
     private(set) var counters: [CounterKey: UInt64] = [:]
@@ -102,12 +106,25 @@ struct FakeStore {
             )
         }
         endedHistories.formUnion(batch.endedHistories)
+        for row in batch.tags {
+            drop(row.dropped, of: row.sequence)
+            tags[row.sequence] = row.tags.isEmpty ? nil : row.tags
+            for tag in row.tags { tagged[tag, default: []].insert(row.sequence) }
+        }
+    }
+
+    private mutating func drop(_ tags: [TaskTag], of sequence: TaskSequence) {
+        for tag in tags {
+            if tagged[tag]?.remove(sequence) == nil { faults.append("tag \(tag) of task \(sequence) was not there") }
+            if tagged[tag]?.isEmpty == true { tagged[tag] = nil }
+        }
     }
 
     private mutating func putEnds(_ batch: EffectBatch) {
         for row in batch.outcomes {
             let location = OutcomeLocation(bucket: row.bucket, group: batch.group, part: row.part)
             outcomes[location, default: []].append(StoredOutcome(row: row, result: batch.results[row.result.range]))
+            if row.tagCount > 0 { endedTags.insert(ExpiringRecord(.tags(row.sequence, []), bucket: row.bucket)) }
         }
         for row in batch.deadLetters {
             letters[row.task.sequence] = StoredLetter(
@@ -141,6 +158,10 @@ struct FakeStore {
                 endedHistories.remove(record)
                 for place in 0..<placeCount { histories[sequence]?[place] = nil }
                 if histories[sequence]?.isEmpty == true { histories[sequence] = nil }
+            case .tags(let sequence, let gone):
+                endedTags.remove(ExpiringRecord(.tags(sequence, []), bucket: record.bucket))
+                if tags.removeValue(forKey: sequence) != gone { faults.append("task \(sequence) had other tags") }
+                drop(gone, of: sequence)
             }
         }
     }
@@ -175,7 +196,15 @@ struct FakeStore {
         case .zone(let zone): return zones[zone.description].map { .zone($0) } ?? .damaged("there is no such file.")
         case .expiring(let bucket, let limit):
             let located = locators.values.map { ExpiringRecord(.locator($0.key), bucket: $0.bucket ?? bucket) }
-            return .expiring(Array((located + endedHistories).filter { $0.bucket <= bucket }.prefix(limit)))
+            let tagged = endedTags.map { record in
+                guard case .tags(let sequence, _) = record.kind else { return record }
+                return ExpiringRecord(.tags(sequence, tags[sequence] ?? []), bucket: record.bucket)
+            }
+            return .expiring(Array((located + endedHistories + tagged).filter { $0.bucket <= bucket }.prefix(limit)))
+        case .tags(let sequence, _): return .tags(tags[sequence] ?? [])
+        case .tagged(let tag, let first, let isDescending, let limit):
+            let ahead = (tagged[tag] ?? []).filter { isDescending ? $0 <= first : $0 >= first }
+            return .tagged(Array(ahead.sorted(by: isDescending ? { $0 > $1 } : { $0 < $1 }).prefix(limit)))
         }
     }
 

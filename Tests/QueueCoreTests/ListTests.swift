@@ -11,7 +11,7 @@ import Testing
 
     /// Where a list goes on that is not over in memory.
     private func next(_ core: inout CoreHarness, _ query: TaskQuery) throws -> ListPosition {
-        guard case .tasks(_, _, let position)? = core.answer(.tasks(query))?.missing else { throw Unanswered() }
+        guard case .tasks(_, _, let position, _)? = core.answer(.tasks(query))?.missing else { throw Unanswered() }
         return position
     }
 

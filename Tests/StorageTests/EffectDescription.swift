@@ -12,8 +12,9 @@ extension EffectBatch {
         lines += removedWorkers.map { "worker \($0) removed" }
         lines += recurring.map { row in
             var copy = row
-            (copy.name, copy.recurrence, copy.payload) = (Name(bytes: []), [], [])
-            return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload))"
+            (copy.name, copy.recurrence, copy.payload, copy.tags) = (Name(bytes: []), [], [], [])
+            let tags = row.tags.map(\.description)
+            return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload)) \(tags)"
         }
         lines += recurringStates.map { "\($0)" } + removedRecurring.map { "recurring task \($0) removed" }
         lines += bulkOperations.flatMap(\.facts) + removedBulk.map { "bulk operation \($0) removed" }
@@ -49,10 +50,11 @@ extension EffectBatch {
             (row.worker, row.error) = (Span(), Span())
             lines.append("\(row) \(hex(texts[attempt.worker.range])) \(hex(texts[attempt.error.range]))")
         }
+        lines += tags.map { "tags \($0.sequence) \($0.tags.map(\.description)) \($0.dropped.map(\.description))" }
         lines += endedHistories.map { "\($0)" }
         lines += redrivenDeadLetters.map { "redriven \($0.sequence) queue \($0.queue) type \($0.type)" }
         lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
-        lines += expiredOutcomes.map { "\($0)" } + swept.map { "\($0)" } + expiredKeys.map { "expired keys \($0)" }
+        lines += expiredOutcomes.map { "\($0)" } + swept.map(\.fact) + expiredKeys.map { "expired keys \($0)" }
         return lines + ["\(derived)"]
     }
 }
@@ -61,9 +63,19 @@ extension BulkOperation {
     /// Every fact: slices are described with what lies around them, and sets have no order.
     var facts: [String] {
         var copy = self
-        let texts = [copy.selection.types?.bytes ?? [], copy.selection.error, copy.problem].map { hex($0) }
+        let tag = copy.selection.tag?.bytes ?? []
+        let texts = [copy.selection.types?.bytes ?? [], copy.selection.error, tag, copy.problem].map { hex($0) }
+        copy.selection.tag = nil
         let states = copy.selection.states.map(\.rawValue).sorted()
         (copy.selection.states, copy.selection.types, copy.selection.error, copy.problem) = ([], nil, [], [])
         return ["\(copy) \(states) \(texts)"]
+    }
+}
+
+extension ExpiringRecord {
+    /// Slices are described with what lies around them.
+    fileprivate var fact: String {
+        guard case .tags(let sequence, let tags) = kind else { return "\(self)" }
+        return "\(bucket) tags \(sequence) \(tags.map(\.description))"
     }
 }

@@ -58,6 +58,7 @@ enum FormatFixture {
         }
         try uniqueKeys(broker)
         try recurring(broker)
+        try tags(broker)
         try broker.settleAndSync()
         return broker
     }
@@ -79,13 +80,27 @@ enum FormatFixture {
         _ = try broker.submit(other)
     }
 
+    /// A task with tags in every part of its life, and one that was replaced.
+    private static func tags(_ broker: TestBroker) throws {
+        var spec = TaskSpec(queue: "tagged", type: "index", tags: ["customer:42", "urgent"])
+        _ = try broker.submit([spec, spec, spec])
+        let deliveries = try broker.claim(2, queue: "tagged")
+        try broker.complete(deliveries[0])
+        try broker.fail(deliveries[1], error: "no", isPermanent: true)
+        spec.uniqueKey = UniqueKey(Bytes("shop 10".utf8), onConflict: .replace)
+        _ = try broker.submit(spec)
+        spec.tags = ["urgent", "again"]
+        _ = try broker.submit(spec)
+    }
+
     /// A recurring task with a tick behind it, and a paused one.
     private static func recurring(_ broker: TestBroker) throws {
         let task = TaskSpec(
             queue: "reports",
             type: "nightly",
             payload: Bytes("all".utf8),
-            startBy: TaskSpec.StartBy(.after(milliseconds: 60_000))
+            startBy: TaskSpec.StartBy(.after(milliseconds: 60_000)),
+            tags: ["report"]
         )
         for (name, recurrence) in [("minutely", "cron:* * * * *"), ("hourly", "every:1h")] as [(Name, String)] {
             let spec = RecurringSpec(

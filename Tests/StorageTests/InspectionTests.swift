@@ -50,7 +50,7 @@ import Testing
             #expect(status.attempts == task.attempts && status.crashes == task.crashes)
             #expect(status.priority == task.priority && status.worker == task.worker)
             #expect(status.startWallMilliseconds == task.startWallMilliseconds)
-            #expect(status.error == task.error ?? [])
+            #expect(status.error == task.error ?? [] && status.tags == task.tags)
             #expect((task.state == .completed) == (task.result != nil))
             if task.state == .completed { #expect(try broker.result(task.id)?.result == task.result) }
             #expect((task.payload == nil) == task.state.isFinal)

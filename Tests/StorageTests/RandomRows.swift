@@ -56,6 +56,7 @@ struct RandomRows {
         options.batch = maybe { $0.number() } ?? 0
         options.tick = maybe { TaskTick(recurring: $0.number() | 1, wallMilliseconds: $0.number()) }
         options.clientID = maybe { TaskID(high: $0.random.next() | 1, low: $0.number()) }
+        options.tagCount = maybe { UInt8($0.below(Limits.tagsMax + 1)) } ?? 0
         return options
     }
 
@@ -119,6 +120,7 @@ struct RandomRows {
             crashes: number(),
             bucket: location.bucket,
             part: location.part,
+            tagCount: number(),
             result: span(&results, 40)
         )
     }
@@ -139,6 +141,7 @@ struct RandomRows {
 
     mutating func recurring() -> RecurringRow {
         let payload = bytes(200)
+        let task = task(bodyByteCount: payload.count)
         return RecurringRow(
             number: number(),
             namespace: number(),
@@ -149,9 +152,14 @@ struct RandomRows {
             overlap: RecurringSpec.Overlap.allCases[below(3)],
             startByMilliseconds: number(),
             buriesLate: below(2) == 0,
-            task: task(bodyByteCount: payload.count),
-            payload: payload[...]
+            task: task,
+            payload: payload[...],
+            tags: tags(Int(task.options?.tagCount ?? 0))
         )
+    }
+
+    mutating func tags(_ count: Int) -> [TaskTag] {
+        (0..<count).map { _ in TaskTag(bytes: [1] + bytes(Limits.tagBytesMax - 1)) }
     }
 
     mutating func recurringState() -> RecurringState {
@@ -180,7 +188,8 @@ struct RandomRows {
                 types: maybe { TypePattern(bytes: ([7] + $0.bytes(200))[...]) },
                 ranks: Rank(rawValue: ranks[0])...Rank(rawValue: ranks[1]),
                 created: times[0]..<times[1],
-                error: bytes(255)[...]
+                error: bytes(255)[...],
+                tag: maybe { TaskTag(bytes: ([7] + $0.bytes(60))[...]) }
             ),
             perSecond: number(),
             last: TaskSequence(number()),

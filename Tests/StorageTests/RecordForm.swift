@@ -16,7 +16,7 @@ struct RecordSample {
 /// Every form of record of the format.
 enum RecordForm: String, CaseIterable {
     case pendingTable, payloads, transitions, outcomes, deadLetter
-    case name, worker, idempotencyKeys, attempt, locator, counter, recurring, recurringState, bulk, deadHold
+    case name, worker, idempotencyKeys, attempt, locator, counter, recurring, recurringState, bulk, deadHold, tags
     case header, identity, epoch
 
     func sample(_ rows: inout RandomRows) -> RecordSample {
@@ -36,6 +36,7 @@ enum RecordForm: String, CaseIterable {
         case .recurringState: recurringState(&rows)
         case .bulk: bulk(&rows)
         case .deadHold: deadHold(&rows)
+        case .tags: tags(&rows)
         case .header: header(&rows)
         case .identity: identity(&rows)
         case .epoch: epoch(&rows)
@@ -251,8 +252,9 @@ enum RecordForm: String, CaseIterable {
     /// Slices are described with what lies around them.
     private func describe(_ row: RecurringRow) -> String {
         var copy = row
-        (copy.name, copy.recurrence, copy.payload) = (Name(bytes: []), [], [])
-        return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload))"
+        (copy.name, copy.recurrence, copy.payload, copy.tags) = (Name(bytes: []), [], [], [])
+        let tags = row.tags.map { hex($0.bytes) }
+        return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload)) \(tags)"
     }
 
     private func recurringState(_ rows: inout RandomRows) -> RecordSample {
@@ -283,6 +285,16 @@ enum RecordForm: String, CaseIterable {
             DeadHoldRecord.write(hold, to: $0)
         } _: { key, value throws(StorageError) in
             ["\(try DeadHoldRecord.read(key: key, value: value))"]
+        }
+    }
+
+    private func tags(_ rows: inout RandomRows) -> RecordSample {
+        let row = TagsRow(sequence: TaskSequence(rows.number()), tags: rows.tags(rows.below(Limits.tagsMax) + 1))
+        return indexed(["\(row.sequence)"] + row.tags.map { hex($0.bytes) }) {
+            TagsRecord.write(row, to: $0)
+        } _: { key, value throws(StorageError) in
+            let read = try TagsRecord.read(key: key, value: value)
+            return ["\(read.sequence)"] + read.tags.map { hex($0.bytes) }
         }
     }
 

@@ -51,8 +51,10 @@ import Testing
         let buried = Set(report.buried.map(\.sequence.rawValue))
         let listed = Set((report.lostTasks + report.lostOutcomes).map(\.sequence.rawValue))
         func isMissing(_ sequence: UInt64) -> Bool { report.missing.contains { $0.contains(sequence) } }
-        // Names and ids that are gone change every line.
-        let isTold = report.startedOver > 0 || !report.inventedNames.isEmpty || report.hasNewIDs
+        // Names, tags and ids that are gone change every line.
+        let isTold =
+            report.startedOver > 0 || report.untagged > 0 || !report.inventedNames.isEmpty
+            || report.hasNewIDs
         var faults: [String] = []
         for (sequence, line) in expected {
             let isListed = listed.contains(sequence) || isMissing(sequence)
@@ -95,6 +97,7 @@ import Testing
         #expect(isWhole && repaired.report.notes.isEmpty)
         #expect(repaired.report.lostTasks.isEmpty && repaired.report.lostOutcomes.isEmpty)
         #expect(repaired.report.buried.isEmpty && repaired.report.inventedNames.isEmpty)
+        #expect(repaired.report.untagged == 0)
         #expect(faults(repaired, store.contents[store.lastBatch] ?? [:]).isEmpty)
     }
 

@@ -124,6 +124,9 @@ enum Rewriting {
         case "U":
             let hold = try DeadHoldRecord.read(key: key, value: value)
             return firstValue { DeadHoldRecord.write(hold, to: $0) }
+        case "t":
+            let row = try TagsRecord.read(key: key, value: value)
+            return firstValue { TagsRecord.write(row, to: $0) }
         case "C":
             let row = try CounterRecord.read(key: key, value: value)
             return firstValue { CounterRecord.write(row, to: $0) }

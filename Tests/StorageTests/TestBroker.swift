@@ -152,20 +152,34 @@ final class TestBroker {
         case .payloads(let places): answer.reply = try fill(answer.reply, places)
         case .ended(let id, let sequence, let ended, let asResult):
             if var task = try reader.endedTask(id, sequence, ended) {
-                if !asResult { task.status.history = try reader.history(of: sequence) }
+                if !asResult {
+                    let isTagged = task.isTagged
+                    try reader.addDetails(to: &task.status, of: sequence, hasHistory: true, isTagged: isTagged)
+                }
                 answer.reply = asResult ? .result(task.asResult) : .status(task.status)
             }
-        case .history(let sequence):
+        case .details(let sequence, let hasHistory, let isTagged):
             if case .status(var status) = answer.reply {
-                status.history = try reader.history(of: sequence)
-                if status.state == .failed { status.error = status.history.last?.error ?? [] }
+                try reader.addDetails(to: &status, of: sequence, hasHistory: hasHistory, isTagged: isTagged)
                 answer.reply = .status(status)
             }
         case .deadLetters(let query, let after):
             answer.reply = .deadLetters(try reader.deadLetters(query, after: after))
-        case .tasks(let query, let selection, let position):
+        case .tasks(let query, let selection, let position, let tagged):
             if case .tasks(let page) = answer.reply {
-                let whole = try reader.list(page, query, selection, from: position, readsMax: listReadsMax)
+                let whole = try reader.list(
+                    page,
+                    query,
+                    selection,
+                    from: position,
+                    tagged: tagged,
+                    readsMax: listReadsMax
+                )
+                answer.reply = .tasks(whole)
+            }
+        case .taggedTasks(let query, let selection, let tasks, let next):
+            if case .tasks(let page) = answer.reply {
+                let whole = try reader.list(page, query, selection, of: tasks, next: next, readsMax: listReadsMax)
                 answer.reply = .tasks(whole)
             }
         }

@@ -48,6 +48,10 @@ struct Workload {
         if below(6) == 0 { spec.crashesMax = UInt16(below(3)) }
         if below(4) == 0 { spec.leaseMilliseconds = UInt32(below(20_000)) }
         if below(3) == 0 { spec.retentionMilliseconds = below(5) == 0 ? 86_400_000 : 60_000 }
+        if below(3) == 0 { spec.tags = (0..<below(3)).map { TaskTag("tag:\($0)") } + [TaskTag("of:\(random.state)")] }
+        if below(10) == 0 {
+            spec.uniqueKey = UniqueKey(Bytes("unique \(below(6))".utf8), scope: .unfinished, onConflict: .replace)
+        }
         if below(8) == 0 {
             spec.idempotencyKey = Bytes("key \(below(40))".utf8)
             spec.idempotencyWindowMilliseconds = below(300_000)

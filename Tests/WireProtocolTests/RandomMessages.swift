@@ -122,7 +122,8 @@ struct RandomMessages {
                 priorities: priorities[0]...priorities[1],
                 createdFrom: number(),
                 createdBefore: number(),
-                error: bytes(max: 50)
+                error: bytes(max: 50),
+                tag: maybe { $0.tag() }
             ),
             cursor: bytes(max: 30),
             isNewestFirst: flag(),
@@ -230,9 +231,12 @@ struct RandomMessages {
             retentionMilliseconds: number(),
             idempotencyKey: bytes(max: Limits.idempotencyKeyBytesMax),
             idempotencyWindowMilliseconds: number(),
-            uniqueKey: maybe { $0.uniqueKey() }
+            uniqueKey: maybe { $0.uniqueKey() },
+            tags: list { $0.tag() }
         )
     }
+
+    private mutating func tag() -> TaskTag { TaskTag(bytes: bytes(max: Limits.tagBytesMax)) }
 
     private mutating func startBy() -> TaskSpec.StartBy {
         let time = flag() ? TaskSpec.Start.after(milliseconds: number()) : .at(wallMilliseconds: number())
@@ -330,7 +334,8 @@ struct RandomMessages {
             resultBytes: number(),
             progress: progress(),
             tick: maybe { Tick(recurring: $0.name(), wallMilliseconds: $0.number()) },
-            checkpoint: bytes(max: 100)
+            checkpoint: bytes(max: 100),
+            tags: list { $0.tag() }
         )
     }
 

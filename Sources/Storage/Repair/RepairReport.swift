@@ -53,6 +53,8 @@ public struct RepairReport: Hashable, Sendable {
     public var lostOutcomes: [Task] = []
     /// Sequences that were given to tasks of which there is nothing left: they ended and expired, or they are lost.
     public var missing: [ClosedRange<UInt64>] = []
+    /// Tasks that lost their tags.
+    public var untagged: UInt64 = 0
     /// Idempotency keys that were dropped because their tasks are gone: their next submit is a new task.
     public var droppedKeys: UInt64 = 0
     /// Names of queues and task types that were made up because theirs are gone.

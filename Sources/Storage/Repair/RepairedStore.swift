@@ -157,6 +157,12 @@ struct RepairedStore {
         try commitIfFull()
     }
 
+    /// Adds the tags of a task, which was added before.
+    mutating func add(_ tags: TagsRow) throws(StorageError) {
+        batch.tags.append(tags)
+        try commitIfFull()
+    }
+
     // MARK: The end
 
     /// Writes what is left, the locators of all outcomes and the counters.

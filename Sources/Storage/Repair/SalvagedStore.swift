@@ -21,6 +21,8 @@ struct SalvagedStore {
     private(set) var deadLetters: Set<UInt64> = []
     /// The segment with the newest row of each task.
     private(set) var rows: [UInt64: PayloadPlace] = [:]
+    /// How many tags the tasks have whose tags can be read.
+    private(set) var tagCounts: [UInt64: UInt8] = [:]
     private(set) var recurring: [RecurringRow] = []
     private(set) var recurringStates: [UInt32: RecurringState] = [:]
     private(set) var bulkOperations: [BulkOperation] = []
@@ -126,9 +128,13 @@ struct SalvagedStore {
                 let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
                 store.note(row.sequence)
                 store.note(row.token)
+            case "t":
+                let row = try TagsRecord.read(key: key, value: value)
+                store.note(row.sequence)
+                store.tagCounts[row.sequence.rawValue] = UInt8(row.tags.count)
             case "L", "l": store.take(try LocatorRecord.read(key: key, value: value))
             // Counted anew, and made anew with the records that they lead to.
-            case "C", "P", "U", "D", "O": break
+            case "C", "P", "U", "D", "O", "T": break
             default: throw StorageError(.corruption, "an unknown key")
             }
         }

@@ -128,6 +128,7 @@ public struct StoreRepair {
         try writeTasks()
         try buryTablelessBodies()
         try writeHistories()
+        try writeTags()
         listLosses()
         try writeKeys()
         for row in salvaged.recurring {
@@ -163,8 +164,12 @@ public struct StoreRepair {
 
     private mutating func writeOutcomes() throws(StorageError) {
         try scan(.completed) { repair, key, value throws(StorageError) in
-            let entries = try OutcomeTable.read(value, at: try KeyReader.outcomes(key)).filter { $0.isIntact(value) }
-            for entry in entries { repair.use(entry.row.queue, entry.row.type) }
+            var entries = try OutcomeTable.read(value, at: try KeyReader.outcomes(key)).filter { $0.isIntact(value) }
+            for place in entries.indices {
+                let row = entries[place].row
+                repair.use(row.queue, row.type)
+                entries[place].row.tagCount = repair.keptTags(row.tagCount, of: row.sequence)
+            }
             repair.accounted.formUnion(entries.map(\.row.sequence.rawValue))
             repair.report.endedTasks += UInt64(entries.count)
             try repair.target.add(entries, in: value)
@@ -174,8 +179,9 @@ public struct StoreRepair {
     private mutating func writeDeadLetters() throws(StorageError) {
         try scan(.deadLetter) { repair, _, value throws(StorageError) in
             var texts: [UInt8] = []
-            let row = try DeadLetterRecord.read(value, texts: &texts)
+            var row = try DeadLetterRecord.read(value, texts: &texts)
             guard repair.accounted.insert(row.task.sequence.rawValue).inserted else { return }
+            row.task = repair.withKeptTags(row.task)
             repair.use(row.task.queue, row.task.type, row.task.options?.retryPolicy ?? 0)
             repair.report.deadLetters += 1
             try repair.target.add(row, error: texts[row.error.range], payload: texts[row.payload.range])
@@ -235,6 +241,7 @@ public struct StoreRepair {
         let stored = salvaged.transitions[row.sequence.rawValue]
         guard !hasEnded(row.sequence, stored?.transition) else { return }
         guard accounted.insert(row.sequence.rawValue).inserted else { return }
+        let row = withKeptTags(row)
         use(row.queue, row.type, row.options?.retryPolicy ?? 0)
         if let queue = stored?.transition.queue { use(queue, row.type) }
         guard let payload else {
@@ -309,7 +316,8 @@ public struct StoreRepair {
                 let note =
                     known == nil
                     ? "its options and creation time are gone, so this id is a new one" : "its options are gone"
-                try bury(row, stored, .permanentFailure, payload: bodies.record[body.payload], note)
+                let letter = withKeptTags(row)
+                try bury(letter, stored, .permanentFailure, payload: bodies.record[body.payload], note)
             }
         }
     }
@@ -324,6 +332,31 @@ public struct StoreRepair {
             guard repair.accounted.contains(row.sequence.rawValue), row.number <= counted else { return }
             try repair.target.add(row, worker: texts[row.worker.range], error: texts[row.error.range])
         }
+    }
+
+    // MARK: Tags
+
+    private mutating func writeTags() throws(StorageError) {
+        try scan(.index) { repair, key, value throws(StorageError) in
+            guard key.first == UInt8(ascii: "t") else { return }
+            let row = try TagsRecord.read(key: key, value: value)
+            if repair.accounted.contains(row.sequence.rawValue) { try repair.target.add(row) }
+        }
+    }
+
+    /// How many tags a task carries in the new store: all or none.
+    private mutating func keptTags(_ count: UInt8, of sequence: TaskSequence) -> UInt8 {
+        let kept = salvaged.tagCounts[sequence.rawValue] ?? 0
+        if kept < count { report.untagged += 1 }
+        return kept
+    }
+
+    private mutating func withKeptTags(_ row: TaskRow) -> TaskRow {
+        var options = row.options ?? TaskOptions()
+        options.tagCount = keptTags(options.tagCount, of: row.sequence)
+        var row = row
+        row.options = options.isEmpty ? nil : options
+        return row
     }
 
     // MARK: What is gone

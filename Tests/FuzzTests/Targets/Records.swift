@@ -181,6 +181,10 @@ private struct RecordContent {
             let hold = try DeadHoldRecord.read(key: key, value: value)
             facts = ["\(hold)"]
             written = put { DeadHoldRecord.write(hold, to: $0) }
+        case "t":
+            let row = try TagsRecord.read(key: key, value: value)
+            facts = ["\(row.sequence) \(row.tags)"]
+            written = put { TagsRecord.write(row, to: $0) }
         case "C":
             let row = try CounterRecord.read(key: key, value: value)
             facts = ["\(row)"]
@@ -213,6 +217,7 @@ extension BulkOperation {
     fileprivate var textless: Self {
         var copy = self
         (copy.selection.states, copy.selection.types, copy.selection.error, copy.problem) = ([], nil, [], [])
+        copy.selection.tag = nil
         return copy
     }
 
@@ -220,7 +225,7 @@ extension BulkOperation {
         let selection = selection
         return [
             selection.states.map(\.rawValue).sorted(), Array(selection.types?.bytes ?? []), Array(selection.error),
-            Array(problem),
+            Array(selection.tag?.bytes ?? []), Array(problem),
         ]
     }
 }
