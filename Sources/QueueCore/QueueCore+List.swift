@@ -84,7 +84,7 @@ extension QueueCore {
             selection,
             from: first,
             isDescending: query.isNewestFirst,
-            count: isCount ? .max : Int(query.count),
+            count: isCount ? index.tasks.count : Int(query.count),
             limit: Self.placesPerList
         )
         page.scanned += UInt64(found.scanned)

@@ -171,7 +171,7 @@ struct TaskTable: Sendable {
 
     /// Finds tasks from a sequence on, at most `count`, and looks at about `limit` places for them.
     ///
-    /// A dense page takes about a microsecond; of the stragglers all are looked at.
+    /// A dense page takes about a microsecond; of the stragglers all are looked at, and those of one page put in order.
     func find(
         from first: TaskSequence,
         isDescending: Bool,
@@ -191,8 +191,12 @@ struct TaskTable: Sendable {
             found.sequences.append(TaskSequence(number))
             return true
         }
-        let numbers = sparse.compactMap { isAhead($0.key) && matches($0.value) ? $0.key : nil }
-        var stragglers = numbers.sorted(by: isDescending ? { $0 > $1 } : { $0 < $1 })[...]
+        // One more than fit says where to go on.
+        var nearest = NearestNumbers(count: count + 1, isDescending: isDescending)
+        for (number, slot) in sparse where isAhead(number) && nearest.mayTake(number) && matches(slot) {
+            nearest.insert(number)
+        }
+        var stragglers = nearest.inOrder[...]
         for page in isDescending ? Array(pages.indices.reversed()) : Array(pages.indices) {
             let base = (firstPage + UInt64(page)) * Self.pageSize
             let last = base + Self.pageSize - 1
@@ -262,4 +266,30 @@ struct TaskTable: Sendable {
         let base = (firstPage + UInt64(index)) * Self.pageSize
         for (place, slot) in page.slots.enumerated() where slot.stateValue != 0 { sparse[base + UInt64(place)] = slot }
     }
+}
+
+/// The first so many of numbers that come in any order, or the last ones backwards.
+///
+/// It holds twice as many at most, and sorts them when there are so many: far behind the first ones nothing costs more than
+/// a comparison.
+private struct NearestNumbers {
+    let count: Int
+    let isDescending: Bool
+    private var numbers: [UInt64] = []
+    /// What is behind this one is not among the first; `nil` while there are too few.
+    private var last: UInt64?
+
+    init(count: Int, isDescending: Bool) { (self.count, self.isDescending) = (count, isDescending) }
+
+    /// Whether a number may be among the first.
+    func mayTake(_ number: UInt64) -> Bool { last.map { isDescending ? number > $0 : number < $0 } ?? true }
+
+    mutating func insert(_ number: UInt64) {
+        numbers.append(number)
+        guard numbers.count >= count * 2 else { return }
+        numbers = inOrder
+        last = numbers.last
+    }
+
+    var inOrder: [UInt64] { Array(numbers.sorted(by: isDescending ? { $0 > $1 } : { $0 < $1 }).prefix(count)) }
 }

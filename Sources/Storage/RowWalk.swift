@@ -32,6 +32,51 @@ struct RowWalk {
         return ends
     }
 
+    /// The same, past rows that cannot be read.
+    ///
+    /// - Parameter onDamage: Called when there are some.
+    func seekReadable(_ end: [UInt8], onDamage: () -> Void) throws(StorageError) -> [UInt8]? {
+        do throws(StorageError) {
+            return try seek(end)
+        } catch {
+            guard error.kind == .corruption else { throw error }
+            onDamage()
+        }
+        return try readableEnd(behind: end).flatMap { end throws(StorageError) in try seek(end) }
+    }
+
+    /// About the next end from which a walk can go on behind damaged rows; `nil` when there is none.
+    ///
+    /// Doubles the distance until a row can be read, then halves it: rows are missed between two damaged blocks at most.
+    private func readableEnd(behind end: [UInt8]) throws(StorageError) -> [UInt8]? {
+        let start = end.reduce(0 as UInt128) { $0 << 8 | UInt128($1) }
+        let last = UInt128.max >> UInt128(128 - end.count * 8)
+        let room = isDescending ? start : last - start
+        func place(at distance: UInt128) -> [UInt8] {
+            let number = isDescending ? start - distance : start + distance
+            return withUnsafeBytes(of: number.bigEndian) { Array($0.suffix(end.count)) }
+        }
+        func isReadable(_ distance: UInt128) throws(StorageError) -> Bool {
+            do throws(StorageError) {
+                _ = try seek(place(at: distance))
+                return true
+            } catch {
+                guard error.kind == .corruption else { throw error }
+                return false
+            }
+        }
+        var (low, high): (UInt128, UInt128) = (0, min(1, room))
+        while try !isReadable(high) {
+            guard high < room else { return nil }
+            (low, high) = (high, min(high * 2, room))
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            if try isReadable(middle) { high = middle } else { low = middle }
+        }
+        return place(at: high)
+    }
+
     /// The end that comes next to this one; `nil` behind the last one there can be.
     func step(from end: [UInt8]) -> [UInt8]? {
         var end = end
@@ -50,18 +95,20 @@ struct RowWalk {
     ///
     /// - Parameters:
     ///   - seeks: Counts the seeks.
+    ///   - damaged: Counts runs of rows that cannot be read and are passed over.
     ///   - limit: At this count an end is returned that not all may have.
     static func seek(
         _ walks: [RowWalk],
         _ end: [UInt8],
         seeks: inout Int,
+        damaged: inout UInt64,
         limit: Int
     ) throws(StorageError) -> [UInt8]? {
         var candidate = end
         var (agreeing, turn) = (0, 0)
         while agreeing < walks.count, seeks < limit {
             seeks += 1
-            guard let found = try walks[turn].seek(candidate) else { return nil }
+            guard let found = try walks[turn].seekReadable(candidate, onDamage: { damaged += 1 }) else { return nil }
             agreeing = found == candidate ? agreeing + 1 : 1
             candidate = found
             turn = (turn + 1) % walks.count

@@ -20,17 +20,23 @@ extension StoreReader {
         var letters: [(row: DeadLetterRow, payload: Bytes)] = []
         var unreadable: [String] = []
         var (reads, byteCount) = (0, 0)
+        var damaged: UInt64 = 0
         var end: [UInt8]? = KeyLayout.deadLetter(first)
-        while let key = end, let found = try RowWalk.seek(walks, key, seeks: &reads, limit: Self.stepReadsMax) {
+        while let key = end,
+            let found = try RowWalk.seek(walks, key, seeks: &reads, damaged: &damaged, limit: Self.stepReadsMax)
+        {
             let sequence = TaskSequence(key: found)
+            if damaged > 0 {
+                unreadable.append("Dead letters from \(TaskSequence(key: key)) to \(sequence) cannot be read.")
+                damaged = 0
+            }
             guard sequence <= last else { break }
             guard letters.count + unreadable.count < limit, byteCount < Self.stepByteCountMax, reads < Self.stepReadsMax
             else { return .deadLetters(letters, unreadable: unreadable, next: sequence) }
             end = walks[0].step(from: found)
             reads += 1
             do throws(StorageError) {
-                guard let bytes = try store.get(.deadLetter, found) else { continue }
-                let (row, error, payload) = try bytes.withRaw { value throws(StorageError) in try deadLetter(value) }
+                guard let (row, error, payload) = try deadLetter(at: found) else { continue }
                 guard selection.matches(row, error: error), try names.of(row.task.queue, row.task.type) != nil
                 else { continue }
                 letters.append((row, payload))
@@ -39,6 +45,7 @@ extension StoreReader {
                 unreadable.append("Dead letter \(sequence) cannot be read: \(error)")
             }
         }
+        if damaged > 0 { unreadable.append("The last dead letters cannot be read.") }
         return .deadLetters(letters, unreadable: unreadable, next: nil)
     }
 

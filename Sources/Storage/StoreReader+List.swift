@@ -3,7 +3,7 @@ public import QueueCore
 public import TQModel
 
 extension StoreReader {
-    /// Completes a page of a list that has tasks in memory already.
+    /// Completes a page of a list that has tasks in memory already; what cannot be read is left out of it and counted.
     ///
     /// - Parameters:
     ///   - position: Where to go on; nothing is read for tasks that have not ended, but for their errors.
@@ -59,7 +59,7 @@ struct TaskListing {
                 continue
             }
             if isFailed { page.tasks[place].error = try error(of: sequence) }
-            if tagged.contains(sequence) { page.tasks[place].tags = try reader.tags(of: sequence) }
+            if tagged.contains(sequence) { page.tasks[place].tags = try tags(of: sequence) ?? [] }
         }
         if !selection.error.isEmpty { page.tasks.removeAll { !selection.matches(error: $0.error) } }
     }
@@ -72,8 +72,15 @@ struct TaskListing {
     }
 
     /// What made a task fail that waits for its next attempt.
-    func error(of sequence: TaskSequence) throws(StorageError) -> Bytes {
-        try reader.history(of: sequence).last?.error ?? []
+    mutating func error(of sequence: TaskSequence) throws(StorageError) -> Bytes {
+        let history = try readable { reader throws(StorageError) in try reader.history(of: sequence) }
+        return history?.last?.error ?? []
+    }
+
+    /// The tags of a task that carries some; `nil` when they cannot be read.
+    private mutating func tags(of sequence: TaskSequence) throws(StorageError) -> [TaskTag]? {
+        reads += 1
+        return try readable { reader throws(StorageError) in try reader.tags(of: sequence) }
     }
 
     /// Adds tasks from a place on, and says where the next page begins.
@@ -91,7 +98,7 @@ struct TaskListing {
         guard selection.states.contains(.deadLetter) else { return nil }
         let walks = reader.deadLetterWalks(selection, isDescending: query.isNewestFirst)
         var end: [UInt8]? = KeyLayout.deadLetter(first)
-        while let from = end, let found = try RowWalk.seek(walks, from, seeks: &reads, limit: readsMax) {
+        while let from = end, let found = try seek(walks, from) {
             end = walks[0].step(from: found)
             guard try take(deadLetter: found) else { return TaskSequence(key: found) }
         }
@@ -131,11 +138,11 @@ struct TaskListing {
         if let state = states.first, states.count == 1 { numbers.append((.state, UInt32(state.rawValue))) }
         var key = key
         // Where the next bucket is, the records say.
-        while let record = try RowWalk.seek([records], key, seeks: &reads, limit: readsMax) {
+        while let record = try seek([records], key) {
             guard !numbers.isEmpty else { return record }
             let bucket = try record.withRaw { key throws(StorageError) in try KeyReader.outcomes(key).bucket }
             let walks = numbers.map { walk(.index, Posting.outcomes(bucket, $0.0, $0.1)) }
-            if let end = try RowWalk.seek(walks, Array(record[4...]), seeks: &reads, limit: readsMax) {
+            if let end = try seek(walks, Array(record[4...])) {
                 return record[..<4] + end
             }
             let rest = query.isNewestFirst ? UInt8.min : UInt8.max
@@ -149,20 +156,37 @@ struct TaskListing {
         return nil
     }
 
+    private mutating func seek(_ walks: [RowWalk], _ end: [UInt8]) throws(StorageError) -> [UInt8]? {
+        try RowWalk.seek(walks, end, seeks: &reads, damaged: &page.damaged, limit: readsMax)
+    }
+
     private func walk(_ family: Family, _ prefix: [UInt8]) -> RowWalk {
         RowWalk(store: reader.store, family: family, prefix: prefix, isDescending: query.isNewestFirst)
     }
 
     // MARK: Records
 
+    /// Reads something; what is damaged is counted, so that whoever asked hears of it, and holds up nothing else.
+    mutating func readable<Value>(
+        _ read: (StoreReader) throws(StorageError) -> Value?
+    ) throws(StorageError) -> Value? {
+        do throws(StorageError) {
+            return try read(reader)
+        } catch {
+            guard error.kind == .corruption else { throw error }
+            page.damaged += 1
+            return nil
+        }
+    }
+
     /// Lists a dead letter that is asked for, and says whether to go on.
     mutating func take(deadLetter key: [UInt8]) throws(StorageError) -> Bool {
         guard !isTired else { return false }
         reads += 1
         page.scanned += 1
-        guard let bytes = try reader.store.get(.deadLetter, key) else { return true }
-        byteCount += bytes.count
-        let (row, error, _) = try bytes.withRaw { value throws(StorageError) in try reader.deadLetter(value) }
+        let letter = try readable { reader throws(StorageError) in try reader.deadLetter(at: key) }
+        guard let (row, error, payload) = letter else { return true }
+        byteCount += error.count + payload.count
         guard selection.matches(row, error: error), let names = try names.of(row.task.queue, row.task.type) else {
             return true
         }
@@ -175,11 +199,10 @@ struct TaskListing {
     /// Adds a task with its tags; not one that has lost the tag since it was found by it.
     mutating func append(_ status: TaskStatus, _ sequence: TaskSequence, isTagged: Bool) throws(StorageError) {
         var status = status
-        if isTagged, selection.tag != nil || !query.isCount {
-            reads += 1
-            status.tags = try reader.tags(of: sequence)
-        }
-        if let tag = selection.tag, !status.tags.contains(tag) { return }
+        let tags = isTagged && (selection.tag != nil || !query.isCount) ? try tags(of: sequence) : []
+        // Of one whose tags cannot be read what led to it says that it carries this one.
+        if let tag = selection.tag, let tags, !tags.contains(tag) { return }
+        status.tags = tags ?? []
         if query.isCount { page.count += 1 } else { page.tasks.append(status) }
     }
 
@@ -214,15 +237,13 @@ struct TaskListing {
         return true
     }
 
-    /// The outcomes of a record; none when it has expired.
+    /// The outcomes of a record; none when it has expired, or cannot be read.
     mutating func rows(at location: OutcomeLocation) throws(StorageError) -> [OutcomeRow] {
         if let recent, recent.location == location { return recent.rows }
         reads += 1
-        let bytes = try reader.store.get(.completed, KeyLayout.outcomes(location)) ?? []
-        byteCount += bytes.count
-        let rows = try bytes.withRaw { value throws(StorageError) in
-            value.isEmpty ? [] : try OutcomeTable.read(value, at: location).map(\.row)
-        }
+        let record = try readable { reader throws(StorageError) in try reader.outcomes(at: location) }
+        byteCount += record?.byteCount ?? 0
+        let rows = record?.rows ?? []
         recent = (location, rows)
         return rows
     }

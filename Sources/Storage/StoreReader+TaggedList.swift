@@ -41,7 +41,8 @@ extension TaskListing {
         case .stored(.deadLetter): return try take(deadLetter: task.sequence)
         case .stored(.anywhere):
             reads += 1
-            guard let location = try reader.location(of: task.sequence) else {
+            let location = try readable { reader throws(StorageError) in try reader.location(of: task.sequence) }
+            guard let location else {
                 return try take(deadLetter: task.sequence)
             }
             return try take(task.sequence, endedAt: location)

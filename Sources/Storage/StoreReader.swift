@@ -112,7 +112,13 @@ public struct StoreReader: Sendable {
     private func deadLetter(
         _ sequence: TaskSequence
     ) throws(StorageError) -> (row: DeadLetterRow, error: Bytes, payload: Bytes)? {
-        guard let bytes = try store.get(.deadLetter, KeyLayout.deadLetter(sequence)) else { return nil }
+        try deadLetter(at: KeyLayout.deadLetter(sequence))
+    }
+
+    func deadLetter(
+        at key: [UInt8]
+    ) throws(StorageError) -> (row: DeadLetterRow, error: Bytes, payload: Bytes)? {
+        guard let bytes = try store.get(.deadLetter, key) else { return nil }
         return try bytes.withRaw { value throws(StorageError) in try deadLetter(value) }
     }
 
@@ -285,6 +291,13 @@ public struct StoreReader: Sendable {
         guard let entry else { return nil }
         let status = status(entry.row, queue: try name(.queue, entry.row.queue), type: try name(.type, entry.row.type))
         return EndedTask(status: status, result: bytes[entry.result], isTagged: entry.row.tagCount > 0)
+    }
+
+    /// The outcomes of a record, and its bytes.
+    func outcomes(at location: OutcomeLocation) throws(StorageError) -> (rows: [OutcomeRow], byteCount: Int)? {
+        guard let bytes = try store.get(.completed, KeyLayout.outcomes(location)) else { return nil }
+        let entries = try bytes.withRaw { value throws(StorageError) in try OutcomeTable.read(value, at: location) }
+        return (entries.map(\.row), bytes.count)
     }
 
     func status(_ row: OutcomeRow, queue: Name, type: Name) -> TaskStatus {

@@ -11,7 +11,8 @@ extension TQClient {
 
     /// All tasks that a filter is for, asked for page by page while they are iterated over.
     ///
-    /// A task that changes its state meanwhile may come twice, or not at all; one that does not comes once.
+    /// A task that changes its state meanwhile may come twice, or not at all; one that does not comes once. When the broker's
+    /// store is damaged, all tasks come that can be read, and then the error ``TQError/leavingOut(damaged:)``.
     public func tasks(matching filter: TaskFilter, isNewestFirst: Bool = false) -> TaskList {
         let query = TaskQuery(filter: filter, isNewestFirst: isNewestFirst, count: Limits.taskPageMax)
         return TaskList(client: self, query: query)
@@ -24,6 +25,7 @@ extension TQClient {
     /// - Parameters:
     ///   - scanMax: About how many to look at; then the count is only a lower bound.
     ///   - onProgress: Called now and then with how many were found.
+    /// - Throws: ``TQError/leavingOut(damaged:)`` when the broker's store is damaged.
     public func countTasks(
         matching filter: TaskFilter,
         scanMax: UInt64 = .max,
@@ -35,6 +37,7 @@ extension TQClient {
             let page = try await tasks(query)
             count += page.count
             scanned += page.scanned
+            guard page.damaged == 0 else { throw .leavingOut(damaged: page.damaged) }
             query.cursor = page.next
             onProgress(count)
         } while !query.cursor.isEmpty && scanned < scanMax
@@ -69,19 +72,36 @@ public struct TaskList: AsyncSequence, Sendable {
         fileprivate var query: TaskQuery
         private var page = TaskPage().tasks[...]
         private var isLast = false
+        private var damaged: UInt64 = 0
 
         fileprivate init(client: TQClient, query: TaskQuery) { (self.client, self.query) = (client, query) }
 
         /// The next task; `nil` behind the last one.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(TQError) -> TaskStatus? {
             while page.isEmpty {
-                guard !isLast else { return nil }
+                guard !isLast else {
+                    defer { damaged = 0 }
+                    guard damaged == 0 else { throw .leavingOut(damaged: damaged) }
+                    return nil
+                }
                 let next = try await client.tasks(query)
                 page = next.tasks[...]
                 query.cursor = next.next
+                damaged += next.damaged
                 isLast = next.next.isEmpty
             }
             return page.removeFirst()
         }
+    }
+}
+
+extension TQError {
+    /// Says that a list is not whole, because records of the broker's store cannot be read: ``TaskPage/damaged``.
+    public static func leavingOut(damaged: UInt64) -> TQError {
+        TQError(
+            .storageCorrupt,
+            "\(damaged) records of the broker's store, or runs of them, cannot be read, and their tasks are left out. "
+                + "'tq-inspect verify' says which they are."
+        )
     }
 }

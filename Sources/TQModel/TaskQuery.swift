@@ -105,13 +105,23 @@ public struct TaskPage: Hashable, Sendable {
     public var next: Bytes
     /// Tasks and records that were looked at for this page.
     public var scanned: UInt64
+    /// Records, and runs of records, that could not be read: the tasks in them are left out, and a task may be without its error
+    /// and its tags.
+    public var damaged: UInt64
     /// Where tasks were only to be counted, how many were found for this page.
     public var count: UInt64
 
-    public init(tasks: [TaskStatus] = [], next: Bytes = [], scanned: UInt64 = 0, count: UInt64 = 0) {
+    public init(
+        tasks: [TaskStatus] = [],
+        next: Bytes = [],
+        scanned: UInt64 = 0,
+        damaged: UInt64 = 0,
+        count: UInt64 = 0
+    ) {
         self.tasks = tasks
         self.next = next
         self.scanned = scanned
+        self.damaged = damaged
         self.count = count
     }
 }

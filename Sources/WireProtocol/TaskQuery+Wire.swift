@@ -30,7 +30,8 @@ extension TaskQuery {
 }
 
 extension TaskPage {
-    private static let countTag: UInt8 = 1
+    private static let damagedTag: UInt8 = 1
+    private static let countTag: UInt8 = 2
 
     init(from reader: inout FieldReader) throws(TQError) {
         let scanned: UInt64 = try reader.integer()
@@ -39,6 +40,7 @@ extension TaskPage {
         self.init(tasks: tasks, next: next, scanned: scanned)
         while let field = try reader.nextField() {
             switch field.tag {
+            case Self.damagedTag: damaged = try reader.integer(of: field)
             case Self.countTag: count = try reader.integer(of: field)
             default: try reader.unknown(field)
             }
@@ -49,6 +51,7 @@ extension TaskPage {
         bytes.append(integer: scanned)
         bytes.append(shortBytes: next)
         bytes.append(records: tasks) { $1.write(to: &$0) }
+        bytes.append(field: Self.damagedTag, nonZero: damaged)
         bytes.append(field: Self.countTag, nonZero: count)
     }
 }

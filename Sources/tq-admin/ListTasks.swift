@@ -42,28 +42,30 @@ struct ListTasks: AsyncParsableCommand {
                 isNewestFirst: newest,
                 count: size
             )
-            var found = try await wholePage(client, &query)
+            var damaged: UInt64 = 0
+            var found = try await wholePage(client, &query, &damaged)
             for _ in 1..<page {
                 guard !query.cursor.isEmpty else {
                     found = []
                     break
                 }
-                found = try await wholePage(client, &query)
+                found = try await wholePage(client, &query, &damaged)
             }
-            guard all else {
-                Listings.tasks.print(found, format: output.format)
-                if !query.cursor.isEmpty {
-                    writeToStandardError("there are more: --after \(CursorArgument(bytes: query.cursor))\n")
-                }
-                return
-            }
-            while !query.cursor.isEmpty { found += try await wholePage(client, &query) }
+            while all, !query.cursor.isEmpty { found += try await wholePage(client, &query, &damaged) }
             Listings.tasks.print(found, format: output.format)
+            if !query.cursor.isEmpty {
+                writeToStandardError("there are more: --after \(CursorArgument(bytes: query.cursor))\n")
+            }
+            if damaged > 0 { throw TQError.leavingOut(damaged: damaged) }
         }
     }
 
     /// Asks until the page is full: the broker looks at so many tasks for one request.
-    private func wholePage(_ client: TQClient, _ query: inout TaskQuery) async throws -> [TaskStatus] {
+    private func wholePage(
+        _ client: TQClient,
+        _ query: inout TaskQuery,
+        _ damaged: inout UInt64
+    ) async throws -> [TaskStatus] {
         let progress = Progress("tasks looked at")
         var tasks: [TaskStatus] = []
         var scanned: UInt64 = 0
@@ -73,6 +75,7 @@ struct ListTasks: AsyncParsableCommand {
             let isFirst = scanned == 0
             tasks += page.tasks
             scanned += page.scanned
+            damaged += page.damaged
             query.cursor = page.next
             query.count = size - UInt32(tasks.count)
             if query.count == 0 || query.cursor.isEmpty {

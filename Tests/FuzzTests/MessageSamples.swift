@@ -118,7 +118,7 @@ enum MessageSamples {
         ),
         .workerOrder(.stop),
         .bulkOperations([BulkStatus(number: 1, spec: BulkSpec(.cancel), phase: .stopped, problem: [1])]),
-        .tasks(TaskPage(tasks: [status], next: [1, 2], scanned: 3)),
+        .tasks(TaskPage(tasks: [status], next: [1, 2], scanned: 3, damaged: 4, count: 5)),
         .compacted(Compaction(diskBytesBefore: 1, diskBytesAfter: 2)),
         .ticks([1, 2]),
         .recurring(

@@ -143,4 +143,32 @@ import Testing
             }
         }
     }
+
+    @Test(
+        "Of many stragglers a page has the nearest, wherever it begins",
+        arguments: [false, true],
+        [1, 3, 50, 5_000]
+    )
+    func nearest(isDescending: Bool, count: Int) {
+        var tasks = TaskTable()
+        var slot = TaskSlot()
+        slot.state = .pending
+        let all: ClosedRange<UInt64> = 1...60_000
+        for number in all { tasks.set(TaskSequence(number), slot) }
+        // Two in three pages become stragglers, the third stays dense between them.
+        let left = all.filter { $0 / 1024 % 3 == 2 || $0 % 37 == 0 }
+        for number in Set(all).subtracting(left) { tasks.remove(TaskSequence(number)) }
+        for first: UInt64 in [0, 1, 30_007, 60_000] {
+            let ahead = isDescending ? Array(left.reversed().drop { $0 > first }) : Array(left.drop { $0 < first })
+            let page = tasks.find(
+                from: TaskSequence(first),
+                isDescending: isDescending,
+                count: count,
+                limit: .max,
+                where: { _ in true }
+            )
+            #expect(page.sequences.map(\.rawValue) == Array(ahead.prefix(count)))
+            #expect(page.next?.rawValue == ahead.dropFirst(count).first)
+        }
+    }
 }

@@ -7,8 +7,8 @@ import Testing
 
 @Suite("Lists of tasks on the disk") struct ListTests {
     /// Six tasks in each of eight queues, of three types, of which some end in each way.
-    private static func broker() throws -> TestBroker {
-        let broker = try TestBroker()
+    private static func broker(_ store: any ByteStore = InMemoryStorage()) throws -> TestBroker {
+        let broker = try TestBroker(store)
         for queue in (0..<8).map({ Name("q\($0)") }) {
             _ = try broker.submit((0..<6).map { TaskSpec(queue: queue, type: Name("type\($0 % 3)")) })
             let deliveries = try broker.claim(4, queue: queue)
@@ -121,6 +121,93 @@ import Testing
         try broker.pass(minutes: Int(Defaults.retentionMilliseconds / 60_000) + 61)
         #expect(try Self.tasks(broker, TaskQuery(filter: TaskFilter(states: [.completed, .cancelled]))) == [])
         #expect(try !rows(broker.store, [.index]).contains { $0.key.first == UInt8(ascii: "O") })
+    }
+
+    @Test(
+        "What cannot be read holds up no list: its tasks are left out, and its records are counted",
+        arguments: [1, 7, 1000] as [UInt32],
+        [false, true]
+    )
+    func damagedRecords(count: UInt32, isNewestFirst: Bool) throws {
+        let disk = SimulatedDisk()
+        let broker = try Self.broker(disk)
+        let query = TaskQuery(isNewestFirst: isNewestFirst, count: count)
+        let whole = try Self.tasks(broker, query)
+        let letters = try rows(disk, [.deadLetter])
+        let records = try rows(disk, [.completed])
+        let history = try #require(try rows(disk, [.index]).last { $0.isAttempt })
+        for row in [letters[2], letters[3], records[0], records[4], history] {
+            #expect(disk.flipBit(16 * 8, in: row.family, key: row.key))
+        }
+        let pages = try Self.pages(broker, query)
+        let listed = pages.flatMap(\.tasks)
+        #expect(pages.reduce(0) { $0 + $1.damaged } == 5)
+        #expect(listed.count == whole.count - 4)
+        let changed = listed.filter { !whole.contains($0) }
+        #expect(changed.count == 1 && changed.allSatisfy { $0.state == .failed && $0.error.isEmpty })
+    }
+
+    @Test(
+        "Blocks that cannot be read are passed over, whatever leads to them",
+        arguments: [1, 7, 1000] as [UInt32],
+        [false, true]
+    )
+    func damagedBlocks(count: UInt32, isNewestFirst: Bool) throws {
+        let broker = try Self.broker()
+        func pages(_ filter: TaskFilter) throws -> [TaskPage] {
+            try Self.pages(broker, TaskQuery(filter: filter, isNewestFirst: isNewestFirst, count: count))
+        }
+        let filters = [
+            TaskFilter(queue: "q4"), TaskFilter(type: "type1"), TaskFilter(states: [.completed]),
+            TaskFilter(states: [.deadLetter]),
+        ]
+        let whole = try filters.map { filter in (filter, try pages(filter).flatMap(\.tasks)) }
+        let all = try pages(TaskFilter()).flatMap(\.tasks)
+        let letters = try rows(broker.store, [.deadLetter])
+        let records = try rows(broker.store, [.completed])
+        let damages = [
+            [letters[0...1]], [letters[3...5], records[2...4]], [letters[7...], records[6...]], [letters[...]],
+        ]
+        for blocks in damages {
+            broker.read(from: DamagedStore(broker.store, unreadable: blocks.flatMap { $0 }))
+            let found = try pages(TaskFilter())
+            let listed = found.flatMap(\.tasks)
+            #expect(all.count - listed.count == blocks.reduce(0) { $0 + $1.count })
+            #expect(found.reduce(0) { $0 + $1.damaged } == UInt64(blocks.count))
+            for (filter, tasks) in whole {
+                #expect(try pages(filter).flatMap(\.tasks) == tasks.filter(listed.contains), "\(filter)")
+            }
+        }
+    }
+
+    @Test("A damaged block of a table file is passed over, in both directions", arguments: [false, true])
+    func damagedFile(isNewestFirst: Bool) throws {
+        let directory = try ScratchDirectory()
+        let path = directory / "db"
+        var random = SplitMix64(seed: 7)
+        do {
+            let store = try RocksDBStorage.open(path: path, options: .numbered)
+            let broker = try TestBroker(store)
+            let payloads = (0..<200).map { _ in
+                Bytes((0..<1_000).map { _ in UInt8.random(in: 0...255, using: &random) })
+            }
+            _ = try broker.submit(payloads.map { TaskSpec(queue: "mail", type: "t", payload: $0) })
+            for delivery in try broker.claim(200) { try broker.fail(delivery, error: "broken", isPermanent: true) }
+            try store.flush()
+            store.close()
+        }
+        // That of the dead letters, which have the payloads.
+        let files = try ScratchDirectory.names(in: path).filter { $0.hasSuffix(".sst") }.map { "\(path)/\($0)" }
+        let tables = try files.map { (file: $0, bytes: try ScratchDirectory.read($0)) }
+        var (file, bytes) = try #require(tables.max { $0.bytes.count < $1.bytes.count })
+        for place in [bytes.count / 4, bytes.count / 2] { bytes[place] ^= 1 }
+        try ScratchDirectory.write(bytes, to: file)
+        let store = try RocksDBStorage.open(path: path, options: .numbered)
+        defer { store.close() }
+        let broker = try TestBroker(store)
+        let pages = try Self.pages(broker, TaskQuery(isNewestFirst: isNewestFirst, count: 10))
+        let lost = 200 - pages.reduce(0) { $0 + $1.tasks.count }
+        #expect(pages.reduce(0) { $0 + $1.damaged } == 2 && (2...100).contains(lost), "\(lost) are lost")
     }
 
     @Test("A filter that finds little reads so much at once, says so, and goes on from there")

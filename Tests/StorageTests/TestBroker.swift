@@ -98,6 +98,11 @@ final class TestBroker {
         try serve()
     }
 
+    /// Lets replies be completed from another store, until the next start.
+    func read(from store: any ByteStoreReader) {
+        start.reader = StoreReader(store: store, cache: nil, storeKey: Self.identity.key)
+    }
+
     // MARK: Deciding
 
     func advance(milliseconds: UInt64) {

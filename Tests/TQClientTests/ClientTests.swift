@@ -38,6 +38,34 @@ struct ClientTests {
         await broker.stop()
     }
 
+    @Test("A list of a damaged store has all tasks that can be read, and then says that it is not whole")
+    func damagedList() async throws {
+        let tasks = (0..<3).map { number in
+            TaskStatus(
+                id: TaskID(high: 1, low: UInt64(number)),
+                queue: "q",
+                type: "t",
+                state: .pending,
+                priority: .normal
+            )
+        }
+        let broker = try await FakeBroker.start { request, id, peer in
+            guard case .tasks(let query) = request else { return }
+            let isLast = query.cursor == [2]
+            let page = isLast ? TaskPage(tasks: [tasks[2]]) : TaskPage(tasks: Array(tasks[..<2]), next: [2], damaged: 3)
+            peer.reply(.tasks(page), to: id)
+        }
+        let client = try await TQClient.connect(to: broker.address)
+        var found: [TaskStatus] = []
+        let error = await #expect(throws: TQError.self) {
+            for try await task in client.tasks(matching: TaskFilter()) { found.append(task) }
+        }
+        #expect(found == tasks)
+        #expect(error == .leavingOut(damaged: 3) && error?.code == .storageCorrupt)
+        await client.close()
+        await broker.stop()
+    }
+
     @Test("A submit is sent again with the same key after a lost connection, and gets the first one's answer")
     func submitIsResent() async throws {
         let submits = Mutex<[TaskSpec]>([])

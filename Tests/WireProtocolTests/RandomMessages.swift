@@ -84,7 +84,16 @@ struct RandomMessages {
         case 17: .ticks(list { $0.number() })
         case 19: .workerOrder(WorkerOrder.allCases[below(3)])
         case 20: .bulkOperations(list { $0.bulkStatus() })
-        case 18: .tasks(TaskPage(tasks: list { $0.status() }, next: bytes(max: 30), scanned: number(), count: number()))
+        case 18:
+            .tasks(
+                TaskPage(
+                    tasks: list { $0.status() },
+                    next: bytes(max: 30),
+                    scanned: number(),
+                    damaged: number(),
+                    count: number()
+                )
+            )
         default: .error(error())
         }
     }
