@@ -63,25 +63,46 @@ enum OutcomeTable {
         _ value: UnsafeRawBufferPointer,
         at location: OutcomeLocation
     ) throws(StorageError) -> [Entry] {
-        var (header, reader) = try TableHeader.open(value, "outcome table") { Int($0.count) * entryByteCount }
-        let resultsStart = TableHeader.byteCount + Int(header.count) * entryByteCount
-        guard Int(header.entryByteCount) == entryByteCount, value.count - resultsStart == Int(header.extra) else {
-            throw reader.corrupt("\(value.count - resultsStart) bytes of results instead of \(header.extra)")
-        }
+        var (count, reader) = try open(value)
         var entries: [Entry] = []
-        entries.reserveCapacity(Int(header.count))
-        for _ in 0..<header.count {
-            let entry = try readEntry(&reader, at: location, resultsStart: resultsStart)
-            guard entry.result.upperBound <= value.count else { throw reader.corrupt("a result beyond the end") }
-            entries.append(entry)
-        }
+        entries.reserveCapacity(count)
+        for _ in 0..<count { entries.append(try readEntry(&reader, in: value, at: location, count)) }
         return entries
+    }
+
+    /// The outcome of one task, without those of others.
+    static func read(
+        _ value: UnsafeRawBufferPointer,
+        at location: OutcomeLocation,
+        of sequence: TaskSequence
+    ) throws(StorageError) -> Entry? {
+        let (count, reader) = try open(value)
+        var places = 0..<count
+        while !places.isEmpty {
+            let middle = (places.lowerBound + places.upperBound) / 2
+            var place = reader
+            _ = try place.bytes(middle * entryByteCount)
+            let entry = try readEntry(&place, in: value, at: location, count)
+            if entry.row.sequence == sequence { return entry }
+            places = entry.row.sequence < sequence ? middle + 1..<places.upperBound : places.lowerBound..<middle
+        }
+        return nil
+    }
+
+    private static func open(_ value: UnsafeRawBufferPointer) throws(StorageError) -> (count: Int, reader: ByteReader) {
+        let (header, reader) = try TableHeader.open(value, "outcome table") { Int($0.count) * entryByteCount }
+        let resultByteCount = value.count - TableHeader.byteCount - Int(header.count) * entryByteCount
+        guard Int(header.entryByteCount) == entryByteCount, resultByteCount == Int(header.extra) else {
+            throw reader.corrupt("\(resultByteCount) bytes of results instead of \(header.extra)")
+        }
+        return (Int(header.count), reader)
     }
 
     private static func readEntry(
         _ reader: inout ByteReader,
+        in value: UnsafeRawBufferPointer,
         at location: OutcomeLocation,
-        resultsStart: Int
+        _ count: Int
     ) throws(StorageError) -> Entry {
         let sequence: UInt64 = try reader.read()
         let created: UInt64 = try reader.read()
@@ -119,7 +140,8 @@ enum OutcomeTable {
             tagCount: tagCount,
             result: EffectBatch.Span(offset: offset, count: length)
         )
-        let start = resultsStart + Int(offset)
+        let start = TableHeader.byteCount + count * entryByteCount + Int(offset)
+        guard start + Int(length) <= value.count else { throw reader.corrupt("a result beyond the end") }
         return Entry(row: row, result: start..<start + Int(length), resultChecksum: checksum)
     }
 }

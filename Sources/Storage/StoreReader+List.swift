@@ -38,7 +38,7 @@ struct TaskListing {
     private var byteCount = 0
     private var names: SelectedNames
     /// The record of outcomes that was read last.
-    private var recent: (location: OutcomeLocation, rows: [OutcomeRow])?
+    private var recent: (location: OutcomeLocation, value: [UInt8])?
 
     init(reader: StoreReader, query: TaskQuery, selection: TaskSelection, page: TaskPage, readsMax: Int) {
         (self.reader, self.query, self.selection) = (reader, query, selection)
@@ -212,7 +212,10 @@ struct TaskListing {
         from first: TaskSequence
     ) throws(StorageError) -> TaskSequence? {
         guard !isTired else { return first }
-        let rows = try rows(at: location)
+        let found = try read(outcomesAt: location) { value throws(StorageError) in
+            try OutcomeTable.read(value, at: location).map(\.row)
+        }
+        let rows = found ?? []
         for row in query.isNewestFirst ? rows.reversed() : rows
         where query.isNewestFirst ? row.sequence <= first : row.sequence >= first {
             guard try take(row) else { return row.sequence }
@@ -237,14 +240,28 @@ struct TaskListing {
         return true
     }
 
-    /// The outcomes of a record; none when it has expired, or cannot be read.
-    mutating func rows(at location: OutcomeLocation) throws(StorageError) -> [OutcomeRow] {
-        if let recent, recent.location == location { return recent.rows }
+    /// Reads something in a record of outcomes; `nil` when it is not there, has expired or is damaged.
+    mutating func read<Value>(
+        outcomesAt location: OutcomeLocation,
+        _ body: (UnsafeRawBufferPointer) throws(StorageError) -> Value?
+    ) throws(StorageError) -> Value? {
+        let value = try record(at: location)
+        guard !value.isEmpty else { return nil }
+        let damaged = page.damaged
+        let found = try readable { _ throws(StorageError) in try value.withRaw(body) }
+        // It is counted once, however many tasks are looked for in it.
+        if page.damaged > damaged { recent = (location, []) }
+        return found
+    }
+
+    /// A record of outcomes; empty when it has expired, or cannot be read.
+    private mutating func record(at location: OutcomeLocation) throws(StorageError) -> [UInt8] {
+        if let recent, recent.location == location { return recent.value }
         reads += 1
-        let record = try readable { reader throws(StorageError) in try reader.outcomes(at: location) }
-        byteCount += record?.byteCount ?? 0
-        let rows = record?.rows ?? []
-        recent = (location, rows)
-        return rows
+        let key = KeyLayout.outcomes(location)
+        let value = try readable { reader throws(StorageError) in try reader.store.get(.completed, key) } ?? []
+        byteCount += value.count
+        recent = (location, value)
+        return value
     }
 }

@@ -64,8 +64,11 @@ extension TaskListing {
 
     private mutating func take(_ sequence: TaskSequence, endedAt location: OutcomeLocation) throws(StorageError) -> Bool
     {
-        guard let row = try rows(at: location).first(where: { $0.sequence == sequence }) else { return true }
-        return try take(row)
+        let entry = try read(outcomesAt: location) { value throws(StorageError) in
+            try OutcomeTable.read(value, at: location, of: sequence)
+        }
+        guard let entry else { return true }
+        return try take(entry.row)
     }
 
     private mutating func take(deadLetter sequence: TaskSequence) throws(StorageError) -> Bool {

@@ -281,8 +281,7 @@ public struct StoreReader: Sendable {
     ) throws(StorageError) -> EndedTask? {
         guard let bytes = try store.get(.completed, KeyLayout.outcomes(location)) else { return nil }
         let entry = try bytes.withRaw { value throws(StorageError) -> OutcomeTable.Entry? in
-            let found = try OutcomeTable.read(value, at: location).first { $0.row.sequence == sequence }
-            guard let found else { return nil }
+            guard let found = try OutcomeTable.read(value, at: location, of: sequence) else { return nil }
             guard found.isIntact(value) else {
                 throw StorageError(.corruption, "The result of task \(sequence) does not match its checksum.")
             }

@@ -6,10 +6,15 @@ struct Workload {
     private var random: SplitMix64
     private var leases: [Delivery] = []
     private var ids: [TaskID] = []
+    private let replaces: Bool
 
     private static let queues: [Name] = ["mail", "images", "reports"]
 
-    init(seed: UInt64) { random = SplitMix64(seed: seed) }
+    /// - Parameter replaces: Whether submits take the places of tasks that wait.
+    init(seed: UInt64, replaces: Bool = true) {
+        random = SplitMix64(seed: seed)
+        self.replaces = replaces
+    }
 
     private mutating func below(_ limit: UInt64) -> UInt64 { random.next() % limit }
 
@@ -49,7 +54,7 @@ struct Workload {
         if below(4) == 0 { spec.leaseMilliseconds = UInt32(below(20_000)) }
         if below(3) == 0 { spec.retentionMilliseconds = below(5) == 0 ? 86_400_000 : 60_000 }
         if below(3) == 0 { spec.tags = (0..<below(3)).map { TaskTag("tag:\($0)") } + [TaskTag("of:\(random.state)")] }
-        if below(10) == 0 {
+        if replaces, below(10) == 0 {
             spec.uniqueKey = UniqueKey(Bytes("unique \(below(6))".utf8), scope: .unfinished, onConflict: .replace)
         }
         if below(8) == 0 {
