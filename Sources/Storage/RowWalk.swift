@@ -9,25 +9,25 @@ struct RowWalk {
 
     /// The first end of a key at `end` or behind it, in the direction of the walk.
     func seek(_ end: [UInt8]) throws(StorageError) -> [UInt8]? {
-        if isDescending {
-            return try store.last(family, from: prefix, through: prefix + end).map { Array($0.key[prefix.count...]) }
-        }
-        var found: [UInt8]?
-        let behind = prefix + Array(repeating: UInt8.max, count: end.count + 1)
-        try store.scan(family, from: prefix + end, to: behind) { key, _ throws(StorageError) in
-            found = Array(key[prefix.count...])
-            return .stop
-        }
-        return found
+        try ends(from: end, limit: 1).first
     }
 
-    /// Up to so many ends of keys, from `end` on.
+    /// The first ends of keys at `end` or behind it, in the direction of the walk, at most so many.
     func ends(from end: [UInt8], limit: Int) throws(StorageError) -> [[UInt8]] {
         var ends: [[UInt8]] = []
+        guard isDescending else {
+            let behind = prefix + Array(repeating: UInt8.max, count: end.count + 1)
+            try store.scan(family, from: prefix + end, to: behind) { key, _ throws(StorageError) in
+                ends.append(Array(key[prefix.count...]))
+                return ends.count < limit ? .continue : .stop
+            }
+            return ends
+        }
         var next: [UInt8]? = end
-        while ends.count < limit, let from = next, let found = try seek(from) {
-            ends.append(found)
-            next = step(from: found)
+        while ends.count < limit, let from = next {
+            guard let (key, _) = try store.last(family, from: prefix, through: prefix + from) else { break }
+            ends.append(Array(key[prefix.count...]))
+            next = step(from: ends[ends.count - 1])
         }
         return ends
     }
