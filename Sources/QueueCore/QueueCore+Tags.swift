@@ -31,9 +31,11 @@ extension QueueCore {
 
     /// Stores the tags of a task that is stored in this group.
     mutating func tag(_ sequence: TaskSequence, _ tags: [TaskTag], insteadOf old: [TaskTag] = []) {
+        guard !tags.isEmpty || !old.isEmpty else { return }
+        // The same ones, too, for whoever takes its place in this group: the row that they were read for is gone.
+        openTags[sequence] = tags
         guard tags != old else { return }
         batch.tags.append(TagsRow(sequence: sequence, tags: tags, dropped: old.filter { !tags.contains($0) }))
-        openTags[sequence] = tags
     }
 
     /// How many tags a task carries that has not ended.

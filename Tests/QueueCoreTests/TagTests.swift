@@ -128,6 +128,26 @@ import Testing
         }
     }
 
+    @Test("One request may replace a task several times, with the same tags and with others")
+    func replacements() throws {
+        var core = CoreHarness()
+        let spec = TaskSpec(queue: "q", type: "t", uniqueKey: Self.unique, tags: ["a"])
+        let id = core.id(of: core.submit(spec))
+        let requests: [[[TaskTag]]] = [[["a"], ["a"]], [["a"], ["b"]], [["b"], [], ["c"]], [["d"], ["d"], []]]
+        for (number, request) in requests.enumerated() {
+            core.settle()
+            let specs = request.map { tags in
+                var spec = spec
+                spec.tags = tags
+                return spec
+            }
+            guard case .submitted(let results)? = core.reply(.submit(specs)) else { throw Unanswered() }
+            for result in results { #expect(try result.get().id == id, "request \(number)") }
+            let tags = request.last ?? []
+            try expectTags(&core, tags.isEmpty ? [:] : [id: tags], "request \(number)")
+        }
+    }
+
     @Test("Tags that were read before somebody else changed them are read again")
     func staleRead() throws {
         var core = CoreHarness()
