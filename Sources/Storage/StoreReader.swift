@@ -292,13 +292,6 @@ public struct StoreReader: Sendable {
         return EndedTask(status: status, result: bytes[entry.result], isTagged: entry.row.tagCount > 0)
     }
 
-    /// The outcomes of a record, and its bytes.
-    func outcomes(at location: OutcomeLocation) throws(StorageError) -> (rows: [OutcomeRow], byteCount: Int)? {
-        guard let bytes = try store.get(.completed, KeyLayout.outcomes(location)) else { return nil }
-        let entries = try bytes.withRaw { value throws(StorageError) in try OutcomeTable.read(value, at: location) }
-        return (entries.map(\.row), bytes.count)
-    }
-
     func status(_ row: OutcomeRow, queue: Name, type: Name) -> TaskStatus {
         TaskStatus(
             id: cipher.id(of: row.sequence, createdMilliseconds: row.createdMilliseconds),
