@@ -76,7 +76,7 @@ let package = Package(
     products: [
         .library(name: "Broker", targets: ["Broker"]),
         .library(name: "QueueCore", targets: ["TQModel", "QueueCore", "WireProtocol"]),
-        .library(name: "TQClient", targets: ["TQClient", "TQModel"]),
+        .library(name: "TQClient", targets: ["TQClient", "TQModel", "Compression"]),
         .library(name: "TQWorker", targets: ["TQWorker", "TQModel"]),
         // Loaded into a broker to see and to break what it does to its disk; no program is linked with it.
         .library(name: "tq-disk-faults", type: .dynamic, targets: ["CDiskFaults"]),
@@ -119,7 +119,9 @@ let package = Package(
         ),
 
         // The other side of the wire.
-        library("TQClient", ["TQModel", "WireProtocol", nioCore, nioPosix, logging]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        library("Compression", ["TQModel", "CZstd"]),
+        library("TQClient", ["TQModel", "WireProtocol", "Compression", nioCore, nioPosix, logging]),
         library("TQWorker", ["TQModel", "TQClient", logging]),
 
         // Proof.
@@ -145,11 +147,14 @@ let package = Package(
         executable(
             "tq-worker",
             [
-                "TQModel", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport", argumentParser,
-                logging,
+                "TQModel", "Compression", "TQClient", "TQWorker", "BrokerConfig", "Telemetry", "CommandLineSupport",
+                argumentParser, logging,
             ]
         ),
-        executable("tq-admin", ["TQModel", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]),
+        executable(
+            "tq-admin",
+            ["TQModel", "Compression", "TQClient", "Telemetry", "CommandLineSupport", argumentParser]
+        ),
         executable(
             "tq-inspect",
             ["TQModel", "ByteStore", "Storage", "Telemetry", "CommandLineSupport", argumentParser]
@@ -178,6 +183,7 @@ let package = Package(
         example("ScheduledTasks", ["TQModel", "TQClient", "TQWorker"]),
 
         tests("TQModelTests", ["TQModel"]),
+        tests("CompressionTests", ["Compression", "CZstd", "TQModel"]),
         tests("RecurrenceTests", ["Recurrence", "TQModel"]),
         tests("ByteStoreTests", ["ByteStore"]),
         tests("QueueCoreTests", ["QueueCore", "TQModel"]),
@@ -196,8 +202,8 @@ let package = Package(
         tests(
             "BrokerTests",
             [
-                "Broker", "FakeBroker", "QueueCore", "Storage", "TQClient", "TQWorker", "TQModel", "WireProtocol",
-                "ByteStore", logging, nioCore, nioPosix,
+                "Broker", "Compression", "FakeBroker", "QueueCore", "Storage", "TQClient", "TQWorker", "TQModel",
+                "WireProtocol", "ByteStore", logging, nioCore, nioPosix,
             ]
         ),
         tests("HistoryCheckerTests", ["HistoryChecker", "TQModel"]),
@@ -222,7 +228,7 @@ let package = Package(
         ),
         fuzzTargets([
             "TQModel", "Recurrence", "ByteStore", "QueueCore", "Storage", "Simulation", "WireProtocol", "TQClient",
-            "BrokerConfig", "Telemetry", "CommandLineSupport", "HistoryChecker",
+            "BrokerConfig", "Telemetry", "CommandLineSupport", "HistoryChecker", "Compression",
         ]),
         tests("HouseRulesTests", []),
     ],

@@ -24,6 +24,10 @@ extension DurableIndex {
             text.add("type", number)
             text.line("", typeNames.name(UInt32(number)).bytes)
         }
+        for number in (0..<contentTypes.count).map({ $0 + 1 }) {
+            text.add("content type", number)
+            text.line("", contentTypes.name(UInt32(number)).bytes)
+        }
         for number in workers.keys.sorted() {
             text.add("worker", number)
             text.line("", workers[number]?.spec.name.bytes ?? [])
@@ -57,6 +61,7 @@ extension DurableIndex {
         text.add("rank", slot.rank.rawValue)
         text.add("attempts", slot.attempts)
         text.add("crashes", slot.crashes)
+        if slot.content != .unspecified { text.add("content", slot.content.rawValue) }
         text.add("segment", records[slot.segment].key)
         if !slot.state.isFinal { text.add("place", slot.place) }
         for older in olderRows[sequence] ?? [] { text.add("older", records[older].key) }
@@ -232,6 +237,7 @@ extension DumpText {
         add("rank", row.task.rank.rawValue)
         add("payload", row.payload)
         for tag in row.tags { add("tag", tag.bytes) }
+        add("content", row.task.content.rawValue)
         if let options = row.task.options { add(options) }
         add("", word: state.isPaused ? "paused" : "running")
         add("through", state.throughWallMilliseconds)

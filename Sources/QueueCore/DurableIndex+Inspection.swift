@@ -79,6 +79,7 @@ extension DurableIndex {
         case .queue: queueNames.name(number)
         case .type: typeNames.name(number)
         case .retryPolicy: retryPolicies.policy(number).map { Name($0.description) } ?? Name(bytes: [])
+        case .contentType: contentTypes.name(number)
         }
     }
 

@@ -53,12 +53,7 @@ extension DurableIndex {
     ///
     /// - Throws: A sentence when a name before it is missing.
     public mutating func recover(_ row: NameRow) throws(RecoveryError) {
-        let known =
-            switch row.kind {
-            case .queue: queueNames.count
-            case .type: typeNames.count
-            case .retryPolicy: retryPolicies.count
-            }
+        let known = nameCount(row.kind)
         guard Int(row.number) == known + 1 else {
             throw RecoveryError("the \(row.kind) name with number \(row.number) follows number \(known)")
         }
@@ -120,6 +115,11 @@ extension DurableIndex {
             if let policy = row.options?.retryPolicy, policy > retryPolicies.count {
                 throw RecoveryError(
                     "task \(row.sequence) of segment \(key) names retry policy \(policy), which is unknown"
+                )
+            }
+            guard knows(row.content) else {
+                throw RecoveryError(
+                    "task \(row.sequence) of segment \(key) names content type \(row.content.type), which is unknown"
                 )
             }
             let isInOrder = key.isMoved || row.sequence.rawValue == first.rawValue &+ UInt64(place)

@@ -20,6 +20,7 @@ public struct DurableIndex: Sendable {
     var queueNames = NameTable()
     var typeNames = NameTable()
     var retryPolicies = RetryPolicyTable()
+    var contentTypes = NameTable()
     var workers: [UInt32: WorkerRow] = [:]
     var workerNumbers: [ScopedName: UInt32] = [:]
     var nextWorker: UInt32 = 1
@@ -149,7 +150,7 @@ public struct DurableIndex: Sendable {
         if slot.stateValue != 0 { forget(slot, row.sequence, for: handle) }
         slot = TaskSlot()
         slot.createdMilliseconds = row.createdMilliseconds
-        slot.setPayloadByteCount(row.bodyByteCount)
+        slot.setPayload(byteCount: row.bodyByteCount, row.content)
         slot.segment = handle
         slot.place = place
         slot.rank = row.rank
@@ -241,7 +242,7 @@ public struct DurableIndex: Sendable {
         slot.type = row.type
         slot.rank = row.rank
         slot.isArranged = false
-        slot.setPayloadByteCount(row.bodyByteCount)
+        slot.setPayload(byteCount: row.bodyByteCount, row.content)
         options[sequence] = row.options
         slot.hasOptions = row.options != nil
         tasks.set(sequence, slot)
@@ -522,6 +523,18 @@ public struct DurableIndex: Sendable {
         case .retryPolicy:
             // Checked where it comes from: a submit, or a store.
             if let policy = try? RetryPolicy(row.name.bytes) { retryPolicies.insert(policy, number: row.number) }
+        case .contentType:
+            contentTypes.insert(row.name, namespace: row.namespace, number: row.number)
+        }
+    }
+
+    /// Names of a kind that have a number.
+    func nameCount(_ kind: NameKind) -> Int {
+        switch kind {
+        case .queue: queueNames.count
+        case .type: typeNames.count
+        case .retryPolicy: retryPolicies.count
+        case .contentType: contentTypes.count
         }
     }
 

@@ -132,36 +132,6 @@ public struct EffectBatch: Sendable {
     }
 }
 
-/// A name and the number that stands for it in records.
-public struct NameRow: Hashable, Sendable {
-    /// What the name names.
-    public var kind: NameKind
-    /// The number, from 1 in each kind, given once and kept.
-    public var number: UInt32
-    /// The namespace of the name; 0 is the default one.
-    public var namespace: UInt32
-    /// The name.
-    public var name: Name
-
-    /// Creates a row.
-    public init(kind: NameKind, number: UInt32, namespace: UInt32, name: Name) {
-        self.kind = kind
-        self.number = number
-        self.namespace = namespace
-        self.name = name
-    }
-}
-
-/// What a number stands for.
-public enum NameKind: UInt8, Sendable, CaseIterable {
-    /// A queue.
-    case queue = 1
-    /// A task type.
-    case type = 2
-    /// A retry policy; its name is its text.
-    case retryPolicy = 3
-}
-
 /// A worker that is known.
 public struct WorkerRow: Hashable, Sendable {
     /// The worker's number, from 1.
@@ -216,6 +186,8 @@ public struct TaskRow: Hashable, Sendable {
     public var rank: Rank
     /// The bytes of its payload.
     public var bodyByteCount: UInt32
+    /// What its payload is.
+    public var content: StoredContent
     /// What it asks for beyond the defaults; `nil` for nothing.
     public var options: TaskOptions?
 
@@ -227,6 +199,7 @@ public struct TaskRow: Hashable, Sendable {
         type: UInt32,
         rank: Rank,
         bodyByteCount: UInt32,
+        content: StoredContent = .unspecified,
         options: TaskOptions?
     ) {
         self.sequence = sequence
@@ -235,6 +208,7 @@ public struct TaskRow: Hashable, Sendable {
         self.type = type
         self.rank = rank
         self.bodyByteCount = bodyByteCount
+        self.content = content
         self.options = options
     }
 }
@@ -382,6 +356,8 @@ public struct OutcomeRow: Hashable, Sendable {
     public var tagCount: UInt8
     /// The result, in the batch's results.
     public var result: EffectBatch.Span
+    /// What the result is.
+    public var content: StoredContent
 
     /// Creates a row.
     public init(
@@ -399,7 +375,8 @@ public struct OutcomeRow: Hashable, Sendable {
         bucket: ExpiryBucket,
         part: UInt16,
         tagCount: UInt8 = 0,
-        result: EffectBatch.Span
+        result: EffectBatch.Span,
+        content: StoredContent = .unspecified
     ) {
         self.sequence = sequence
         self.createdMilliseconds = createdMilliseconds
@@ -416,6 +393,7 @@ public struct OutcomeRow: Hashable, Sendable {
         self.part = part
         self.tagCount = tagCount
         self.result = result
+        self.content = content
     }
 }
 

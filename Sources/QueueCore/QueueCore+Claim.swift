@@ -247,6 +247,7 @@ extension QueueCore {
             queue: index.queueNames.name(slot.queue),
             type: index.typeNames.name(slot.type),
             payload: [],
+            content: index.content(slot.content),
             priority: slot.rank.priority,
             attempt: transition.attempts,
             retriesMax: options?.retriesMax ?? Defaults.retriesMax,

@@ -31,9 +31,10 @@ extension QueueCore {
                         + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address."
                 )
             }
+            let content = try stored(item.content)
             let admissions =
                 try item.followUps.isEmpty ? [] : admit(item.followUps, principal, fetched, ending: sequence)
-            end(sequence, slot, .complete, .completed, token: lease.token, result: item.result)
+            end(sequence, slot, .complete, .completed, token: lease.token, result: item.result, content)
             totals.completed += 1
             let submissions = zip(item.followUps, admissions).map { submit($0, $1) }
             for id in item.cancels { _ = cancel(id) }
@@ -85,6 +86,7 @@ extension QueueCore {
         _ state: TaskState,
         token: LeaseToken,
         result: Bytes,
+        _ content: StoredContent = .unspecified,
         cancelReason: CancelReason = .requested
     ) {
         let options = slot.hasOptions ? index.options[sequence] : nil
@@ -109,7 +111,8 @@ extension QueueCore {
                 bucket: bucket,
                 part: part,
                 tagCount: options?.tagCount ?? 0,
-                result: span
+                result: span,
+                content: content
             )
         )
         var ended = transition(operation, to: state, sequence, slot, token)

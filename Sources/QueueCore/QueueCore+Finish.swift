@@ -174,9 +174,11 @@ extension QueueCore {
     ) {
         var reason = reason
         var payload: Bytes = []
+        var content = StoredContent.unspecified
         var options = slot.hasOptions ? index.options[sequence] : nil
         if case .task(let row, let stored)? = fetched[payloadFetch(slot)], row.sequence == sequence {
             payload = stored
+            content = row.content
             options = row.options
         } else {
             reason = .payloadDamaged
@@ -192,6 +194,7 @@ extension QueueCore {
             type: slot.type,
             rank: slot.rank,
             bodyByteCount: UInt32(payload.count),
+            content: content,
             options: options
         )
         batch.deadLetters.append(
@@ -216,8 +219,7 @@ extension QueueCore {
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
     mutating func redrive(_ item: Redrive, _ fetched: [Fetch: Fetched]) -> TQError? {
         do throws(TQError) {
-            let (row, payload) = try deadLetter(item.task, fetched, "put back")
-            if let edited = item.payload { try checkSize(ofPayload: edited) }
+            var (row, payload) = try deadLetter(item.task, fetched, "put back")
             if item.payload == nil, row.reason == .payloadDamaged {
                 throw TQError(
                     .conflict,
@@ -225,7 +227,12 @@ extension QueueCore {
                 )
             }
             if let error = holderError(of: row.task) { throw error }
-            putBack(row, payload: item.payload ?? payload, isEdited: item.payload != nil)
+            if let edited = item.payload {
+                try checkSize(ofPayload: edited)
+                row.task.content = try stored(item.content)
+                payload = edited
+            }
+            putBack(row, payload: payload, isEdited: item.payload != nil)
             return nil
         } catch {
             return error
@@ -235,7 +242,8 @@ extension QueueCore {
     /// Ends a dead letter for good: it is cancelled, and its payload goes.
     mutating func purge(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
         do throws(TQError) {
-            let (row, _) = try deadLetter(id, fetched, "purged")
+            var (row, _) = try deadLetter(id, fetched, "purged")
+            row.task.content = .unspecified
             let sequence = row.task.sequence
             putBack(row, payload: [], isEdited: false, attempts: row.attempts, crashes: row.crashes)
             endCancelled(sequence, index.tasks[sequence], row.token, .purged)
@@ -260,7 +268,7 @@ extension QueueCore {
             row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
             redriven[sequence].map({ $0.token < row.token }) ?? true,
             row.task.queue > 0, row.task.queue < index.queues.count,
-            row.task.options?.retryPolicy ?? 0 <= index.retryPolicies.count
+            row.task.options?.retryPolicy ?? 0 <= index.retryPolicies.count, index.knows(row.task.content)
         else { throw TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be \(verb).") }
         return (row, payload)
     }

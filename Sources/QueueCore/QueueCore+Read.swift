@@ -48,6 +48,7 @@ extension QueueCore {
             startWallMilliseconds: waitsForStart
                 ? (options?.start ?? .none).wallMilliseconds(wall: now.wallMilliseconds, store: clock.milliseconds) : 0,
             worker: lease.flatMap { index.workers[$0.worker]?.spec.name },
+            payloadContent: index.content(slot.content),
             progress: index.progress[sequence],
             attemptStartWallMilliseconds: lease.map { wallMilliseconds(ofStore: $0.claimedStoreMilliseconds) } ?? 0,
             isCancelRequested: lease?.isCancelRequested ?? false,

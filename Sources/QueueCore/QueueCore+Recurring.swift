@@ -98,6 +98,7 @@ extension QueueCore {
     ) throws(TQError) -> RecurringRow {
         let queue = try self.number(of: spec.task.queue, .queue, principal.namespace)
         let type = try self.number(of: spec.task.type, .type, principal.namespace)
+        let content = try stored(spec.task.content)
         var options = try options(of: spec.task)
         options.startBy = StartTime.none
         options.buriesLate = false
@@ -120,6 +121,7 @@ extension QueueCore {
                 type: type,
                 rank: spec.task.rank,
                 bodyByteCount: UInt32(spec.task.payload.count),
+                content: content,
                 options: options.isEmpty ? nil : options
             ),
             payload: Bytes(Array(spec.task.payload)),

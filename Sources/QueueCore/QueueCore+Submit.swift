@@ -28,6 +28,7 @@ extension QueueCore {
     struct Admitted {
         var queue: UInt32
         var type: UInt32
+        var content: StoredContent
         var options: TaskOptions?
         /// The idempotency key.
         var key: KeyHash?
@@ -63,12 +64,14 @@ extension QueueCore {
         let queue = try number(of: spec.queue, .queue, principal.namespace)
         let type = try number(of: spec.type, .type, principal.namespace)
         if replaced == nil { try checkDepth(queue) }
+        let content = try stored(spec.content)
         var options = try options(of: spec)
         options.uniqueKey = uniqueKey.flatMap { hold($0, of: spec) }
         return .new(
             Admitted(
                 queue: queue,
                 type: type,
+                content: content,
                 options: options.isEmpty ? nil : options,
                 key: key,
                 uniqueKey: uniqueKey,
@@ -94,6 +97,7 @@ extension QueueCore {
             type: task.type,
             rank: spec.rank,
             bodyByteCount: UInt32(spec.payload.count),
+            content: task.content,
             options: task.options
         )
         let submission = Submission(
@@ -403,6 +407,10 @@ extension QueueCore {
         hash.combine(spec.type.bytes)
         hash.combine(spec.rank.rawValue)
         hash.combine(spec.payload)
+        if spec.content != .unspecified {
+            hash.combine(spec.content.type?.bytes ?? [])
+            hash.combine(spec.content.encoding.rawValue)
+        }
         return hash.finish()
     }
 }

@@ -315,10 +315,17 @@ public struct QueueCore: Sendable {
             switch kind {
             case .queue: index.queueNames.number(of: name, namespace: namespace)
             case .type: index.typeNames.number(of: name, namespace: namespace)
+            case .contentType: index.contentTypes.number(of: name, namespace: namespace)
             case .retryPolicy: nil as UInt32?
             }
         if let known { return known }
-        let word = kind == .queue ? "queue" : "task type"
+        let word =
+            switch kind {
+            case .queue: "queue"
+            case .type: "task type"
+            case .contentType: "content type"
+            case .retryPolicy: "retry policy"
+            }
         guard name.isValid else {
             throw TQError(
                 .invalidArgument,
@@ -326,8 +333,8 @@ public struct QueueCore: Sendable {
                     + "control characters and '*'."
             )
         }
-        let count = kind == .queue ? index.queueNames.count : index.typeNames.count
-        guard count < Limits.namesMax else {
+        let count = index.nameCount(kind)
+        guard count < kind.countMax else {
             throw TQError(.limitExceeded, "The broker knows \(count) \(word) names, its limit. Use fewer of them.")
         }
         let copy = Name(bytes: Bytes(Array(name.bytes)))

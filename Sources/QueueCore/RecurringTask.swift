@@ -237,6 +237,9 @@ extension DurableIndex {
         guard row.task.options?.retryPolicy ?? 0 <= UInt32(retryPolicies.count) else {
             throw RecoveryError("\(what) names a retry policy that is unknown")
         }
+        guard knows(row.task.content) else {
+            throw RecoveryError("\(what) names content type \(row.task.content.type), which is unknown")
+        }
         guard row.catchUpMax <= Limits.catchUpMax, row.startByMilliseconds <= Limits.durationMillisecondsMax * 100
         else {
             throw RecoveryError("\(what) has a number of missed ticks or a latest start out of range")

@@ -4,8 +4,8 @@ import TQModel
 ///
 /// A slot lives as long as the segment that holds the task's row, so an ended task keeps its slot for a while.
 struct TaskSlot: Sendable {
-    /// 48 bits of creation time, and above them the size class of the payload.
-    private var createdAndSize: UInt64 = 0
+    /// 48 bits of creation time, above them 6 of the payload's size class, and 10 of the number of its content type.
+    private var createdAndPayload: UInt64 = 0
     /// The segment that holds the row, as a handle of the record table.
     var segment: UInt32 = 0
     /// The record that holds the newest transition; 0 before the first one.
@@ -43,23 +43,29 @@ struct TaskSlot: Sendable {
 
     /// Whether its queue or its rank is not that of its row: every transition states both.
     var isArranged: Bool {
-        get { flags & 8 != 0 }
-        set { flags = flags & ~8 | (newValue ? 8 : 0) }
+        get { flags & 16 != 0 }
+        set { flags = flags & ~16 | (newValue ? 16 : 0) }
     }
 
     /// Milliseconds since 1970, 48 bits of them as in the task's id.
     var createdMilliseconds: UInt64 {
-        get { createdAndSize & 0xffff_ffff_ffff }
-        set { createdAndSize = createdAndSize & ~0xffff_ffff_ffff | newValue & 0xffff_ffff_ffff }
+        get { createdAndPayload & 0xffff_ffff_ffff }
+        set { createdAndPayload = createdAndPayload & ~0xffff_ffff_ffff | newValue & 0xffff_ffff_ffff }
     }
 
     /// A bound on the payload's bytes: less than twice as many, in steps of powers of two.
-    var payloadByteCountMax: Int { 1 << Int(createdAndSize >> 48) }
+    var payloadByteCountMax: Int { 1 << Int(createdAndPayload >> 48 & 0x3f) }
 
-    /// Notes how large the payload is.
-    mutating func setPayloadByteCount(_ count: UInt32) {
-        let sizeClass = UInt64(UInt32.bitWidth - count.leadingZeroBitCount)
-        createdAndSize = createdAndSize & 0xffff_ffff_ffff | sizeClass << 48
+    /// What the payload is; ten bits hold every number up to ``TQModel/Limits/contentTypesMax``.
+    var content: StoredContent {
+        StoredContent(type: UInt32(createdAndPayload >> 54), flags & 8 != 0 ? .zstd : .identity)
+    }
+
+    /// Notes how large the payload is, and what it is.
+    mutating func setPayload(byteCount: UInt32, _ content: StoredContent) {
+        let sizeClass = UInt64(UInt32.bitWidth - byteCount.leadingZeroBitCount)
+        createdAndPayload = createdAndPayload & 0xffff_ffff_ffff | sizeClass << 48 | UInt64(content.type) << 54
+        flags = flags & ~8 | (content.encoding == .zstd ? 8 : 0)
     }
 
     var state: TaskState {

@@ -70,6 +70,7 @@ struct AskedKey: Hashable, Comparable {
 enum Cast {
     static let queues: [Name] = ["a", "b", "c"]
     static let types: [Name] = ["email.send", "email.read", "image", "sum"]
+    static let contentTypes: [Name] = ["application/json", "text/plain"]
     static let patterns: [[TypePattern]] = [[], [], [], ["email.*"], ["sum"], ["image", "email.read"], ["*"]]
     static let retryPolicies: [RetryPolicy?] = [
         nil,

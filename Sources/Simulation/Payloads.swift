@@ -2,6 +2,17 @@ import HistoryChecker
 import QueueCore
 import TQModel
 
+extension Digest {
+    /// The digest of a payload or a result and of what it is said to be, so that nobody loses the one without the other.
+    init(of bytes: Bytes, _ content: Content) {
+        let words = content == .unspecified ? [] : [content.encoding.rawValue] + (content.type?.bytes ?? [])
+        self.init(of: bytes + words)
+    }
+
+    /// The digest of a task's payload.
+    init(ofPayload task: TaskSpec) { self.init(of: task.payload, task.content) }
+}
+
 /// What each task's payload and tags are, as the core decided it: whoever sees others has found a mistake.
 ///
 /// The history cannot tell which of several submits that were under way together took a task's place last.
@@ -36,7 +47,7 @@ struct Payloads {
         default: return
         }
         for delivery in deliveries where core.payloadPlace(of: delivery.lease) != nil {
-            let payload = Digest(of: delivery.payload)
+            let payload = Digest(of: delivery.payload, delivery.content)
             guard let (expected, _, _) = decided[delivery.lease.task], payload != expected else { continue }
             throw Broken("I10", "Task \(delivery.lease.task) leaves with payload \(payload), it has \(expected)")
         }

@@ -195,6 +195,7 @@ extension Simulation {
             queue: dice.pick(Cast.queues) ?? "a",
             type: dice.pick(Cast.types) ?? "sum",
             payload: payload(),
+            content: content(),
             rank: (dice.pick([Priority(50), .normal, .normal, .high]) ?? .normal).rank
         )
         if dice.oneIn(6) { spec.start = .at(wallMilliseconds: now.wallMilliseconds + UInt64(dice.below(20_000))) }
@@ -241,7 +242,12 @@ extension Simulation {
     }
 
     private mutating func uniqueSpec(_ number: Int) -> TaskSpec {
-        var spec = TaskSpec(queue: Cast.queues[number % Cast.queues.count], type: Cast.types[0], payload: payload())
+        var spec = TaskSpec(
+            queue: Cast.queues[number % Cast.queues.count],
+            type: Cast.types[0],
+            payload: payload(),
+            content: content()
+        )
         spec.retriesMax = 1
         spec.retentionMilliseconds = Self.shortestKeptMilliseconds
         if number == Cast.uniqueScopes.count - 1 { spec.rank = Priority(0).rank }
@@ -252,6 +258,12 @@ extension Simulation {
             onConflict: dice.pick(UniqueKey.OnConflict.allCases) ?? .existing
         )
         return spec
+    }
+
+    /// What somebody says of bytes; nobody here looks into them.
+    private mutating func content() -> Content {
+        guard dice.oneIn(2) else { return .unspecified }
+        return Content(type: dice.pick(Cast.contentTypes), encoding: dice.oneIn(2) ? .zstd : .identity)
     }
 
     /// Bytes that no other task has; now and then so many that a group needs several segments.
@@ -273,7 +285,7 @@ extension Simulation {
             queue: Cast.number(spec.queue),
             key: spec.idempotencyKey.isEmpty ? nil : Digest(of: spec.idempotencyKey).rawValue,
             rank: spec.rank,
-            payload: Digest(of: spec.payload),
+            payload: Digest(ofPayload: spec),
             notBeforeWallMilliseconds: start,
             retriesMax: spec.retriesMax ?? Defaults.retriesMax,
             crashesMax: spec.crashesMax ?? Defaults.crashesMax,
@@ -364,7 +376,7 @@ extension Simulation {
     private mutating func complete(_ client: Int) {
         guard let lease = pickLease() else { return }
         let result = Bytes("result of \(lease.token) \(dice.below(2))".utf8)
-        var completion = Completion(lease: lease, result: result)
+        var completion = Completion(lease: lease, result: result, content: content())
         if dice.oneIn(6) {
             completion.followUps = (0..<1 + dice.below(3)).map { _ in nextSpec() }
             if dice.oneIn(3), let id = dice.pickRecent(ids) {
@@ -376,7 +388,7 @@ extension Simulation {
         ask(
             client,
             .complete([completion]),
-            calls: [.complete(lease, result: Digest(of: result))]
+            calls: [.complete(lease, result: Digest(of: result, completion.content))]
                 + completion.followUps.map { .submit(call(of: $0)) } + completion.cancels.map { .cancel($0) }
         )
     }
@@ -455,8 +467,9 @@ extension Simulation {
         case 0: ask(client, .purge([id]), calls: [.purge(id)])
         case 1...2:
             let payload = Bytes("edited \(dice.below(1 << 30))".utf8)
-            let call = Call.redrive(id, payload: Digest(of: payload))
-            ask(client, .redrive([Redrive(task: id, payload: payload)]), calls: [call])
+            let edit = Redrive(task: id, payload: payload, content: content())
+            let call = Call.redrive(id, payload: Digest(of: payload, edit.content))
+            ask(client, .redrive([edit]), calls: [call])
         default: ask(client, .redrive([Redrive(task: id)]), calls: [.redrive(id, payload: nil)])
         }
     }

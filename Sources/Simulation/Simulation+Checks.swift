@@ -84,7 +84,7 @@ extension Simulation {
             payload: spec.payload
         )
         if status.state == .completed, case .result(let result)? = try reply(to: .result(id, waitMilliseconds: 0)) {
-            row.result = Digest(of: result.result)
+            row.result = Digest(of: result.result, result.content)
         }
         return (row, status)
     }
@@ -177,10 +177,11 @@ extension Simulation {
                 // Header, identity, epoch.
                 case .default: 3
                 case .deadLetter: deadLetters
-                // Names, retry policies and counters, of which there is a fixed number, bulk operations, histories, rows of lists,
-                // and tags.
+                // Names, retry policies, content types and counters, of which there is a fixed number, bulk operations, histories,
+                // rows of lists, and tags.
                 case .index:
-                    UInt64(broker.process.core.index.bulkInOrder.count) + UInt64(16 + Cast.retryPolicies.count - 1)
+                    UInt64(broker.process.core.index.bulkInOrder.count)
+                        + UInt64(16 + Cast.retryPolicies.count - 1 + Cast.contentTypes.count)
                         + deadLetters * (UInt64(Limits.historyMax) + 2 + 1 + UInt64(Limits.tagsMax))
                 case .pending, .payload, .inProgress, .completed: 0
                 }

@@ -44,7 +44,7 @@ extension Simulation {
         case .status(let status):
             finish(request, .observed(Observation(state: status.state, attempts: status.attempts)))
         case .result(let result):
-            let digest = result.state == .completed ? Digest(of: result.result) : nil
+            let digest = result.state == .completed ? Digest(of: result.result, result.content) : nil
             finish(request, .observed(Observation(state: result.state, result: digest)))
         case .tasks(let page): takeTasks(page, request)
         case .error(let error): takeError(error, request, key)
@@ -85,7 +85,7 @@ extension Simulation {
     ) {
         if case .submit(let specs) = request.request {
             for case (let spec, .success(let submission)) in zip(specs, results) where !submission.isDuplicate {
-                taskPayloads.acknowledge(submission.id, Digest(of: spec.payload))
+                taskPayloads.acknowledge(submission.id, Digest(ofPayload: spec))
             }
         }
         for (operation, result) in zip(operations, results) {
@@ -117,9 +117,10 @@ extension Simulation {
                 switch request.request {
                 case .redrive(let items):
                     report.hits.count(.event(.redriven))
-                    for case let (id, payload?) in items.map({ ($0.task, $0.payload) }) {
+                    for item in items {
+                        guard let payload = item.payload else { continue }
                         report.hits.count(.event(.redrivenEdited))
-                        taskPayloads.acknowledge(id, Digest(of: payload))
+                        taskPayloads.acknowledge(item.task, Digest(of: payload, item.content))
                     }
                 case .purge: report.hits.count(.event(.purged))
                 default: break
@@ -252,7 +253,7 @@ extension Simulation {
             lease: delivery.lease,
             attempt: delivery.attempt,
             leaseMilliseconds: delivery.leaseMilliseconds,
-            payload: Digest(of: delivery.payload)
+            payload: Digest(of: delivery.payload, delivery.content)
         )
     }
 
@@ -298,7 +299,7 @@ extension Simulation {
     mutating func noteStored() {
         for (spec, submission) in broker.process.takeSubmissions() where !submission.isDuplicate {
             note(spec, submission.id)
-            taskPayloads.decide(submission.id, Digest(of: spec.payload), spec.tags)
+            taskPayloads.decide(submission.id, Digest(ofPayload: spec), spec.tags)
         }
     }
 
@@ -307,7 +308,7 @@ extension Simulation {
         broker.process.runErrand(at: now)
         noteStored()
         for edit in broker.process.takeEdits() {
-            if let payload = edit.payload { taskPayloads.decide(edit.task, Digest(of: payload)) }
+            if let payload = edit.payload { taskPayloads.decide(edit.task, Digest(of: payload, edit.content)) }
         }
     }
 
@@ -316,7 +317,7 @@ extension Simulation {
         let task = StoredSpec(
             queue: spec.queue,
             rank: spec.rank,
-            payload: Digest(of: spec.payload),
+            payload: Digest(ofPayload: spec),
             crashesMax: spec.crashesMax ?? Defaults.crashesMax,
             shortestWait: (spec.retryPolicy ?? .standard).shortestWait
         )

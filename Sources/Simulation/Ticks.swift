@@ -109,6 +109,9 @@ extension Simulation {
 
     private static let tickTags: [TaskTag] = ["tick", "urgent"]
 
+    /// What the payloads of all recurring tasks are said to be.
+    private static let recurringContent = Content(type: Cast.contentTypes[1], encoding: .zstd)
+
     /// The task of a tick carries the tags of its recurring task.
     func checkTags(ofTick status: TaskStatus) throws(Broken) {
         guard status.tick != nil, status.tags != Self.tickTags else { return }
@@ -121,6 +124,7 @@ extension Simulation {
             queue: queue,
             type: Cast.types[1],
             payload: Bytes("tick of \(name)".utf8),
+            content: Self.recurringContent,
             retriesMax: 1,
             // That a tick cancels the task before is known only when it is stored, which may be minutes later.
             retentionMilliseconds: overlap == .replace ? 1_200_000 : Self.shortestKeptMilliseconds,
@@ -159,7 +163,13 @@ extension Simulation {
             guard let template = ticks.row(tick.recurring) else { continue }
             let id = TaskIDCipher(key: broker.identity.key).id(of: sequence, createdMilliseconds: created)
             let queue = Self.recurring.first { $0.name == template.name }?.queue ?? "a"
-            let spec = TaskSpec(queue: queue, type: Cast.types[1], payload: template.payload, retriesMax: 1)
+            let spec = TaskSpec(
+                queue: queue,
+                type: Cast.types[1],
+                payload: template.payload,
+                content: Self.recurringContent,
+                retriesMax: 1
+            )
             note(spec, id)
             if tick.wallMilliseconds > 0 {
                 report.hits.count(.event(.tickSubmitted))

@@ -24,7 +24,7 @@ enum NameRecord {
         let number: UInt32 = try keyReader.read()
         try keyReader.end()
         var (header, reader) = try TableHeader.open(value, "name") { _ in value.count - TableHeader.byteCount }
-        guard let kind = NameKind(rawValue: kind), number > 0, number <= Limits.namesMax else {
+        guard let kind = NameKind(rawValue: kind), number > 0, number <= kind.countMax else {
             throw reader.corrupt("kind \(kind), number \(number)")
         }
         let bytes = try reader.bytes(reader.remaining)

@@ -123,8 +123,12 @@ public struct StoreInspection: Sendable {
         public var progress: TaskProgress?
         /// `nil` for an ended task, whose payload is gone, and where it was not asked for.
         public var payload: Bytes?
+        /// What the payload is.
+        public var payloadContent = Content.unspecified
         /// The result of a completed task; `nil` for any other.
         public var result: Bytes?
+        /// What the result is.
+        public var resultContent = Content.unspecified
         /// The last error of a failed task or of a dead letter.
         public var error: Bytes?
         /// The tags that it carries.
@@ -223,6 +227,7 @@ public struct StoreInspection: Sendable {
         task.startWallMilliseconds = known.startWallMilliseconds
         task.worker = known.worker
         task.progress = known.progress
+        task.payloadContent = recovered.index.content(row.content)
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
         if known.state == .failed { task.error = try reader.history(of: row.sequence).last?.error }
         try addTags(row.options?.tagCount ?? 0, to: &task)
@@ -259,6 +264,7 @@ public struct StoreInspection: Sendable {
         task.endWallMilliseconds = row.endWallMilliseconds
         try addTags(row.tagCount, to: &task)
         guard row.state == .completed else { return task }
+        task.resultContent = recovered.index.content(row.content)
         if entry.isIntact(value) {
             task.result = Bytes(value[entry.result])
         } else {
@@ -285,6 +291,7 @@ public struct StoreInspection: Sendable {
         task.endWallMilliseconds = row.buriedWallMilliseconds
         task.error = texts[row.error.range]
         try addTags(row.task.options?.tagCount ?? 0, to: &task)
+        task.payloadContent = recovered.index.content(row.task.content)
         if row.reason == .payloadDamaged {
             task.damage = task.damage ?? "The payload was lost to damage."
         } else if withPayloads {

@@ -6,7 +6,7 @@ import TQModel
 ///
 /// Behind the table header (entries of 64 bytes; extra = bytes of results; the checksum covers the entries), an entry is
 /// sequence u64, created u64, ended u64, token u64, queue u32, type u32, rank u32, state u8, reason of a cancel u8,
-/// attempts u16, crashes u16, tags u8, zero u8, then offset u32, length u32 and CRC32C u32 of the result behind
+/// attempts u16, crashes u16, content of the result u16, then offset u32, length u32 and CRC32C u32 of the result behind
 /// the entries.
 enum OutcomeTable {
     private static let entryByteCount = 64
@@ -30,11 +30,10 @@ enum OutcomeTable {
             entries.write(row.type)
             entries.write(row.rank.rawValue)
             entries.write(row.state.rawValue)
-            entries.write(row.cancelReason.rawValue)
+            entries.write(row.cancelReason.rawValue | row.tagCount << 4)
             entries.write(row.attempts)
             entries.write(row.crashes)
-            entries.write(row.tagCount)
-            entries.write(UInt8(0))
+            entries.write(row.content.rawValue)
             let start = bodies.position
             bodies.write(results[row.result.range])
             entries.write(UInt32(start))
@@ -112,16 +111,17 @@ enum OutcomeTable {
         let type: UInt32 = try reader.read()
         let rank: UInt32 = try reader.read()
         let state: UInt8 = try reader.read()
-        let reason: UInt8 = try reader.read()
+        let marks: UInt8 = try reader.read()
         let attempts: UInt16 = try reader.read()
         let crashes: UInt16 = try reader.read()
-        let tagCount: UInt8 = try reader.read()
-        _ = try reader.read(UInt8.self)
+        let content: UInt16 = try reader.read()
         let offset: UInt32 = try reader.read()
         let length: UInt32 = try reader.read()
         let checksum: UInt32 = try reader.read()
-        guard let state = TaskState(rawValue: state), let reason = CancelReason(rawValue: reason) else {
-            throw reader.corrupt("state \(state), reason \(reason)")
+        guard let state = TaskState(rawValue: state), let reason = CancelReason(rawValue: marks & 0xf),
+            marks >> 4 <= Limits.tagsMax
+        else {
+            throw reader.corrupt("state \(state), reason and tags \(marks)")
         }
         let row = OutcomeRow(
             sequence: TaskSequence(sequence),
@@ -137,8 +137,9 @@ enum OutcomeTable {
             crashes: crashes,
             bucket: location.bucket,
             part: location.part,
-            tagCount: tagCount,
-            result: EffectBatch.Span(offset: offset, count: length)
+            tagCount: marks >> 4,
+            result: EffectBatch.Span(offset: offset, count: length),
+            content: StoredContent(rawValue: content)
         )
         let start = TableHeader.byteCount + count * entryByteCount + Int(offset)
         guard start + Int(length) <= value.count else { throw reader.corrupt("a result beyond the end") }

@@ -31,11 +31,14 @@ enum PendingTable {
         static let batch = Columns(rawValue: 1 << 13)
         static let tick = Columns(rawValue: 1 << 14)
         static let clientID = Columns(rawValue: 1 << 15)
-        static let tags = Columns(rawValue: 1 << 16)
+        static let tags = Columns(rawValue: 1 << 17)
+        static let content = Columns(rawValue: 1 << 18)
 
-        /// The bytes of each column, by bit.
-        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16, 1]
-        static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
+        /// The bytes of each column, by bit; 0 for a bit that has none.
+        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16, 0, 1, 2]
+        static let known = Columns(
+            rawValue: byteCounts.enumerated().reduce(0) { $1.element > 0 ? $0 | 1 << UInt32($1.offset) : $0 }
+        )
 
         var byteCount: Int {
             Self.byteCounts.enumerated().reduce(0) { $0 + (rawValue >> UInt32($1.offset) & 1 == 1 ? $1.element : 0) }
@@ -75,6 +78,7 @@ enum PendingTable {
     static func columns(_ rows: ArraySlice<TaskRow>) -> Columns {
         rows.reduce(into: []) { columns, row in
             if let options = row.options { columns.formUnion(Columns(options)) }
+            if row.content != .unspecified { columns.insert(.content) }
         }
     }
 
@@ -92,6 +96,7 @@ enum PendingTable {
             writer.write(row.rank.rawValue)
             writer.write(row.bodyByteCount)
             if !columns.isEmpty { write(row.options ?? TaskOptions(), columns, to: &writer) }
+            if columns.contains(.content) { writer.write(row.content.rawValue) }
         }
         TableHeader(
             entryByteCount: UInt16(baseByteCount + columns.byteCount),
@@ -160,6 +165,7 @@ enum PendingTable {
         let rank: UInt32 = try reader.read()
         let byteCount: UInt32 = try reader.read()
         let options = columns.isEmpty ? nil : try readOptions(&reader, columns)
+        let content = StoredContent(rawValue: columns.contains(.content) ? try reader.read() : 0)
         return TaskRow(
             sequence: TaskSequence(sequence),
             createdMilliseconds: created,
@@ -167,6 +173,7 @@ enum PendingTable {
             type: type,
             rank: Rank(rawValue: rank),
             bodyByteCount: byteCount,
+            content: content,
             options: options?.isEmpty == false ? options : nil
         )
     }

@@ -37,6 +37,7 @@ struct TaskListing {
     var reads = 0
     private var byteCount = 0
     private var names: SelectedNames
+    private var contents: [StoredContent: Content] = [:]
     /// The record of outcomes that was read last.
     private var recent: (location: OutcomeLocation, value: [UInt8])?
 
@@ -191,7 +192,8 @@ struct TaskListing {
             return true
         }
         guard !isFull else { return false }
-        let status = reader.status(row, error: error, queue: names.queue, type: names.type)
+        let content = try content(row.task.content)
+        let status = reader.status(row, error: error, queue: names.queue, type: names.type, content)
         try append(status, row.task.sequence, isTagged: row.task.options?.tagCount ?? 0 > 0)
         return true
     }
@@ -235,7 +237,8 @@ struct TaskListing {
             ), selection.states.contains(row.state), let names = try names.of(row.queue, row.type)
         else { return true }
         guard !isFull else { return false }
-        let status = reader.status(row, queue: names.queue, type: names.type)
+        let content = try content(row.content)
+        let status = reader.status(row, queue: names.queue, type: names.type, content)
         try append(status, row.sequence, isTagged: row.tagCount > 0)
         return true
     }
@@ -263,5 +266,13 @@ struct TaskListing {
         byteCount += value.count
         recent = (location, value)
         return value
+    }
+
+    /// What a payload or a result is; unspecified when the name of its type cannot be read.
+    private mutating func content(_ stored: StoredContent) throws(StorageError) -> Content {
+        if let content = contents[stored] { return content }
+        let content = try readable { reader throws(StorageError) in try reader.content(stored) } ?? .unspecified
+        contents[stored] = content
+        return content
     }
 }

@@ -228,6 +228,7 @@ public struct StoreReader: Sendable {
                 id: status.id,
                 state: status.state,
                 result: result,
+                content: status.resultContent,
                 error: status.error,
                 cancelReason: status.cancelReason
             )
@@ -288,11 +289,16 @@ public struct StoreReader: Sendable {
             return found
         }
         guard let entry else { return nil }
-        let status = status(entry.row, queue: try name(.queue, entry.row.queue), type: try name(.type, entry.row.type))
+        let status = status(
+            entry.row,
+            queue: try name(.queue, entry.row.queue),
+            type: try name(.type, entry.row.type),
+            try content(entry.row.content)
+        )
         return EndedTask(status: status, result: bytes[entry.result], isTagged: entry.row.tagCount > 0)
     }
 
-    func status(_ row: OutcomeRow, queue: Name, type: Name) -> TaskStatus {
+    func status(_ row: OutcomeRow, queue: Name, type: Name, _ content: Content) -> TaskStatus {
         TaskStatus(
             id: cipher.id(of: row.sequence, createdMilliseconds: row.createdMilliseconds),
             queue: queue,
@@ -303,6 +309,7 @@ public struct StoreReader: Sendable {
             crashes: row.crashes,
             endWallMilliseconds: row.endWallMilliseconds,
             resultBytes: row.result.count,
+            resultContent: content,
             cancelReason: row.state == .cancelled ? row.cancelReason : nil
         )
     }
@@ -315,10 +322,16 @@ public struct StoreReader: Sendable {
 
     private func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
         let (queue, type) = (try name(.queue, row.task.queue), try name(.type, row.task.type))
-        return status(row, error: error, queue: queue, type: type)
+        return status(row, error: error, queue: queue, type: type, try content(row.task.content))
     }
 
-    func status(_ row: DeadLetterRow, error: Bytes, queue: Name, type: Name) -> TaskStatus {
+    func status(
+        _ row: DeadLetterRow,
+        error: Bytes,
+        queue: Name,
+        type: Name,
+        _ content: Content
+    ) -> TaskStatus {
         TaskStatus(
             id: cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds),
             queue: queue,
@@ -329,12 +342,24 @@ public struct StoreReader: Sendable {
             crashes: row.crashes,
             retriesMax: row.task.options?.retriesMax ?? Defaults.retriesMax,
             endWallMilliseconds: row.buriedWallMilliseconds,
-            error: error
+            error: error,
+            payloadContent: content
         )
     }
 
     private func name(_ kind: NameKind, _ number: UInt32) throws(StorageError) -> Name {
         try nameRow(kind, number)?.name ?? Name(bytes: [])
+    }
+
+    /// What a number of a record stands for.
+    ///
+    /// - Throws: Corruption when its type has no name: to leave it out would make other bytes of these.
+    func content(_ stored: StoredContent) throws(StorageError) -> Content {
+        guard stored.type > 0 else { return Content(encoding: stored.encoding) }
+        guard let row = try nameRow(.contentType, stored.type) else {
+            throw StorageError(.corruption, "Content type \(stored.type) has no name. Run 'tq-inspect verify'.")
+        }
+        return Content(type: row.name, encoding: stored.encoding)
     }
 
     func nameRow(_ kind: NameKind, _ number: UInt32) throws(StorageError) -> NameRow? {

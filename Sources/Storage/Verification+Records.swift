@@ -111,6 +111,7 @@ extension StoreVerification {
                 try self.expectTags(row.tagCount, row.sequence)
             }
             try self.expect(Posting.all(of: entries.map(\.row), at: location))
+            for entry in entries { try self.expectName(of: entry.row.content) }
         }
     }
 
@@ -127,7 +128,14 @@ extension StoreVerification {
             }
             try self.expectTags(row.task.options?.tagCount ?? 0, row.task.sequence)
             try self.expect(Posting.all(of: DeadLetterKey(row)))
+            try self.expectName(of: row.task.content)
         }
+    }
+
+    /// Checks that a content's type has a name.
+    private func expectName(of content: StoredContent) throws(StorageError) {
+        guard let index, !index.knows(content) else { return }
+        throw Self.contradiction("its content type \(content.type) has no name")
     }
 
     /// Checks that lists find a record.

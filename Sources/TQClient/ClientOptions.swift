@@ -1,3 +1,4 @@
+public import Compression
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -27,6 +28,10 @@ public struct ClientOptions: Sendable {
     /// Whether submits without a key get a random one, so that they can be sent again after a lost connection or a
     /// failed write.
     public var makesIdempotencyKeys = true
+    /// Whether payloads and results are compressed before they are sent; what comes is decompressed in any case.
+    public var compression = PayloadCompression.none
+    /// Dictionaries that what comes may need, besides the one of ``compression``.
+    public var dictionaries: [CompressionDictionary] = []
     /// The threads of the connections; the process's own group unless said otherwise.
     public var eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     /// How host names are looked up; the system's way unless a test says otherwise.

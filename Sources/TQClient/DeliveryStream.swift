@@ -93,6 +93,13 @@ final class DeliveryBuffer: Sendable {
     deinit { stop() }
 
     func next(isolation actor: isolated (any Actor)?) async throws(TQError) -> Delivery? {
+        while let delivery = try await nextEncoded(isolation: actor) {
+            if let decoded = client.decodedOrFailed(delivery) { return decoded }
+        }
+        return nil
+    }
+
+    private func nextEncoded(isolation actor: isolated (any Actor)?) async throws(TQError) -> Delivery? {
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation(isolation: actor) { continuation in
                 let ready = state.withLock { state -> Result<Delivery?, TQError>? in

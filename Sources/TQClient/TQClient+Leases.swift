@@ -4,29 +4,35 @@ public import TQModel
 extension TQClient {
     /// Takes waiting tasks, or waits for some as long as the claim says; empty when that ran out.
     ///
+    /// A payload that cannot be decompressed fails its attempt for good. What is more than memory should hold at once, when it
+    /// is decompressed, is given back.
     /// - Throws: `outcomeUnknown` when the connection is lost: what it took comes back when its leases lapse.
     public func claim(_ claim: ClaimSpec) async throws(TQError) -> [Delivery] {
         let reply = try await session.call(.claim(claim), resend: .never, patience: options.connectionPatience)
         guard case .claimed(let deliveries) = reply else { throw .unexpectedReply }
-        return deliveries
+        return decodedOrFailed(deliveries)
     }
 
     /// Tasks as they come, at most `credit` delivered and not yet taken by the loop.
     ///
     /// The stream opens again by itself after a lost connection. It throws what no waiting heals: `notABroker`,
-    /// `versionUnsupported`, an invalid queue name.
+    /// `versionUnsupported`, an invalid queue name. A payload that cannot be decompressed fails its attempt for good, and the
+    /// next one comes.
     public func deliveries(_ claim: ClaimSpec, credit: UInt32 = 16) -> Deliveries {
         Deliveries(claim: claim, credit: credit, client: self)
     }
 
     /// Ends tasks with success; one entry per completion, `nil` is success.
     public func complete(_ completions: [Completion]) async throws(TQError) -> [TQError?] {
-        try await outcomes(.complete(completions), resend: .fenced)
+        var completions = completions
+        try encode(&completions)
+        return try await outcomes(.complete(completions), resend: .fenced)
     }
 
     /// Ends a task with success, and submits and cancels others with it: all of that happens, or nothing does.
     ///
     /// - Parameters:
+    ///   - contentType: What the result is, such as `application/json`.
     ///   - followUps: Tasks to submit; when one is refused, nothing happens and the lease lasts.
     ///   - cancels: Tasks to cancel; those that have ended are left alone.
     /// - Returns: The follow-ups, in their order.
@@ -36,14 +42,22 @@ extension TQClient {
     public func complete(
         _ delivery: Delivery,
         result: Bytes = [],
+        contentType: Name? = nil,
         followUps: [TaskSpec] = [],
         cancels: [TaskID] = []
     ) async throws(TQError) -> [Submission] {
-        let completion = Completion(lease: delivery.lease, result: result, followUps: followUps, cancels: cancels)
+        var completion = Completion(
+            lease: delivery.lease,
+            result: result,
+            content: Content(type: contentType),
+            followUps: followUps,
+            cancels: cancels
+        )
         guard completion.handsOver else {
             try await single(complete([completion]))
             return []
         }
+        try encode(&completion)
         let request = Request.complete([completion])
         let reply = try await session.call(request, resend: .fenced, patience: options.connectionPatience)
         guard case .completed(let entries) = reply, let entry = entries.first else { throw .unexpectedReply }

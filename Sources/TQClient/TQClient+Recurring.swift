@@ -7,7 +7,9 @@ extension TQClient {
     /// - Throws: `invalidArgument` for a recurrence that cannot be read or is never due, among others.
     @discardableResult
     public func putRecurring(_ spec: RecurringSpec) async throws(TQError) -> RecurringStatus {
-        try await recurring(.putRecurring(spec))
+        var spec = spec
+        try encode(&spec.task)
+        return try await recurring(.putRecurring(spec))
     }
 
     /// Stops a recurring task until it is resumed.

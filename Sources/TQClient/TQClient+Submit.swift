@@ -18,6 +18,7 @@ extension TQClient {
     /// - Throws: What befell the request as a whole; a refusal of single tasks is in their entries.
     public func submit(_ tasks: [TaskSpec]) async throws(TQError) -> [Result<Submission, TQError>] {
         var tasks = tasks
+        try encode(&tasks)
         if options.makesIdempotencyKeys { for index in tasks.indices { tasks[index].makeKeyIfMissing() } }
         let resend: Call.Resend = tasks.allSatisfy { !$0.idempotencyKey.isEmpty } ? .always : .never
         let deadline = ContinuousClock.now + options.submitPatience

@@ -1,3 +1,4 @@
+import Compression
 public import TQModel
 
 /// A connection to a tq broker: submits tasks, waits for results, claims and completes tasks, asks for states.
@@ -8,6 +9,7 @@ public import TQModel
 /// lost connection.
 public final class TQClient: Sendable {
     let session: Session
+    let coding: ContentCoding
 
     /// What the client was made with.
     public var options: ClientOptions { session.options }
@@ -15,6 +17,7 @@ public final class TQClient: Sendable {
     /// A client that connects when it is first used.
     public init(addresses: [BrokerAddress], options: ClientOptions = .init()) {
         self.session = Session(addresses: addresses, options: options)
+        self.coding = ContentCoding(options.compression, dictionaries: options.dictionaries)
     }
 
     /// Connects to the first of `host:port[,host:port]` that answers.
@@ -77,7 +80,8 @@ public final class TQClient: Sendable {
 
     /// How a task ended, waiting for its end that long.
     ///
-    /// - Throws: `timedOut` when it has not ended by then, `taskNotFound` among others.
+    /// - Throws: `timedOut` when it has not ended by then, `taskNotFound`, `invalidArgument` when the result is compressed and
+    ///   cannot be decompressed, among others.
     public func waitForResult(_ id: TaskID, within limit: Duration) async throws(TQError) -> TaskResult {
         let deadline = ContinuousClock.now + limit
         while true {
@@ -85,9 +89,10 @@ public final class TQClient: Sendable {
             // Short waits, so that one that is sent again after a lost connection does not begin from its full length.
             let wait = min(max(rest, .zero), .seconds(30)).wholeMilliseconds
             do throws(TQError) {
-                guard case .result(let result) = try await call(.result(id, waitMilliseconds: wait)) else {
+                guard case .result(var result) = try await call(.result(id, waitMilliseconds: wait)) else {
                     throw .unexpectedReply
                 }
+                try decode(&result)
                 return result
             } catch {
                 guard error.code == .timedOut, ContinuousClock.now < deadline, !Task.isCancelled else { throw error }
@@ -115,6 +120,8 @@ public final class TQClient: Sendable {
     // MARK: Dead letters
 
     /// A page of dead letters in order of sequence.
+    ///
+    /// Their payloads are as they are stored; ``payload(of:)`` makes one plain.
     public func deadLetters(_ query: DeadLetterQuery = .init()) async throws(TQError) -> DeadLetterPage {
         guard case .deadLetters(let page) = try await call(.deadLetters(query)) else { throw .unexpectedReply }
         return page
@@ -130,8 +137,10 @@ public final class TQClient: Sendable {
     /// Puts a dead letter back with another payload, under the id that it has.
     ///
     /// - Throws: `taskNotFound` when it is no dead letter, `conflict` when another task holds its unique key.
-    public func redrive(_ id: TaskID, payload: Bytes) async throws(TQError) {
-        let errors = try await outcomes(.redrive([Redrive(task: id, payload: payload)]), resend: .fenced)
+    public func redrive(_ id: TaskID, payload: Bytes, contentType: Name? = nil) async throws(TQError) {
+        var redrive = Redrive(task: id, payload: payload, content: Content(type: contentType))
+        try encode(&redrive)
+        let errors = try await outcomes(.redrive([redrive]), resend: .fenced)
         guard let outcome = errors.first else { throw .unexpectedReply }
         if let error = outcome { throw error }
     }

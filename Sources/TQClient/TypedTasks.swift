@@ -38,7 +38,8 @@ extension TQClient {
         var task = TaskSpec(
             queue: Name(Definition.queue),
             type: Name(Definition.taskType),
-            payload: try JSONPayload.encode(input)
+            payload: try JSONPayload.encode(input),
+            content: Content(type: JSONPayload.contentType)
         )
         configure(&task)
         return TaskHandle(id: try await submit(task), client: self)
@@ -73,6 +74,9 @@ public struct TaskHandle<Output: Decodable & Sendable>: Sendable {
 
 /// Values as payloads and results.
 public enum JSONPayload {
+    /// What such bytes are.
+    public static let contentType: Name = "application/json"
+
     /// The JSON of a value.
     ///
     /// - Throws: `invalidArgument` when the value has no JSON form.

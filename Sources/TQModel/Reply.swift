@@ -75,6 +75,8 @@ public struct Delivery: Hashable, Sendable {
     public var type: Name
     /// What the submitter gave for the worker.
     public var payload: Bytes
+    /// What the payload is.
+    public var content: Content
     /// How urgent the task is.
     public var priority: Priority
     /// Which attempt this is, counted from 1.
@@ -95,6 +97,7 @@ public struct Delivery: Hashable, Sendable {
         queue: Name,
         type: Name,
         payload: Bytes,
+        content: Content = .unspecified,
         priority: Priority,
         attempt: UInt16,
         retriesMax: UInt16,
@@ -107,6 +110,7 @@ public struct Delivery: Hashable, Sendable {
         self.queue = queue
         self.type = type
         self.payload = payload
+        self.content = content
         self.priority = priority
         self.attempt = attempt
         self.retriesMax = retriesMax
@@ -145,8 +149,12 @@ public struct TaskStatus: Hashable, Sendable {
     public var error: Bytes
     /// Its attempts that did not succeed, the oldest first: the last ``Limits/historyMax`` of them, at most.
     public var history: [Attempt]
+    /// What the payload is; unspecified when the task has ended, and the payload is gone.
+    public var payloadContent: Content
     /// The size of the result.
     public var resultBytes: UInt32
+    /// What the result is.
+    public var resultContent: Content
     /// How far the running attempt is; `nil` when its worker has not said.
     public var progress: TaskProgress?
     /// When the running attempt began, in milliseconds since 1970; 0 when none runs.
@@ -176,7 +184,9 @@ public struct TaskStatus: Hashable, Sendable {
         worker: Name? = nil,
         error: Bytes = [],
         history: [Attempt] = [],
+        payloadContent: Content = .unspecified,
         resultBytes: UInt32 = 0,
+        resultContent: Content = .unspecified,
         progress: TaskProgress? = nil,
         attemptStartWallMilliseconds: UInt64 = 0,
         isCancelRequested: Bool = false,
@@ -205,7 +215,9 @@ public struct TaskStatus: Hashable, Sendable {
         self.worker = worker
         self.error = error
         self.history = history
+        self.payloadContent = payloadContent
         self.resultBytes = resultBytes
+        self.resultContent = resultContent
     }
 }
 
@@ -217,6 +229,8 @@ public struct TaskResult: Hashable, Sendable {
     public var state: TaskState
     /// What the worker returned; empty unless the task completed.
     public var result: Bytes
+    /// What the result is.
+    public var content: Content
     /// The last error of a dead letter.
     public var error: Bytes
     /// Why it was cancelled; `nil` when it was not.
@@ -226,6 +240,7 @@ public struct TaskResult: Hashable, Sendable {
         id: TaskID,
         state: TaskState,
         result: Bytes = [],
+        content: Content = .unspecified,
         error: Bytes = [],
         cancelReason: CancelReason? = nil
     ) {
@@ -233,6 +248,7 @@ public struct TaskResult: Hashable, Sendable {
         self.id = id
         self.state = state
         self.result = result
+        self.content = content
         self.error = error
     }
 }
@@ -455,7 +471,7 @@ public struct DeadLetter: Hashable, Sendable {
     public var status: TaskStatus
     /// Why it is here.
     public var reason: DeadLetterReason
-    /// What the submitter gave for the worker.
+    /// What the submitter gave for the worker; what it is, the status says.
     public var payload: Bytes
 
     public init(status: TaskStatus, reason: DeadLetterReason, payload: Bytes) {

@@ -118,6 +118,8 @@ public struct Completion: Hashable, Sendable {
     public var lease: LeaseHandle
     /// What the submitter gets; at most ``Limits/payloadBytesMax`` bytes.
     public var result: Bytes
+    /// What the result is.
+    public var content: Content
     /// Tasks to submit with it: when one of them is refused, nothing happens at all, and the lease lasts.
     ///
     /// They are taken while the broker drains, too, but not while its disk is nearly full.
@@ -125,9 +127,16 @@ public struct Completion: Hashable, Sendable {
     /// Tasks to cancel with it; those that have ended, or are not known, are left alone.
     public var cancels: [TaskID]
 
-    public init(lease: LeaseHandle, result: Bytes = [], followUps: [TaskSpec] = [], cancels: [TaskID] = []) {
+    public init(
+        lease: LeaseHandle,
+        result: Bytes = [],
+        content: Content = .unspecified,
+        followUps: [TaskSpec] = [],
+        cancels: [TaskID] = []
+    ) {
         self.lease = lease
         self.result = result
+        self.content = content
         self.followUps = followUps
         self.cancels = cancels
     }
@@ -179,10 +188,13 @@ public struct Redrive: Hashable, Sendable {
     public var task: TaskID
     /// What its worker gets from now on; `nil` leaves the payload that it has.
     public var payload: Bytes?
+    /// What that payload is; without one it says nothing.
+    public var content: Content
 
-    public init(task: TaskID, payload: Bytes? = nil) {
+    public init(task: TaskID, payload: Bytes? = nil, content: Content = .unspecified) {
         self.task = task
         self.payload = payload
+        self.content = content
     }
 }
 

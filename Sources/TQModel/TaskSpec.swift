@@ -6,6 +6,8 @@ public struct TaskSpec: Hashable, Sendable {
     public var type: Name
     /// What the worker gets; at most ``Limits/payloadBytesMax`` bytes.
     public var payload: Bytes
+    /// What the payload is.
+    public var content: Content
     /// How urgent it is.
     public var rank: Rank
     /// When the task may start at the earliest.
@@ -37,6 +39,7 @@ public struct TaskSpec: Hashable, Sendable {
         queue: Name = Name(Defaults.queue),
         type: Name,
         payload: Bytes = [],
+        content: Content = .unspecified,
         rank: Rank = Priority.normal.rank,
         start: Start = .now,
         startBy: StartBy? = nil,
@@ -54,6 +57,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.queue = queue
         self.type = type
         self.payload = payload
+        self.content = content
         self.rank = rank
         self.start = start
         self.startBy = startBy

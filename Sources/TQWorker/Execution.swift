@@ -54,7 +54,7 @@ final class Execution: Sendable {
         let entry = state.withLock { $0.leases.add(delivery, now: .now) }
         let context = TaskContext(delivery, deadline: entry.deadline, client: client)
         let task = Task {
-            let end = await Self.run(handler, delivery, context)
+            let end = await Self.run(handler, delivery, context, client)
             finish(token, end)
         }
         let mustEnd = state.withLock { $0.leases.setHandler(task, of: token) }
@@ -71,21 +71,34 @@ final class Execution: Sendable {
     }
 
     /// Runs the handler and says how its attempt ended.
-    private static func run(_ handler: RawHandler, _ delivery: Delivery, _ context: TaskContext) async -> AttemptReport
-    {
+    private static func run(
+        _ handler: RawHandler,
+        _ delivery: Delivery,
+        _ context: TaskContext,
+        _ client: TQClient
+    ) async -> AttemptReport {
         do {
-            let result = try await handler(delivery.payload, context)
+            let result = try await handler(try payload(of: delivery, client), context)
             guard result.count <= Limits.payloadBytesMax else {
                 throw PermanentFailure(
                     "The result has \(result.count) bytes, the limit is \(Limits.payloadBytesMax). Store it elsewhere."
                 )
             }
-            return .completed(context.handOver.completion(of: delivery.lease, result))
+            var completion = context.handOver.completion(of: delivery.lease, result)
+            try client.encode(&completion)
+            return .completed(completion)
         } catch {
             var failure = Failure(lease: delivery.lease, error: text(of: error))
             failure.isPermanent = error is PermanentFailure
             failure.retryAfterMilliseconds = (error as? RetryLater)?.after.wholeMilliseconds
             return .failed(failure)
+        }
+    }
+
+    /// The plain payload; one that there is not is no better next time.
+    private static func payload(of delivery: Delivery, _ client: TQClient) throws(PermanentFailure) -> Bytes {
+        do throws(TQError) { return try client.decoded(delivery).payload } catch {
+            throw PermanentFailure(error.message)
         }
     }
 

@@ -13,6 +13,8 @@ public struct TaskContext: Sendable {
     public let queue: Name
     /// The exact task type, for handlers that are registered for a prefix.
     public let type: Name
+    /// What the payload is, such as `application/json`; `nil` when the submitter did not say.
+    public let contentType: Name?
     /// How urgent the task is, for handlers that pass it on to follow-up tasks.
     public let priority: Priority
     /// Which attempt this is, counted from 1.
@@ -35,6 +37,7 @@ public struct TaskContext: Sendable {
         self.id = delivery.lease.task
         self.queue = delivery.queue
         self.type = delivery.type
+        self.contentType = delivery.content.type
         self.priority = delivery.priority
         self.attempt = delivery.attempt
         self.retriesMax = delivery.retriesMax
@@ -91,20 +94,38 @@ extension TaskContext {
     /// that the broker refuses for good fails the attempt.
     public func submitOnCompletion(_ task: TaskSpec) { handOver.add(task) }
 
+    /// Says what the result is, such as `text/csv`, for who asks for it; handlers of typed tasks need not.
+    public func setResultType(_ type: Name) { handOver.set(resultType: type) }
+
     /// Cancels a task together with the result; one that has ended by then is left alone.
     public func cancelOnCompletion(_ id: TaskID) { handOver.add(id) }
 }
 
 /// What an attempt hands over when it succeeds.
 final class HandOver: Sendable {
-    private let tasks = Mutex<(followUps: [TaskSpec], cancels: [TaskID])>(([], []))
+    private struct State {
+        var resultType: Name?
+        var followUps: [TaskSpec] = []
+        var cancels: [TaskID] = []
+    }
+    private let state = Mutex(State())
 
-    func add(_ followUp: TaskSpec) { tasks.withLock { $0.followUps.append(followUp) } }
+    func set(resultType: Name) { state.withLock { $0.resultType = resultType } }
 
-    func add(_ cancel: TaskID) { tasks.withLock { $0.cancels.append(cancel) } }
+    func add(_ followUp: TaskSpec) { state.withLock { $0.followUps.append(followUp) } }
+
+    func add(_ cancel: TaskID) { state.withLock { $0.cancels.append(cancel) } }
 
     func completion(of lease: LeaseHandle, _ result: Bytes) -> Completion {
-        tasks.withLock { Completion(lease: lease, result: result, followUps: $0.followUps, cancels: $0.cancels) }
+        state.withLock { state in
+            Completion(
+                lease: lease,
+                result: result,
+                content: Content(type: state.resultType),
+                followUps: state.followUps,
+                cancels: state.cancels
+            )
+        }
     }
 }
 

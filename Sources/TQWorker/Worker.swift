@@ -68,7 +68,8 @@ public final class Worker: Sendable {
         _ handler: @escaping @Sendable (Input, TaskContext) async throws -> Output
     ) {
         register(types) { payload, context in
-            try JSONPayload.encode(try await handler(try Self.input(from: payload), context))
+            context.setResultType(JSONPayload.contentType)
+            return try JSONPayload.encode(try await handler(try Self.input(from: payload), context))
         }
     }
 

@@ -17,7 +17,7 @@ extension Completion {
                     try TaskSpec(from: &reader)
                 }
             case Tag.cancels: cancels = try reader.taskIDs(of: field)
-            default: try reader.unknown(field)
+            default: if try !content.set(field, from: reader) { try reader.unknown(field) }
             }
         }
     }
@@ -33,12 +33,14 @@ extension Completion {
             bytes.append(Tag.cancels)
             bytes.appendRecord { $0.append(list: cancels) { $0.append(taskID: $1) } }
         }
+        content.write(to: &bytes)
     }
 
     func checkLimits() throws(TQError) {
         guard result.count <= Limits.payloadBytesMax else {
             throw .payloadTooLarge(result.count, of: "result of task \(lease.task)")
         }
+        try content.type?.checkLength()
         for task in followUps { try task.checkLimits() }
     }
 }
@@ -102,17 +104,23 @@ extension Redrive {
         while let field = try reader.nextField() {
             switch field.tag {
             case Self.payloadTag: payload = reader.bytes(of: field)
-            default: try reader.unknown(field)
+            default: if try !content.set(field, from: reader) { try reader.unknown(field) }
             }
+        }
+        guard payload != nil || content == .unspecified else {
+            throw reader.malformed("a redrive without a payload says what it is")
         }
     }
 
     func write(to bytes: inout [UInt8]) {
         bytes.append(taskID: task)
-        if let payload { bytes.append(field: Self.payloadTag, bytes: payload) }
+        guard let payload else { return }
+        bytes.append(field: Self.payloadTag, bytes: payload)
+        content.write(to: &bytes)
     }
 
     func checkLimits() throws(TQError) {
+        try content.type?.checkLength()
         guard let payload, payload.count > Limits.payloadBytesMax else { return }
         throw .payloadTooLarge(payload.count, of: "payload for task \(task)")
     }
@@ -163,7 +171,7 @@ extension Delivery {
             switch field.tag {
             case Self.tickTag: tickWallMilliseconds = try reader.integer(of: field)
             case Self.checkpointTag: checkpoint = reader.bytes(of: field)
-            default: try reader.unknown(field)
+            default: if try !content.set(field, from: reader) { try reader.unknown(field) }
             }
         }
     }
@@ -180,5 +188,6 @@ extension Delivery {
         bytes.append(integer: timeoutMilliseconds)
         bytes.append(field: Self.tickTag, nonZero: tickWallMilliseconds)
         bytes.append(field: Self.checkpointTag, nonEmpty: checkpoint)
+        content.write(to: &bytes)
     }
 }

@@ -62,7 +62,7 @@ extension TaskSpec {
             try unique.set(field, from: &reader)
             uniqueKey = unique
         case Tag.tags: tags = try reader.tags(of: field)
-        default: try reader.unknown(field)
+        default: if try !content.set(field, from: reader) { try reader.unknown(field) }
         }
     }
 
@@ -87,11 +87,13 @@ extension TaskSpec {
         startBy?.write(to: &bytes)
         uniqueKey?.write(to: &bytes)
         bytes.append(field: Tag.tags, tags: tags)
+        content.write(to: &bytes)
     }
 
     func checkLimits() throws(TQError) {
         try queue.checkLength()
         try type.checkLength()
+        try content.type?.checkLength()
         guard payload.count <= Limits.payloadBytesMax else {
             throw .payloadTooLarge(payload.count, of: "payload of a task of type '\(type)'")
         }

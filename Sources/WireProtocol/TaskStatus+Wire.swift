@@ -48,7 +48,9 @@ extension TaskStatus {
             case Tag.tick:
                 tick = try reader.nested(in: field) { (reader) throws(TQError) in try Tick(from: &reader) }
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
-            default: try reader.unknown(field)
+            default:
+                if try payloadContent.set(field, from: reader) { continue }
+                if try !resultContent.set(field, .ofResult, from: reader) { try reader.unknown(field) }
             }
         }
     }
@@ -81,6 +83,8 @@ extension TaskStatus {
         }
         bytes.append(field: Tag.checkpoint, nonEmpty: checkpoint)
         bytes.append(field: Tag.tags, tags: tags)
+        payloadContent.write(to: &bytes)
+        resultContent.write(to: &bytes, .ofResult)
     }
 }
 
@@ -137,7 +141,7 @@ extension TaskResult {
             switch field.tag {
             case Self.errorTag: error = reader.bytes(of: field)
             case Self.cancelReasonTag: cancelReason = try reader.cancelReason(of: field)
-            default: try reader.unknown(field)
+            default: if try !content.set(field, from: reader) { try reader.unknown(field) }
             }
         }
     }
@@ -148,6 +152,7 @@ extension TaskResult {
         bytes.append(bytes: result)
         bytes.append(field: Self.errorTag, nonEmpty: error)
         bytes.append(field: Self.cancelReasonTag, integer: cancelReason?.rawValue)
+        content.write(to: &bytes)
     }
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CommandLineSupport
+import Compression
 import TQClient
 import TQModel
 
@@ -12,9 +13,13 @@ struct ConnectionOptions: ParsableArguments {
     ///
     /// - Parameters:
     ///   - submitPatience: How long a refusal for now is tried again; a person wants to hear of it at once.
+    ///   - compression: Whether payloads are compressed.
+    ///   - dictionaries: What results may be compressed with.
     ///   - connectionPatience: How long a broker may take to appear; `nil` for not at all.
     func withClient(
         submitPatience: Duration = .zero,
+        compression: PayloadCompression = .none,
+        dictionaries: [CompressionDictionary] = [],
         connectionPatience: Duration? = nil,
         _ body: (TQClient) async throws -> Void
     ) async throws {
@@ -22,6 +27,8 @@ struct ConnectionOptions: ParsableArguments {
         var options = ClientOptions()
         options.clientName = "tq-admin/\(tqVersion)"
         options.submitPatience = submitPatience
+        options.compression = compression
+        options.dictionaries = dictionaries
         let client: TQClient
         if let connectionPatience {
             options.connectionPatience = connectionPatience

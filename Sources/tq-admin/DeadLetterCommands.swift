@@ -80,18 +80,24 @@ struct RedriveDeadLetters: AsyncParsableCommand {
     var payload: String?
     @Option(help: ArgumentHelp("A file with the payload; - for standard input.", valueName: "file"))
     var payloadFile: String?
+    @OptionGroup var content: ContentOptions
 
     func validate() throws {
-        guard payload != nil || payloadFile != nil else { return }
+        guard payload != nil || payloadFile != nil else {
+            guard content.content == .unspecified, !content.compress else {
+                throw ValidationError("--content-type and --compress are about another payload: give --payload.")
+            }
+            return
+        }
         if payload != nil, payloadFile != nil { throw ValidationError("Give --payload or --payload-file, not both.") }
         if letters.ids.count != 1 { throw ValidationError("Another payload is for one dead letter: name it.") }
     }
 
     func run() async throws {
-        try await connection.withClient { client in
+        try await connection.withClient(compression: try content.compression()) { client in
             let edited = try payload.map { Bytes($0.utf8) } ?? payloadFile.map { Bytes(try readFile($0)) }
             if let edited, let id = letters.ids.first?.id {
-                try await client.redrive(id, payload: edited)
+                try await client.redrive(id, payload: edited, contentType: content.content.type)
                 return writeToStandardOutput("redriven \(id)\n")
             }
             try await letters.change(client, verb: "redriven", .redrive) { (ids) throws(TQError) in

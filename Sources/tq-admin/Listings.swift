@@ -60,7 +60,11 @@ enum Listings {
         ),
         Column("due", "tick_at", time: { $0.tick?.wallMilliseconds ?? 0 }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
+        Column("payload type", "payload_content_type", optional: { $0.payloadContent.type.map { "\($0)" } }),
+        Column("payload encoding", "payload_encoding", optional: { encoding(of: $0.payloadContent) }),
         Column("result bytes", "result_bytes", count: { UInt64($0.resultBytes) }),
+        Column("result type", "result_content_type", optional: { $0.resultContent.type.map { "\($0)" } }),
+        Column("result encoding", "result_encoding", optional: { encoding(of: $0.resultContent) }),
         // For people it is a table of its own.
         Column("history", "history", json: { history.json(of: $0.history) }, text: { _ in "" }),
     ])
@@ -75,6 +79,11 @@ enum Listings {
         Column("error", "error") { String(decoding: $0.error, as: UTF8.self) },
     ])
 
+    /// How bytes are encoded, when they are.
+    private static func encoding(of content: Content) -> String? {
+        content.encoding == .identity ? nil : content.encoding.name
+    }
+
     private static func message(_ progress: TaskProgress) -> String? {
         progress.message.isEmpty ? nil : String(decoding: progress.message, as: UTF8.self)
     }
@@ -82,6 +91,7 @@ enum Listings {
     static let result = Listing<TaskResult>([
         Column("id", "task_id") { "\($0.id)" },
         Column("state", "state") { $0.state.name },
+        Column("content type", "content_type", optional: { $0.content.type.map { "\($0)" } }),
         Column("result", "result", optional: { String(validating: $0.result, as: UTF8.self) }),
         Column("result base64", "result_base64", optional: { base64IfBinary($0.result) }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),

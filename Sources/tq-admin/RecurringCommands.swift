@@ -54,7 +54,7 @@ struct PutRecurring: AsyncParsableCommand {
             catchUpMax: catchUp,
             overlap: overlap.overlap
         )
-        try await connection.withClient { client in
+        try await connection.withClient(compression: try work.content.compression()) { client in
             Listings.recurring.print(try await client.putRecurring(spec), format: output.format)
         }
     }

@@ -73,7 +73,9 @@ struct Submit: AsyncParsableCommand {
 
     func run() async throws {
         let payloads = try payloads()
-        try await connection.withClient(submitPatience: lines == nil ? .zero : .seconds(30)) { client in
+        let patience: Duration = lines == nil ? .zero : .seconds(30)
+        try await connection.withClient(submitPatience: patience, compression: try work.content.compression()) {
+            client in
             let progress = lines == nil ? nil : Progress("tasks submitted", total: UInt64(payloads.count))
             var done: UInt64 = 0
             for batch in payloads.chunked(countMax: 1000, byteCountMax: Limits.frameBytesMax / 2) {

@@ -34,9 +34,10 @@ struct Wait: AsyncParsableCommand {
     var id: TaskIDArgument
     @Option(help: "How long to wait.")
     var timeout = DurationArgument(milliseconds: 86_400_000)
+    @OptionGroup var dictionary: DictionaryOption
 
     func run() async throws {
-        try await connection.withClient { client in
+        try await connection.withClient(dictionaries: try dictionary.read()) { client in
             let limit = Duration.milliseconds(timeout.milliseconds)
             try printResult(try await client.waitForResult(id.id, within: limit), format: output.format)
         }
@@ -53,9 +54,10 @@ struct ShowResult: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
     @Argument(help: "The id that submit printed.")
     var id: TaskIDArgument
+    @OptionGroup var dictionary: DictionaryOption
 
     func run() async throws {
-        try await connection.withClient { client in
+        try await connection.withClient(dictionaries: try dictionary.read()) { client in
             do throws(TQError) {
                 let result = try await client.waitForResult(id.id, within: .zero)
                 try printResult(result, format: output.format)

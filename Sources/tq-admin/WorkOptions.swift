@@ -41,12 +41,14 @@ struct WorkOptions: ParsableArguments {
     @Option(help: "A word that it is found by, such as customer:42; may be repeated.")
     var tag: [String] = []
 
+    @OptionGroup var content: ContentOptions
+
     func validate() throws {
         if buryLate, startBy == nil { throw ValidationError("--bury-late needs --start-by.") }
     }
 
     func task(type: String, payload: Bytes) -> TaskSpec {
-        var task = TaskSpec(queue: Name(queue), type: Name(type), payload: payload)
+        var task = TaskSpec(queue: Name(queue), type: Name(type), payload: payload, content: content.content)
         if let priority { task.rank = priority.priority.rank }
         if let startBy { task.startBy = TaskSpec.StartBy(startBy.time, buriesLate: buryLate) }
         if let timeout { task.timeoutMilliseconds = UInt32(clamping: timeout.milliseconds) }

@@ -12,7 +12,8 @@ struct Dump: ParsableCommand {
         abstract: "Print every task exactly once, as one JSON object a line.",
         discussion: """
             Tasks that wait or run come first, then ended ones, then dead letters. Bytes are a JSON string where they are \
-            UTF-8, else they are in a field of the same name with _base64 behind it. A task of which something cannot be \
+            UTF-8, else they are in a field of the same name with _base64 behind it; compressed ones are as they are stored, and \
+            a field with _encoding behind its name says so. A task of which something cannot be \
             read says so in its field "damage", and the exit code is 1.
             """
     )
@@ -70,10 +71,22 @@ struct Dump: ParsableCommand {
         }
         if !task.tags.isEmpty { fields.append(.init("tags", .array(task.tags.map { .string("\($0)") }))) }
         if let payload = task.payload { fields.append(bytes("payload", payload)) }
+        fields += content("payload", task.payloadContent)
         if let result = task.result { fields.append(bytes("result", result)) }
+        fields += content("result", task.resultContent)
         if let error = task.error { fields.append(bytes("error", error)) }
         if let damage = task.damage { fields.append(.init("damage", .string(damage))) }
         return .object(fields)
+    }
+
+    /// What bytes are, as far as somebody said.
+    private static func content(_ name: String, _ content: Content) -> [JSONValue.Field] {
+        var fields: [JSONValue.Field] = []
+        if let type = content.type { fields.append(.init(name + "_content_type", .string("\(type)"))) }
+        if content.encoding != .identity {
+            fields.append(.init(name + "_encoding", .string(content.encoding.name)))
+        }
+        return fields
     }
 
     private static func time(_ milliseconds: UInt64) -> JSONValue {

@@ -11,8 +11,8 @@ struct Exec: AsyncParsableCommand {
         discussion: """
             The payload is the program's standard input, its standard output is the result. Exit code 0 completes the \
             task; any other one, and a signal, fails the attempt with the end of standard error as the reason. The \
-            program finds TQ_TASK_ID, TQ_TASK_TYPE, TQ_TASK_QUEUE and TQ_TASK_ATTEMPT in its environment. No shell is \
-            involved: write -- sh -c '...' for one.
+            program finds TQ_TASK_ID, TQ_TASK_TYPE, TQ_TASK_QUEUE and TQ_TASK_ATTEMPT in its environment, and \
+            TQ_TASK_CONTENT_TYPE when the submitter said what the payload is. No shell is involved: write -- sh -c '...' for one.
             """
     )
 
@@ -20,6 +20,8 @@ struct Exec: AsyncParsableCommand {
     @OptionGroup var work: WorkOptions
     @Option(help: "The task types to take, such as email.*; all of them unless said otherwise.")
     var type: [String] = []
+    @Option(help: ArgumentHelp("What the program writes, such as application/json.", valueName: "type"))
+    var resultType: String?
     @Argument(parsing: .postTerminator, help: "The program and its arguments, after --.")
     var command: [String] = []
 
@@ -30,11 +32,13 @@ struct Exec: AsyncParsableCommand {
 
     func run() async throws {
         let program = Program(command)
+        let resultType = resultType.map { Name($0) }
         let worker = try WorkerProcess(options, work, kind: "exec \(command.joined(separator: " "))")
         try await worker.run { worker in
             for pattern in type.isEmpty ? ["*"] : type {
                 worker.register(TypePattern(pattern)) { payload, context in
-                    try await program.result(of: payload, variables: context.variables)
+                    if let resultType { context.setResultType(resultType) }
+                    return try await program.result(of: payload, variables: context.variables)
                 }
             }
         }
@@ -44,10 +48,12 @@ struct Exec: AsyncParsableCommand {
 extension TaskContext {
     /// What a program learns of its task.
     fileprivate var variables: [String: String] {
-        [
+        var variables = [
             "TQ_TASK_ID": "\(id)", "TQ_TASK_TYPE": "\(type)", "TQ_TASK_QUEUE": "\(queue)",
             "TQ_TASK_ATTEMPT": "\(attempt)",
         ]
+        variables["TQ_TASK_CONTENT_TYPE"] = contentType.map { "\($0)" }
+        return variables
     }
 }
 

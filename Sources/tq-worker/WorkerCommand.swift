@@ -1,6 +1,7 @@
 import ArgumentParser
 import BrokerConfig
 import CommandLineSupport
+import Compression
 import Glibc
 import Logging
 import TQClient
@@ -45,6 +46,15 @@ struct WorkOptions: ParsableArguments {
     var lease: DurationArgument?
     @Option(help: "How long running tasks may go on after a stop signal. (default: 60s)")
     var grace: DurationArgument?
+    @Flag(help: "Compress results with zstd when that makes them shorter.")
+    var compress = false
+    @Option(
+        help: ArgumentHelp(
+            "What zstd --train made, for payloads that are compressed with it, and for results.",
+            valueName: "file"
+        )
+    )
+    var dictionary: String?
 }
 
 /// Makes a worker of the options, and runs it until it is told to stop.
@@ -69,6 +79,9 @@ struct WorkerProcess {
         )
         options.metadata = "tq-worker \(tqVersion) \(kind)"
         options.client.clientName = "tq-worker/\(tqVersion)"
+        let dictionary = try work.dictionary.map { try CompressionDictionary(readFile($0)[...]) }
+        options.client.dictionaries = [dictionary].compactMap { $0 }
+        if work.compress { options.client.compression = .zstd(dictionary: dictionary) }
         options.logger = Logger(label: "tq-worker")
         options.client.logger = options.logger
         self.options = options

@@ -126,6 +126,10 @@ final class BrokerProcess {
     var processIdentifier: Int32 { process.id }
 
     func admin(_ arguments: String..., input: String = "") throws -> CommandOutcome {
+        try admin(arguments, input: input)
+    }
+
+    func admin(_ arguments: [String], input: String = "") throws -> CommandOutcome {
         try Commands.run("tq-admin", arguments, input: input, environment: ["TQ_BROKER_ADDR": "127.0.0.1:\(port)"])
     }
 

@@ -13,7 +13,7 @@ struct FuzzTarget: Sendable {
 
     static let all: [FuzzTarget] = [
         .messages, .broker, .records, .batches, .recovery, .mark, .configuration, .words, .recurrence, .zone,
-        .history,
+        .history, .zstd,
     ]
 
     static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }

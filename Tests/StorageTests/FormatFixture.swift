@@ -59,6 +59,7 @@ enum FormatFixture {
         try uniqueKeys(broker)
         try recurring(broker)
         try tags(broker)
+        try contents(broker)
         try broker.settleAndSync()
         return broker
     }
@@ -66,7 +67,13 @@ enum FormatFixture {
     /// A dead letter that holds its key, a task that was replaced, and one with a checkpoint.
     private static func uniqueKeys(_ broker: TestBroker) throws {
         let unique = UniqueKey(Bytes("shop 7".utf8), scope: .unfinished, onConflict: .replace)
-        let spec = TaskSpec(queue: "unique", type: "index", payload: Bytes("1".utf8), uniqueKey: unique)
+        let spec = TaskSpec(
+            queue: "unique",
+            type: "index",
+            payload: Bytes("1".utf8),
+            content: Content(type: "text/plain"),
+            uniqueKey: unique
+        )
         _ = try broker.submit(spec)
         try broker.fail(try broker.claim(1, queue: "unique")[0], error: "no", isPermanent: true)
         var other = spec
@@ -93,12 +100,25 @@ enum FormatFixture {
         _ = try broker.submit(spec)
     }
 
+    /// A payload and a result that are something.
+    private static func contents(_ broker: TestBroker) throws {
+        let json = Content(type: "application/json")
+        let packedOnly = Content(encoding: .zstd)
+        let payloads: [(Bytes, Content)] = [(Bytes("{}".utf8), json), ([0x28, 0xb5, 0x2f, 0xfd], packedOnly)]
+        _ = try broker.submit(payloads.map { TaskSpec(queue: "content", type: "index", payload: $0.0, content: $0.1) })
+        let delivery = try broker.claim(1, queue: "content")[0]
+        let packed = Content(type: "application/json", encoding: .zstd)
+        let completion = Completion(lease: delivery.lease, result: [0x28, 0xb5, 0x2f, 0xfd], content: packed)
+        try broker.expectDone(.complete([completion]))
+    }
+
     /// A recurring task with a tick behind it, and a paused one.
     private static func recurring(_ broker: TestBroker) throws {
         let task = TaskSpec(
             queue: "reports",
             type: "nightly",
             payload: Bytes("all".utf8),
+            content: Content(type: "text/plain"),
             startBy: TaskSpec.StartBy(.after(milliseconds: 60_000)),
             tags: ["report"]
         )

@@ -53,7 +53,11 @@ import Testing
             lines += " starts \(task.startWallMilliseconds) ended \(task.endWallMilliseconds)"
             lines += " worker \(task.worker.map { "\($0)" } ?? "-")"
             lines += " progress \(task.progress.map { "\($0.percent) \(hex($0.message))" } ?? "-")"
-            lines += " bytes \(bytes.joined(separator: " "))\n"
+            lines += " bytes \(bytes.joined(separator: " "))"
+            for content in [task.payloadContent, task.resultContent] where content != .unspecified {
+                lines += " \(content.type.map { "\($0)" } ?? "-") \(content.encoding.name)"
+            }
+            lines += "\n"
         }
         let counts = try inspection.summary().counts
         return lines + TaskState.allCases.map { "\($0.name) \(counts[$0])\n" }.joined()

@@ -69,6 +69,7 @@ struct RandomRows {
             type: number(),
             rank: Rank(rawValue: number()),
             bodyByteCount: UInt32(bodyByteCount),
+            content: maybe { StoredContent(rawValue: $0.number()) } ?? .unspecified,
             options: options?.isEmpty == false ? options : nil
         )
     }
@@ -120,8 +121,9 @@ struct RandomRows {
             crashes: number(),
             bucket: location.bucket,
             part: location.part,
-            tagCount: number(),
-            result: span(&results, 40)
+            tagCount: UInt8(below(9)),
+            result: span(&results, 40),
+            content: StoredContent(rawValue: number())
         )
     }
 

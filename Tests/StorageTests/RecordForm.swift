@@ -147,8 +147,8 @@ enum RecordForm: String, CaseIterable {
 
     private func name(_ rows: inout RandomRows) -> RecordSample {
         let row = NameRow(
-            kind: rows.below(2) == 0 ? .queue : .type,
-            number: UInt32(rows.below(Limits.namesMax)) + 1,
+            kind: NameKind.allCases[rows.below(NameKind.allCases.count)],
+            number: UInt32(rows.below(Limits.contentTypesMax)) + 1,
             namespace: rows.number(),
             name: Name(bytes: rows.bytes(255)[...])
         )

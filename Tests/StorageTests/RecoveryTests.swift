@@ -16,6 +16,7 @@ import Testing
             NameRow(kind: .queue, number: 1, namespace: 0, name: "mail"),
             NameRow(kind: .type, number: 1, namespace: 0, name: "send"),
             NameRow(kind: .retryPolicy, number: 1, namespace: 0, name: "fixed,1s,jitter=none"),
+            NameRow(kind: .contentType, number: 1, namespace: 0, name: "text/plain"),
         ]
         effects.segments = [
             SegmentSpan(
@@ -42,6 +43,7 @@ import Testing
             (row.queue, row.type) = (1, 1)
             row.options = random.options()
             row.options?.retryPolicy %= 2
+            row.content = StoredContent(type: UInt32(number % 2), number % 3 == 0 ? .zstd : .identity)
             return row
         }
         #expect(PendingTable.columns(tasks[...]) == .known, "every column is in use")
@@ -52,6 +54,7 @@ import Testing
         for row in tasks {
             let slot = recovered.index.tasks[row.sequence]
             #expect(slot.createdMilliseconds == row.createdMilliseconds && slot.rank == row.rank)
+            #expect(slot.content == row.content)
             #expect(recovered.index.options[row.sequence] == row.options)
         }
     }
@@ -62,6 +65,7 @@ import Testing
         (row.sequence, row.queue, row.type) = (TaskSequence(1), 1, 1)
         row.options = TaskOptions()
         row.options?.retryPolicy = 2
+        row.content = .unspecified
         let store = try storeWithEveryColumn([row])
         let error = #expect(throws: StorageError.self) { try Recovery.recover(from: store) }
         #expect(error?.description.contains("names retry policy 2, which is unknown") == true)

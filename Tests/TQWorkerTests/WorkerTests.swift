@@ -17,7 +17,9 @@ struct WorkerTests {
                 return number * 2
             }
         }
-        #expect(await broker.nextEnd() == .complete([Completion(lease: lease(1), result: Bytes("42".utf8))]))
+        let json = Content(type: "application/json")
+        let completion = Completion(lease: lease(1), result: Bytes("42".utf8), content: json)
+        #expect(await broker.nextEnd() == .complete([completion]))
         await finish(broker, worker)
     }
 

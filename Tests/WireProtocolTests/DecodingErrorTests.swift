@@ -25,6 +25,11 @@ struct DecodingErrorTests {
         let refused: [(Request, TQError.Code)] = [
             (.submit([TaskSpec(type: "t", payload: large + [0])]), .payloadTooLarge),
             (.submit([TaskSpec(type: longName)]), .invalidArgument),
+            (.submit([TaskSpec(type: "t", content: Content(type: longName))]), .invalidArgument),
+            (
+                .redrive([Redrive(task: TaskID(high: 0, low: 0), payload: [], content: Content(type: longName))]),
+                .invalidArgument
+            ),
             (.submit([TaskSpec(type: "t", idempotencyKey: Bytes(repeating: 1, count: 256))]), .invalidArgument),
             (.submit([TaskSpec(type: "t", payload: large), TaskSpec(type: "t", payload: large)]), .frameTooLarge),
             (.cancel(Array(repeating: TaskID(high: 0, low: 0), count: Limits.batchCountMax + 1)), .limitExceeded),
@@ -36,6 +41,26 @@ struct DecodingErrorTests {
             #expect(error { try request.encode(id: 1, into: &bytes) }?.code == code)
             #expect(bytes == [9])
         }
+    }
+
+    @Test("An encoding that nobody knows is malformed, and so is a redrive that says what no payload is")
+    func contents() throws {
+        let unknown = try forged(.submit) { bytes in
+            bytes.append(integer: UInt32(1))
+            bytes.appendRecord {
+                TaskSpec(type: "t").write(to: &$0)
+                $0.append(field: 21, integer: 2 as UInt8)
+            }
+        }
+        #expect(error { _ = try Request.decode(unknown) }?.message.contains("encoding 2 ") == true)
+        let redrive = try forged(.redrive) { bytes in
+            bytes.append(integer: UInt32(1))
+            bytes.appendRecord {
+                $0.append(taskID: TaskID(high: 1, low: 2))
+                $0.append(field: 20, bytes: Bytes("text/plain".utf8))
+            }
+        }
+        #expect(error { _ = try Request.decode(redrive) }?.code == .malformedFrame)
     }
 
     @Test("A request with id 0, which would never be answered, is malformed")

@@ -29,7 +29,7 @@ struct RandomMessages {
         case 18:
             .deadLetters(DeadLetterQuery(queue: maybe { $0.name() }, after: maybe { $0.taskID() }, count: number()))
         case 19:
-            .redrive(list { random in Redrive(task: random.taskID(), payload: random.maybe { $0.bytes(max: 50) }) })
+            .redrive(list { $0.redrive() })
         case 20: .health
         case 21: .compact
         case 22: .putRecurring(recurring())
@@ -57,7 +57,7 @@ struct RandomMessages {
         case 2: .delivery(stream: number(), list { $0.delivery() })
         case 3: .outcomes(list { random in random.maybe { $0.error() } })
         case 4: .status(status())
-        case 5: .result(TaskResult(id: taskID(), state: state(), result: bytes(max: 300), error: bytes(max: 50)))
+        case 5: .result(result())
         case 6: .statistics(statistics())
         case 7: .queues(list { QueueStatistics(name: $0.name(), counts: $0.counts()) })
         case 8:
@@ -188,6 +188,7 @@ struct RandomMessages {
         Completion(
             lease: lease(),
             result: bytes(max: 300),
+            content: content(),
             followUps: flag() ? [] : list { $0.task() },
             cancels: flag() ? [] : list { $0.taskID() }
         )
@@ -229,6 +230,7 @@ struct RandomMessages {
             queue: name(),
             type: name(),
             payload: bytes(max: 300),
+            content: content(),
             rank: Rank(rawValue: number()),
             start: start,
             startBy: maybe { $0.startBy() },
@@ -315,6 +317,7 @@ struct RandomMessages {
             queue: name(),
             type: name(),
             payload: bytes(max: 300),
+            content: content(),
             priority: Priority(number()),
             attempt: number(),
             retriesMax: number(),
@@ -340,12 +343,27 @@ struct RandomMessages {
             worker: maybe { $0.name() },
             error: bytes(max: 50),
             history: (0..<below(4)).map { _ in attempt() },
+            payloadContent: content(),
             resultBytes: number(),
+            resultContent: content(),
             progress: progress(),
             tick: maybe { Tick(recurring: $0.name(), wallMilliseconds: $0.number()) },
             checkpoint: bytes(max: 100),
             tags: list { $0.tag() }
         )
+    }
+
+    private mutating func content() -> Content {
+        Content(type: maybe { $0.name() }, encoding: Content.Encoding.allCases[below(2)])
+    }
+
+    private mutating func redrive() -> Redrive {
+        guard flag() else { return Redrive(task: taskID()) }
+        return Redrive(task: taskID(), payload: bytes(max: 50), content: content())
+    }
+
+    private mutating func result() -> TaskResult {
+        TaskResult(id: taskID(), state: state(), result: bytes(max: 300), content: content(), error: bytes(max: 50))
     }
 
     private mutating func attempt() -> Attempt {

@@ -132,7 +132,7 @@ public struct StoreRepair {
         listLosses()
         try writeKeys()
         for row in salvaged.recurring {
-            use(row.task.queue, row.task.type, row.task.options?.retryPolicy ?? 0)
+            use(row.task)
             target.add(row, salvaged.recurringStates[row.number], wallMilliseconds: wallMilliseconds)
         }
         for operation in salvaged.bulkOperations { add(operation) }
@@ -167,7 +167,7 @@ public struct StoreRepair {
             var entries = try OutcomeTable.read(value, at: try KeyReader.outcomes(key)).filter { $0.isIntact(value) }
             for place in entries.indices {
                 let row = entries[place].row
-                repair.use(row.queue, row.type)
+                repair.use(row.queue, row.type, row.content)
                 entries[place].row.tagCount = repair.keptTags(row.tagCount, of: row.sequence)
             }
             repair.accounted.formUnion(entries.map(\.row.sequence.rawValue))
@@ -182,7 +182,7 @@ public struct StoreRepair {
             var row = try DeadLetterRecord.read(value, texts: &texts)
             guard repair.accounted.insert(row.task.sequence.rawValue).inserted else { return }
             row.task = repair.withKeptTags(row.task)
-            repair.use(row.task.queue, row.task.type, row.task.options?.retryPolicy ?? 0)
+            repair.use(row.task)
             repair.report.deadLetters += 1
             try repair.target.add(row, error: texts[row.error.range], payload: texts[row.payload.range])
         }
@@ -242,7 +242,7 @@ public struct StoreRepair {
         guard !hasEnded(row.sequence, stored?.transition) else { return }
         guard accounted.insert(row.sequence.rawValue).inserted else { return }
         let row = withKeptTags(row)
-        use(row.queue, row.type, row.options?.retryPolicy ?? 0)
+        use(row)
         if let queue = stored?.transition.queue { use(queue, row.type) }
         guard let payload else {
             return try bury(row, stored, .payloadDamaged, payload: [], "its payload is gone")
@@ -276,6 +276,7 @@ public struct StoreRepair {
     ) throws(StorageError) {
         let transition = stored?.transition
         var row = row
+        if reason == .payloadDamaged { row.content = .unspecified }
         row.queue = transition?.queue ?? row.queue
         row.rank = transition?.rank ?? row.rank
         report.buried.append(task(row.sequence, row.createdMilliseconds, note))
@@ -315,7 +316,8 @@ public struct StoreRepair {
                 )
                 let note =
                     known == nil
-                    ? "its options and creation time are gone, so this id is a new one" : "its options are gone"
+                    ? "its options, content type and creation time are gone, so this id is a new one"
+                    : "its options and content type are gone, and a compressed payload looks like a plain one"
                 let letter = withKeptTags(row)
                 try bury(letter, stored, .permanentFailure, payload: bodies.record[body.payload], note)
             }
@@ -411,10 +413,19 @@ public struct StoreRepair {
 
     // MARK: Names
 
-    private mutating func use(_ queue: UInt32, _ type: UInt32, _ retryPolicy: UInt32 = 0) {
-        highestName[.retryPolicy] = max(highestName[.retryPolicy, default: 0], retryPolicy)
-        highestName[.queue] = max(highestName[.queue, default: 0], queue)
-        highestName[.type] = max(highestName[.type, default: 0], type)
+    private mutating func use(_ row: TaskRow) {
+        use(.retryPolicy, row.options?.retryPolicy ?? 0)
+        use(row.queue, row.type, row.content)
+    }
+
+    private mutating func use(_ queue: UInt32, _ type: UInt32, _ content: StoredContent = .unspecified) {
+        use(.queue, queue)
+        use(.type, type)
+        use(.contentType, content.type)
+    }
+
+    private mutating func use(_ kind: NameKind, _ number: UInt32) {
+        highestName[kind] = max(highestName[kind, default: 0], number)
     }
 
     /// Numbers are given without gaps, so a name that is gone is made up even where no task uses it.
@@ -435,6 +446,7 @@ public struct StoreRepair {
             case .queue: "lost-queue-\(number)"
             case .type: "lost-type-\(number)"
             case .retryPolicy: "\(RetryPolicy.standard)"
+            case .contentType: "lost-content-type-\(number)"
             }
         report.inventedNames.append(name)
         return NameRow(kind: kind, number: number, namespace: 0, name: Name(name))
