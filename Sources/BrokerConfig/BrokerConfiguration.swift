@@ -49,6 +49,8 @@ public struct BrokerConfiguration: Hashable, Sendable {
         public var walSyncIntervalMilliseconds = 0
         /// How long the results of completed tasks are kept where the task does not say.
         public var completedTaskRetentionMilliseconds = Int(Defaults.retentionMilliseconds)
+        /// How long dead letters are kept where neither the task nor its queue says; 0 until somebody decides.
+        public var failedTaskRetentionMilliseconds = 0
         /// Whether the store compacts itself from time to time.
         public var isAutoCompacting = true
         /// The time between two of those compactions.

@@ -90,6 +90,18 @@ public enum ConfigurationSchema {
         ),
         .init(
             .persistence,
+            "failed_task_retention_days",
+            .integer(\.persistence.failedTaskRetentionMilliseconds, 0...3660, .days),
+            "How long dead letters are kept where neither the task nor its queue says; 0 keeps them until somebody decides."
+        ),
+        .init(
+            .persistence,
+            "failed_task_retention_secs",
+            .integer(\.persistence.failedTaskRetentionMilliseconds, 0...3660 * 86_400, .seconds),
+            "The same in seconds; it goes before the days where both are set in one place."
+        ),
+        .init(
+            .persistence,
             "auto_compact",
             .boolean(\.persistence.isAutoCompacting),
             "Whether results go when their time has come and their disk space comes back; else `tq-admin compact` does both."

@@ -42,6 +42,8 @@ public struct SubmitCall: Hashable, Sendable {
     public var notBeforeWallMilliseconds: UInt64
     /// Attempts after the first.
     public var retriesMax: UInt16
+    /// As many as the task has at least; fewer than the most where its queue says how many, which may change.
+    public var retriesMin: UInt16
     /// Crashes that quarantine the task; 0 for never.
     public var crashesMax: UInt16
     /// How long an attempt may last in all.
@@ -69,6 +71,7 @@ public struct SubmitCall: Hashable, Sendable {
         payload: Digest,
         notBeforeWallMilliseconds: UInt64 = 0,
         retriesMax: UInt16 = Defaults.retriesMax,
+        retriesMin: UInt16? = nil,
         crashesMax: UInt16 = Defaults.crashesMax,
         timeoutMilliseconds: UInt32 = Defaults.timeoutMilliseconds,
         lateness: Lateness = .none,
@@ -82,6 +85,7 @@ public struct SubmitCall: Hashable, Sendable {
         self.payload = payload
         self.notBeforeWallMilliseconds = notBeforeWallMilliseconds
         self.retriesMax = retriesMax
+        self.retriesMin = retriesMin ?? retriesMax
         self.crashesMax = crashesMax
         self.timeoutMilliseconds = timeoutMilliseconds
         self.lateness = lateness

@@ -88,6 +88,7 @@ extension SubmitCall {
             payload: try line.digest(),
             notBeforeWallMilliseconds: try line.number(),
             retriesMax: try line.number(),
+            retriesMin: try line.number(),
             crashesMax: try line.number(),
             timeoutMilliseconds: try line.number(),
             lateness: try Lateness(&line),

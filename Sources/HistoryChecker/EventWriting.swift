@@ -115,6 +115,7 @@ extension SubmitCall {
         line.number(payload.rawValue)
         line.number(notBeforeWallMilliseconds)
         line.number(retriesMax)
+        line.number(retriesMin)
         line.number(crashesMax)
         line.number(timeoutMilliseconds)
         line.word(lateness.rawValue)

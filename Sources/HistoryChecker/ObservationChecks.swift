@@ -65,6 +65,7 @@ extension Checker {
             let wasDead = tasks[slot].end.map { $0.state == .deadLetter && $0.known < operation.invoked } ?? false
             let isDead =
                 wasDead && tasks[slot].redrives == tasks[slot].redrivesUsed && tasks[slot].purges == 0
+                && !mayHaveExpiredDead(tasks[slot])
             if code == .taskNotFound, isDead { checkMissing(slot, since: operation.invoked) }
         case .unknown: break
         case .submitted, .replaced, .delivered, .cancelRequested, .observed: reportMismatch(operation)
@@ -84,7 +85,8 @@ extension Checker {
             tasks[slot].purges -= 1
             tasks[slot].cancels -= 1
             let wasDead = tasks[slot].end.map { $0.state == .deadLetter && $0.known < operation.invoked } ?? false
-            if code == .taskNotFound, wasDead, tasks[slot].redrives == 0, tasks[slot].purges == 0 {
+            let mayBeOver = tasks[slot].redrives > 0 || tasks[slot].purges > 0 || mayHaveExpiredDead(tasks[slot])
+            if code == .taskNotFound, wasDead, !mayBeOver {
                 checkMissing(slot, since: operation.invoked)
             }
         case .unknown: break
@@ -107,7 +109,7 @@ extension Checker {
         guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }
         // A lost claim, or the time, may have ended it before any call touched it that is known.
         let isEndKnown = record.end.map { $0.token != nil || $0.state.isFinal } ?? false
-        let isTouched = (isEndKnown || lostClaimsMax == 0) && !mayBeLate(record)
+        let isTouched = (isEndKnown || lostClaimsMax == 0) && !mayBeLate(record) && !mayHaveExpiredDead(record)
         let earliest = isTouched ? record.firstTouched : record.submitMilliseconds
         guard let earliest else { return false }
         return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest.later(by: retention)
@@ -135,6 +137,19 @@ extension Checker {
         return record.mayBeDead(attempts: attemptsBegun(record).upperBound + lostClaimsMax, rules)
     }
 
+    /// Whether it can have been a dead letter for as long as those are kept, or one too many.
+    func mayHaveExpiredDead(_ record: TaskRecord) -> Bool {
+        guard rules.deadLetterRetentionMilliseconds != nil || !rules.cappedQueues.isEmpty else { return false }
+        let isLate = record.spec?.lateness == .buried && mayBeLate(record)
+        guard record.end?.state == .deadLetter || record.redrives > 0 || mayBeDead(record) || isLate else {
+            return false
+        }
+        if record.spec.map({ rules.cappedQueues.contains($0.queue) }) ?? !rules.cappedQueues.isEmpty { return true }
+        guard let kept = rules.deadLetterRetentionMilliseconds else { return false }
+        let earliest = record.submitMilliseconds.later(by: kept)
+        return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest
+    }
+
     /// Claims that may have delivered something nobody saw yet.
     var lostClaimsMax: Int { lostClaims.count + openClaims }
 }
@@ -145,7 +160,8 @@ extension Checker {
         checkAttempts(observation, slot, since: invoked)
         if let end = tasks[slot].end, end.known < invoked,
             end.state != .deadLetter || !tasks[slot].canBeRedriven,
-            end.state != .deadLetter || tasks[slot].purges == 0 || observation.state != .cancelled
+            end.state != .deadLetter || observation.state != .cancelled
+                || tasks[slot].purges == 0 && !mayHaveExpiredDead(tasks[slot])
         {
             if observation.state != end.state {
                 let sentence = "It was \(end.state.name), and is \(observation.state.name)"
@@ -158,7 +174,8 @@ extension Checker {
         checkCancelRequested(observation, slot, since: invoked)
         switch observation.state {
         case .completed: checkResult(observation, slot, since: invoked)
-        case .cancelled where tasks[slot].cancels == 0 && !mayBeCancelledLate(tasks[slot]):
+        case .cancelled
+        where tasks[slot].cancels == 0 && !mayBeCancelledLate(tasks[slot]) && !mayHaveExpiredDead(tasks[slot]):
             report(.endStays, tasks[slot].id, [invoked], "It is cancelled, but nobody cancelled it")
         case .deadLetter: checkDeath(observation, slot, since: invoked)
         case .inProgress:

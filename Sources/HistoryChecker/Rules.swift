@@ -4,6 +4,10 @@ public struct Rules: Hashable, Sendable {
     public var retentionMilliseconds: UInt64?
     /// How long an idempotency key is remembered at least; `nil` when none is forgotten within the history.
     public var idempotencyWindowMilliseconds: UInt64?
+    /// How long a dead letter is kept at least; `nil` when none goes by itself.
+    public var deadLetterRetentionMilliseconds: UInt64?
+    /// Queues that keep so many dead letters and no more: one of theirs may be over at any time.
+    public var cappedQueues: Set<QueueNumber> = []
     /// Whether a task may have that many attempts more as it may have crashes.
     public var crashesExtendAttempts = false
     /// Whether the same completion, sent twice with one token and one result, may be accepted twice.

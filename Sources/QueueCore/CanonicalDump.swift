@@ -32,6 +32,7 @@ extension DurableIndex {
             text.add("worker", number)
             text.line("", workers[number]?.spec.name.bytes ?? [])
         }
+        for row in queuePolicies { text.add(row) }
         for number in recurring.keys.sorted() { if let task = recurring[number] { text.add(task) } }
         for operation in bulkInOrder { text.add(operation) }
         for row in keys.sorted { text.add(row) }
@@ -204,6 +205,7 @@ extension DumpText {
         add("crashes", options.crashesMax.map(Int.init) ?? -1)
         add("retry", options.retryPolicy)
         add("retention", options.retentionMilliseconds)
+        add("", options.deadLetterRetentionMilliseconds)
         add("by", options.startBy.rawValue)
         add("", word: options.buriesLate ? "bury" : "cancel")
         add("keys", options.limitKey)
@@ -273,6 +275,19 @@ extension DumpText {
         add("", operation.problem)
         add("from", operation.startWallMilliseconds)
         line("to", operation.endWallMilliseconds)
+    }
+
+    fileprivate mutating func add(_ row: QueuePolicyRow) {
+        let policy = row.policy
+        add("policy", row.queue)
+        add("retry", word: policy.retryPolicy?.description ?? "-")
+        add("retries", policy.retriesMax.map(Int.init) ?? -1)
+        add("crashes", policy.crashesMax.map(Int.init) ?? -1)
+        add("lease", policy.leaseMilliseconds)
+        add("timeout", policy.timeoutMilliseconds)
+        add("retention", policy.retentionMilliseconds)
+        add("", policy.deadLetterRetentionMilliseconds)
+        line("deadLetters", policy.deadLettersMax)
     }
 
     fileprivate mutating func add(_ row: KeyRow) {

@@ -48,6 +48,12 @@ public enum Fetch: Hashable, Sendable {
     case tags(TaskSequence, of: SegmentKey)
     /// Tasks with a tag in the order of their submits, or against it, from one on, at most so many.
     case tagged(TaskTag, from: TaskSequence, isDescending: Bool, limit: Int)
+    /// Dead letters that expire in buckets up to this one, the earliest first, at most so many.
+    ///
+    /// What was found for an earlier start says nothing: with it the core has forgotten which have gone since.
+    case expiringDeadLetters(through: ExpiryBucket, limit: Int, epoch: UInt32)
+    /// The oldest dead letters of a queue by their submits, at most so many; what was found for an earlier start says nothing.
+    case oldestDeadLetters(queue: UInt32, limit: Int, epoch: UInt32)
 }
 
 /// What was stored there.
@@ -73,6 +79,8 @@ public enum Fetched: Sendable {
     case tags([TaskTag])
     /// Tasks with a tag.
     case tagged([TaskSequence])
+    /// Dead letters that are to go, without their errors and payloads, and the bucket of the next one that expires.
+    case endingDeadLetters([DeadLetterRow], next: ExpiryBucket?)
     /// Nothing is stored there.
     case missing
     /// Something is stored there that does not match its checksum.
@@ -88,7 +96,7 @@ public enum Fetched: Sendable {
         case .deadLetter(_, let error, let payload): error.count + payload.count
         case .deadLetters(let letters, _, _): letters.reduce(0) { $0 + $1.payload.count }
         case .lastError(let error): error.count
-        case .transitions, .zone, .expiring, .tags, .tagged, .missing, .damaged, .postponed: 0
+        case .transitions, .zone, .expiring, .tags, .tagged, .endingDeadLetters, .missing, .damaged, .postponed: 0
         }
     }
 

@@ -10,7 +10,9 @@ public struct CoreConfiguration: Sendable {
     public var leaseMilliseconds: UInt32
     /// How long outcomes are kept, unless the task says otherwise.
     public var retentionMilliseconds: UInt64
-    /// Whether outcomes go by themselves when their time has come; otherwise a compaction that is asked for takes them.
+    /// How long dead letters are kept, unless the task or its queue says otherwise; 0 until somebody decides.
+    public var deadLetterRetentionMilliseconds: UInt64
+    /// Whether outcomes and dead letters go by themselves when their time has come; otherwise a compaction that is asked for takes them.
     public var expiresOutcomes: Bool
     /// How long a worker may be silent before it is given up.
     public var workerInactivityMilliseconds: UInt64
@@ -27,6 +29,7 @@ public struct CoreConfiguration: Sendable {
         claimCountMax: UInt32 = UInt32(Limits.claimCountMax),
         leaseMilliseconds: UInt32 = Defaults.leaseMilliseconds,
         retentionMilliseconds: UInt64 = Defaults.retentionMilliseconds,
+        deadLetterRetentionMilliseconds: UInt64 = 0,
         expiresOutcomes: Bool = true,
         workerInactivityMilliseconds: UInt64 = Defaults.workerInactivityMilliseconds,
         syncIntervalMilliseconds: UInt32 = 0,
@@ -37,6 +40,7 @@ public struct CoreConfiguration: Sendable {
         self.claimCountMax = claimCountMax
         self.leaseMilliseconds = leaseMilliseconds
         self.retentionMilliseconds = retentionMilliseconds
+        self.deadLetterRetentionMilliseconds = deadLetterRetentionMilliseconds
         self.expiresOutcomes = expiresOutcomes
         self.workerInactivityMilliseconds = workerInactivityMilliseconds
         self.syncIntervalMilliseconds = syncIntervalMilliseconds

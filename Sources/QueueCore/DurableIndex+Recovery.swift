@@ -12,6 +12,7 @@ extension DurableIndex {
         batch.recurring.forEach { apply($0) }
         batch.recurringStates.forEach { apply($0) }
         batch.bulkOperations.forEach { apply($0) }
+        batch.queuePolicies.forEach { apply($0) }
         let redriven = Set(batch.redrivenDeadLetters.map(\.sequence))
         let replaced = Set(batch.transitions.lazy.filter { $0.operation == .replace }.map(\.sequence))
         for segment in batch.segments {

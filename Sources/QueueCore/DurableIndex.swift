@@ -21,6 +21,10 @@ public struct DurableIndex: Sendable {
     var typeNames = NameTable()
     var retryPolicies = RetryPolicyTable()
     var contentTypes = NameTable()
+    /// What queues say of their tasks, by their numbers.
+    var policies: [UInt32: QueuePolicy] = [:]
+    /// Those that keep so many dead letters and no more.
+    var cappedQueues: Set<UInt32> = []
     var workers: [UInt32: WorkerRow] = [:]
     var workerNumbers: [ScopedName: UInt32] = [:]
     var nextWorker: UInt32 = 1

@@ -29,6 +29,8 @@ public struct EffectBatch: Sendable {
     public var bulkOperations: [BulkOperation] = []
     /// Numbers of bulk operations that ended and are forgotten.
     public var removedBulk: [UInt32] = []
+    /// What queues say of their tasks, in the order of its changes.
+    public var queuePolicies: [QueuePolicyRow] = []
     /// Tasks stored or moved, segment by segment.
     public var segments: [SegmentSpan] = []
     /// The rows of the segments, one segment after the other.
@@ -43,7 +45,7 @@ public struct EffectBatch: Sendable {
     public var results: [UInt8] = []
     /// Tasks that were buried.
     public var deadLetters: [DeadLetterRow] = []
-    /// Dead letters that were put back.
+    /// Dead letters that were put back, or that are over.
     public var redrivenDeadLetters: [DeadLetterKey] = []
     /// Tags of tasks that were submitted or replaced, in the order of that; a task may have several rows.
     public var tags: [TagsRow] = []
@@ -74,13 +76,14 @@ public struct EffectBatch: Sendable {
             && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
             && expiredKeys.isEmpty && outcomes.isEmpty && swept.isEmpty && recurring.isEmpty
             && recurringStates.isEmpty && removedRecurring.isEmpty && bulkOperations.isEmpty && removedBulk.isEmpty
+            && queuePolicies.isEmpty
     }
 
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
             + keys.count * 48 + attempts.count * 64 + tags.count * 256 + swept.count * 48 + recurringStates.count * 80
-            + bulkOperations.count * 256
+            + bulkOperations.count * 256 + queuePolicies.count * 128
             + recurring.reduce(0) { $0 + $1.payload.count + 512 }
     }
 
@@ -394,69 +397,6 @@ public struct OutcomeRow: Hashable, Sendable {
         self.tagCount = tagCount
         self.result = result
         self.content = content
-    }
-}
-
-/// What the records of a dead letter are found by.
-public struct DeadLetterKey: Hashable, Sendable {
-    /// The task.
-    public var sequence: TaskSequence
-    /// Its queue's number.
-    public var queue: UInt32
-    /// Its type's number.
-    public var type: UInt32
-
-    /// Creates a key.
-    public init(sequence: TaskSequence, queue: UInt32, type: UInt32) {
-        self.sequence = sequence
-        self.queue = queue
-        self.type = type
-    }
-
-    /// The key of a dead letter.
-    public init(_ row: DeadLetterRow) {
-        self.init(sequence: row.task.sequence, queue: row.task.queue, type: row.task.type)
-    }
-}
-
-/// A dead letter: everything needed to show it and to put it back, payload included.
-public struct DeadLetterRow: Hashable, Sendable {
-    /// The task as it would be stored again, without a start time.
-    public var task: TaskRow
-    /// Why it was buried.
-    public var reason: DeadLetterReason
-    /// Attempts until then.
-    public var attempts: UInt16
-    /// Leases of it that lapsed or lost their worker.
-    public var crashes: UInt16
-    /// The token of the last lease; it tells this burial from an earlier one.
-    public var token: LeaseToken
-    /// When it was buried, in milliseconds since 1970.
-    public var buriedWallMilliseconds: UInt64
-    /// The error of the last attempt, in the batch's texts.
-    public var error: EffectBatch.Span
-    /// The payload, in the batch's texts; empty when it was damaged.
-    public var payload: EffectBatch.Span
-
-    /// Creates a row.
-    public init(
-        task: TaskRow,
-        reason: DeadLetterReason,
-        attempts: UInt16,
-        crashes: UInt16,
-        token: LeaseToken,
-        buriedWallMilliseconds: UInt64,
-        error: EffectBatch.Span,
-        payload: EffectBatch.Span
-    ) {
-        self.task = task
-        self.reason = reason
-        self.attempts = attempts
-        self.crashes = crashes
-        self.token = token
-        self.buriedWallMilliseconds = buriedWallMilliseconds
-        self.error = error
-        self.payload = payload
     }
 }
 

@@ -221,7 +221,8 @@ extension QueueCore {
     }
 
     private func taggedRead(_ operation: BulkOperation) -> Fetch? {
-        operation.selection.tag.map { .tagged($0, from: operation.next, isDescending: false, limit: stepCount(operation)) }
+        let limit = stepCount(operation)
+        return operation.selection.tag.map { .tagged($0, from: operation.next, isDescending: false, limit: limit) }
     }
 
     private func stepCount(_ operation: BulkOperation) -> Int {

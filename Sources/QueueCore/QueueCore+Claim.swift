@@ -227,7 +227,7 @@ extension QueueCore {
     ) -> Taken {
         let options = slot.hasOptions ? index.options[sequence] : nil
         let since = index.records[slot.transition == 0 ? slot.segment : slot.transition].group
-        let duration = leaseDuration(claim.leaseMilliseconds, options)
+        let duration = nonZero(claim.leaseMilliseconds) ?? leaseMilliseconds(sequence, slot)
         var transition = transition(.claim, to: .inProgress, sequence, slot, makeToken())
         transition.attempts = slot.attempts == .max ? .max : slot.attempts + 1
         transition.worker = worker
@@ -235,7 +235,7 @@ extension QueueCore {
         record(transition)
         totals.claimed += 1
         let place = index.tasks[sequence].link
-        let timeout = timeout(options)
+        let timeout = timeoutMilliseconds(sequence, slot)
         index.leases.update(place) {
             $0.attemptDeadlineMilliseconds =
                 now.monotonicMilliseconds + UInt64(timeout) + Defaults.timeoutGraceMilliseconds
@@ -250,7 +250,7 @@ extension QueueCore {
             content: index.content(slot.content),
             priority: slot.rank.priority,
             attempt: transition.attempts,
-            retriesMax: options?.retriesMax ?? Defaults.retriesMax,
+            retriesMax: retriesMax(sequence, slot),
             leaseMilliseconds: duration,
             timeoutMilliseconds: timeout,
             tickWallMilliseconds: options?.tick?.wallMilliseconds ?? 0,
@@ -271,15 +271,6 @@ extension QueueCore {
             index.leases[slot.link].token == lease.token
         else { return nil }
         return PayloadPlace(segment: index.records[slot.segment].key, place: slot.place)
-    }
-
-    /// How long an attempt of a task may last in all.
-    func timeout(_ options: TaskOptions?) -> UInt32 {
-        nonZero(options?.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds
-    }
-
-    private func leaseDuration(_ asked: UInt32, _ options: TaskOptions?) -> UInt32 {
-        nonZero(asked) ?? nonZero(options?.leaseMilliseconds) ?? configuration.leaseMilliseconds
     }
 
     /// Answers a claim: its own group must be written, and whatever made its tasks claimable must be synced.

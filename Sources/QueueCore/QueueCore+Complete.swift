@@ -90,8 +90,10 @@ extension QueueCore {
         cancelReason: CancelReason = .requested
     ) {
         let options = slot.hasOptions ? index.options[sequence] : nil
-        let retention = nonZero(options?.retentionMilliseconds) ?? configuration.retentionMilliseconds
-        let bucket = ExpiryBucket(storeMilliseconds: clock.milliseconds, keptMilliseconds: retention)
+        let bucket = ExpiryBucket(
+            storeMilliseconds: clock.milliseconds,
+            keptMilliseconds: retentionMilliseconds(sequence, slot)
+        )
         let part = outcomePart(bucket, adding: result.count)
         let span = EffectBatch.Span(offset: UInt32(batch.results.count), count: UInt32(result.count))
         batch.results.append(contentsOf: result)

@@ -106,9 +106,7 @@ extension QueueCore {
 
     /// The wait before the next attempt.
     private mutating func backoff(_ sequence: TaskSequence, _ slot: TaskSlot) -> UInt64 {
-        let number = slot.hasOptions ? index.options[sequence]?.retryPolicy ?? 0 : 0
-        let policy = index.retryPolicies.policy(number) ?? .standard
-        return policy.wait(before: Int(slot.attempts), using: &jitter)
+        retryPolicy(sequence, slot).wait(before: Int(slot.attempts), using: &jitter)
     }
 
     private func burialReason(_ item: Failure, _ slot: TaskSlot, _ sequence: TaskSequence) -> DeadLetterReason? {
@@ -117,8 +115,7 @@ extension QueueCore {
     }
 
     private func isExhausted(_ slot: TaskSlot, _ sequence: TaskSequence) -> Bool {
-        let options = slot.hasOptions ? index.options[sequence] : nil
-        return slot.attempts > options?.retriesMax ?? Defaults.retriesMax
+        slot.attempts > retriesMax(sequence, slot)
     }
 
     /// The bytes that a failure needs because it makes a dead letter.
@@ -205,6 +202,7 @@ extension QueueCore {
                 crashes: slot.crashes,
                 token: token,
                 buriedWallMilliseconds: now.wallMilliseconds,
+                bucket: expiry(ofDeadLetter: task),
                 error: error,
                 payload: batch.text(payload)
             )
@@ -242,11 +240,8 @@ extension QueueCore {
     /// Ends a dead letter for good: it is cancelled, and its payload goes.
     mutating func purge(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
         do throws(TQError) {
-            var (row, _) = try deadLetter(id, fetched, "purged")
-            row.task.content = .unspecified
-            let sequence = row.task.sequence
-            putBack(row, payload: [], isEdited: false, attempts: row.attempts, crashes: row.crashes)
-            endCancelled(sequence, index.tasks[sequence], row.token, .purged)
+            let (row, _) = try deadLetter(id, fetched, "purged")
+            end(row, .purged)
             return nil
         } catch {
             return error
@@ -263,14 +258,27 @@ extension QueueCore {
             throw notFound(id)
         }
         if fetched[.deadLetter(sequence)]?.isPostponed == true { throw Self.tooMuchAtOnce }
-        guard !index.tasks[sequence].isLive,
-            case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
-            row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds,
-            redriven[sequence].map({ $0.token < row.token }) ?? true,
-            row.task.queue > 0, row.task.queue < index.queues.count,
-            row.task.options?.retryPolicy ?? 0 <= index.retryPolicies.count, index.knows(row.task.content)
+        guard case .deadLetter(let row, _, let payload)? = fetched[.deadLetter(sequence)],
+            row.task.createdMilliseconds & 0xffff_ffff_ffff == id.createdMilliseconds, isDead(row)
         else { throw TQError(.taskNotFound, "Task \(id) is not a dead letter, so it cannot be \(verb).") }
         return (row, payload)
+    }
+
+    /// Whether what was read of a dead letter is still so: it may have been put back meanwhile, or be over.
+    func isDead(_ row: DeadLetterRow) -> Bool {
+        let sequence = row.task.sequence
+        return !index.tasks[sequence].isLive && redriven[sequence].map { $0.token < row.token } ?? true
+            && row.task.queue > 0 && row.task.queue < index.queues.count
+            && row.task.options?.retryPolicy ?? 0 <= index.retryPolicies.count && index.knows(row.task.content)
+    }
+
+    /// Ends a dead letter: it is put back and cancelled in one.
+    mutating func end(_ row: DeadLetterRow, _ reason: CancelReason) {
+        var row = row
+        row.task.content = .unspecified
+        let sequence = row.task.sequence
+        putBack(row, payload: [], isEdited: false, attempts: row.attempts, crashes: row.crashes)
+        endCancelled(sequence, index.tasks[sequence], row.token, reason)
     }
 
     private mutating func putBack(
@@ -513,7 +521,7 @@ extension QueueCore {
         guard loss == .timedOut else {
             return "The worker\(worker.map { " '\($0)'" } ?? "") lost its lease in attempt \(slot.attempts)."
         }
-        let timeout = timeout(slot.hasOptions ? index.options[lease.sequence] : nil)
+        let timeout = timeoutMilliseconds(lease.sequence, slot)
         return "Attempt \(slot.attempts) took longer than its timeout of \(timeout) ms."
     }
 
@@ -540,8 +548,7 @@ extension QueueCore {
     /// Why the loss of a lease makes a dead letter; the slot counts it already.
     private func burialReason(_ lease: Lease, _ loss: Loss, _ slot: TaskSlot) -> DeadLetterReason? {
         guard loss == .timedOut || countsAsCrash(lease, loss) else { return nil }
-        let options = slot.hasOptions ? index.options[lease.sequence] : nil
-        let crashesMax = options?.crashesMax ?? Defaults.crashesMax
+        let crashesMax = crashesMax(lease.sequence, slot)
         if loss != .timedOut, crashesMax > 0, slot.crashes >= crashesMax { return .quarantined }
         return isExhausted(slot, lease.sequence) ? .retriesExhausted : nil
     }

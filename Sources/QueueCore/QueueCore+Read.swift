@@ -44,7 +44,7 @@ extension QueueCore {
             priority: slot.rank.priority,
             attempts: slot.attempts,
             crashes: slot.crashes,
-            retriesMax: options?.retriesMax ?? Defaults.retriesMax,
+            retriesMax: retriesMax(sequence, slot),
             startWallMilliseconds: waitsForStart
                 ? (options?.start ?? .none).wallMilliseconds(wall: now.wallMilliseconds, store: clock.milliseconds) : 0,
             worker: lease.flatMap { index.workers[$0.worker]?.spec.name },
@@ -181,7 +181,13 @@ extension QueueCore {
     private func queueStatistics(_ namespace: UInt32) -> [QueueStatistics] {
         (1..<max(1, UInt32(index.queues.count)))
             .filter { index.queueNames.namespace($0) == namespace }
-            .map { QueueStatistics(name: index.queueNames.name($0), counts: index.queues[Int($0)].counts) }
+            .map {
+                QueueStatistics(
+                    name: index.queueNames.name($0),
+                    counts: index.queues[Int($0)].counts,
+                    policy: index.policies[$0] ?? QueuePolicy()
+                )
+            }
             .sorted { $0.name.bytes.lexicographicallyPrecedes($1.name.bytes) }
     }
 

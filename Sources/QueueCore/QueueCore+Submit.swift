@@ -201,24 +201,29 @@ extension QueueCore {
         try checkDuration(UInt64(spec.leaseMilliseconds), "lease")
         try checkDuration(UInt64(spec.timeoutMilliseconds), "timeout")
         try checkDuration(spec.idempotencyWindowMilliseconds, "idempotency window")
-        if let retries = spec.retriesMax, retries > Limits.retriesMax {
+        try checkLimits(retriesMax: spec.retriesMax, crashesMax: spec.crashesMax)
+        try check(spec.start, "delay", "start time")
+        try checkStartBy(spec)
+        if let unique = spec.uniqueKey { try check(unique) }
+        if !spec.tags.isEmpty { try check(spec.tags) }
+        try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
+        try check(deadLetterRetention: spec.deadLetterRetentionMilliseconds)
+    }
+
+    func checkLimits(retriesMax: UInt16?, crashesMax: UInt16?) throws(TQError) {
+        if let retries = retriesMax, retries > Limits.retriesMax {
             throw TQError(
                 .invalidArgument,
                 "A task may have \(Limits.retriesMax) retries, not \(retries). Ask for fewer."
             )
         }
-        if let crashes = spec.crashesMax, crashes > Limits.crashesMax {
+        if let crashes = crashesMax, crashes > Limits.crashesMax {
             throw TQError(
                 .invalidArgument,
                 "A task may crash \(Limits.crashesMax) times, not \(crashes), before it is quarantined. Ask for fewer, or "
                     + "for 0: never."
             )
         }
-        try check(spec.start, "delay", "start time")
-        try checkStartBy(spec)
-        if let unique = spec.uniqueKey { try check(unique) }
-        if !spec.tags.isEmpty { try check(spec.tags) }
-        try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
     }
 
     private func check(_ start: TaskSpec.Start, _ delay: String, _ time: String) throws(TQError) {
@@ -260,7 +265,7 @@ extension QueueCore {
     }
 
     /// A hundred years: start times and retention may be far, but stay where sums of milliseconds are safe.
-    private static let delayMillisecondsMax: UInt64 = 100 * 366 * 86_400_000
+    static let delayMillisecondsMax: UInt64 = 100 * 366 * 86_400_000
 
     func checkDuration(
         _ milliseconds: UInt64,
@@ -343,21 +348,18 @@ extension QueueCore {
         options.crashesMax = spec.crashesMax
         if let policy = spec.retryPolicy {
             options.retryPolicy = try number(of: policy)
-            if case .list(let waits) = policy.growth { options.retriesMax = spec.retriesMax ?? UInt16(waits.count) }
+            options.retriesMax = spec.retriesMax ?? policy.listedRetries
         }
         options.retentionMilliseconds = spec.retentionMilliseconds
         options.tagCount = UInt8(spec.tags.count)
+        options.deadLetterRetentionMilliseconds = spec.deadLetterRetentionMilliseconds
         return options
     }
 
     /// The number of a retry policy, given to it now if it is new.
     private mutating func number(of policy: RetryPolicy) throws(TQError) -> UInt32 {
         if let known = index.retryPolicies.number(of: policy) { return known }
-        let text = Bytes(policy.description.utf8)
-        // A policy that was not read from a text may say what none can say.
-        guard try RetryPolicy(text) == policy else {
-            throw TQError(.invalidArgument, "The retry policy '\(policy)' has a factor or a wait out of range.")
-        }
+        let text = try storedText(of: policy)
         let count = index.retryPolicies.count
         guard count < Limits.retryPoliciesMax else {
             throw TQError(.limitExceeded, "The broker knows \(count) retry policies, its limit. Use fewer of them.")
@@ -366,6 +368,16 @@ extension QueueCore {
         index.apply(row)
         batch.names.append(row)
         return row.number
+    }
+
+    /// The text under which a retry policy is stored.
+    func storedText(of policy: RetryPolicy) throws(TQError) -> Bytes {
+        let text = Bytes(policy.description.utf8)
+        // A policy that was not read from a text may say what none can say.
+        guard try RetryPolicy(text) == policy else {
+            throw TQError(.invalidArgument, "The retry policy '\(policy)' has a factor or a wait out of range.")
+        }
+        return text
     }
 
     // MARK: Idempotency

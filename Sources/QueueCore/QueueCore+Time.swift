@@ -18,7 +18,8 @@ extension QueueCore {
     mutating func tickReads() -> [Fetch] {
         collectLateTasks()
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
-        return Array(losses.prefix(Self.lossBurialsPerCommand)) + lateReads + zoneReads + [sweepRead].compactMap { $0 }
+        return Array(losses.prefix(Self.lossBurialsPerCommand)) + lateReads + zoneReads
+            + [sweepRead, expiringDeadLettersRead].compactMap { $0 } + oldestDeadLettersReads
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
@@ -29,6 +30,8 @@ extension QueueCore {
         fireTicks(fetched)
         endTimedOutWaits()
         sweep(fetched)
+        expireDeadLetters(fetched)
+        displaceDeadLetters(fetched)
         expire()
         redriven = redriven.filter {
             now.monotonicMilliseconds - $0.value.monotonicMilliseconds < Self.redriveMemoryMilliseconds
@@ -169,9 +172,10 @@ extension QueueCore {
         return configuration.expiresOutcomes ? buckets : buckets.filter { $0 <= askedToExpireThrough }
     }
 
-    /// Whether ticks have outcomes to take, or what is left of some.
+    /// Whether ticks have outcomes or dead letters to take, or what is left of some.
     public var isExpiring: Bool {
         !dueBuckets.isEmpty || sweptThrough < max(index.expiredThrough, index.expiringThrough)
+            || expiringDeadLettersRead != nil
     }
 
     /// What points into buckets that are gone, or belonged to their tasks.

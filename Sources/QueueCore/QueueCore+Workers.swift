@@ -166,8 +166,9 @@ extension QueueCore {
     /// Gives recovered leases their full duration, and recovered workers their full silence, from now on.
     mutating func beginServing() {
         for place in index.leases.places(where: { _ in true }) {
-            let options = index.options[index.leases[place].sequence]
-            let attempt = UInt64(timeout(options)) + Defaults.timeoutGraceMilliseconds
+            let sequence = index.leases[place].sequence
+            let timeout = timeoutMilliseconds(sequence, index.tasks[sequence])
+            let attempt = UInt64(timeout) + Defaults.timeoutGraceMilliseconds
             index.leases.update(place) {
                 // An attempt has what is left of its time, but is not taken back before its lease could be renewed.
                 let spent = clock.milliseconds - min($0.claimedStoreMilliseconds, clock.milliseconds)

@@ -39,6 +39,10 @@ public struct QueueCore: Sendable {
     var askedToExpireThrough = ExpiryBucket(rawValue: 0)
     /// What was left of buckets up to this one is gone.
     var sweptThrough = ExpiryBucket(rawValue: 0)
+    /// When the next dead letter expires, as far as is known: 0 at first, so that somebody looks.
+    var deadLettersExpire = ExpiryBucket(rawValue: 0)
+    /// The same of those that were buried since somebody looked.
+    var buriedExpire = ExpiryBucket(rawValue: .max)
     /// Sparse records that are being rewritten.
     var cleaning: [(handle: UInt32, group: GroupID)] = []
     let startMonotonicMilliseconds: UInt64
@@ -151,6 +155,7 @@ public struct QueueCore: Sendable {
         case .deregisterWorker(let name): deregister(name, asker)
         case .orderWorker(let name, let order): self.order(name, order, asker)
         case .compact: compact(asker)
+        case .putQueuePolicy(let name, let policy): put(policy, of: name, asker)
         case .putRecurring, .removeRecurring, .pauseRecurring, .runRecurring, .recurring, .upcomingTicks:
             answerRecurring(request, asker, fetched)
         case .startBulk, .bulkOperations, .stopBulk: answerBulk(request, asker)

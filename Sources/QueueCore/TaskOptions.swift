@@ -19,6 +19,8 @@ public struct TaskOptions: Hashable, Sendable {
     public var retryPolicy: UInt32 = 0
     /// How long the outcome is kept, in milliseconds.
     public var retentionMilliseconds: UInt64 = 0
+    /// How long the task is kept as a dead letter, in milliseconds.
+    public var deadLetterRetentionMilliseconds: UInt64 = 0
     /// From then on no attempt begins.
     public var startBy = StartTime.none
     /// Whether the task becomes a dead letter then, instead of being cancelled.

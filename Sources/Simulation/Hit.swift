@@ -63,6 +63,8 @@ public enum CommandKind: String, Sendable, CaseIterable {
     case health, ping, compact
     /// Recurring tasks.
     case putRecurring, removeRecurring, pauseRecurring, runRecurring, recurring, upcomingTicks
+    /// What queues say of their tasks.
+    case putQueuePolicy
 }
 
 /// What it answers, but for errors.
@@ -107,7 +109,7 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Records that die, or are rewritten.
     case segmentDied, transitionsDied, survivorMoved, transitionCarried, locatorWritten
     /// The ends of retention.
-    case outcomesExpired, keysExpired, tagsExpired
+    case outcomesExpired, keysExpired, tagsExpired, deadLetterExpired, deadLettersCapped
     /// What a restart finds, and undoes.
     case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.

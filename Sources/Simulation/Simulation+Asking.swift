@@ -26,6 +26,7 @@ extension Simulation {
                 .status($0)
             }
         case ..<91: askForResult(client)
+        case ..<92: putPolicy(client)
         case ..<94: askAsWorker(client)
         case ..<97: askForRecurring(client)
         case ..<98: if dice.oneIn(2) { askForList(client) } else { askForBulk(client) }
@@ -210,6 +211,7 @@ extension Simulation {
         }
         if dice.oneIn(3) { spec.timeoutMilliseconds = UInt32(500 + dice.below(12_000)) }
         if dice.oneIn(2) { spec.retentionMilliseconds = Self.shortestKeptMilliseconds }
+        if dice.oneIn(3) { spec.deadLetterRetentionMilliseconds = Self.shortestKeptMilliseconds }
         spec.retryPolicy = dice.pick(Cast.retryPolicies) ?? nil
         if dice.oneIn(60) { spec.type = "no name" }
         spec.tags = someTags()
@@ -288,6 +290,7 @@ extension Simulation {
             payload: Digest(ofPayload: spec),
             notBeforeWallMilliseconds: start,
             retriesMax: spec.retriesMax ?? Defaults.retriesMax,
+            retriesMin: retriesMin(of: spec),
             crashesMax: spec.crashesMax ?? Defaults.crashesMax,
             timeoutMilliseconds: nonZero(spec.timeoutMilliseconds) ?? Defaults.timeoutMilliseconds,
             lateness: spec.startBy.map { $0.buriesLate ? .buried : .cancelled } ?? .none,
@@ -534,6 +537,7 @@ extension Request {
         case .runRecurring: .runRecurring
         case .recurring: .recurring
         case .upcomingTicks: .upcomingTicks
+        case .putQueuePolicy: .putQueuePolicy
         case .health: .health
         case .ping: .ping
         }

@@ -25,6 +25,8 @@ extension Simulation {
     mutating func recount() throws(Broken) {
         try expireWhatIsDue()
         guard !isReadOnly(), try settle() else { return }
+        if dice.oneIn(2) { try checkCap() }
+        guard !isReadOnly() else { return }
         try checkRest()
         try dump(mustEqualPrevious: false)
         if dice.oneIn(4), !isReadOnly() {
@@ -169,6 +171,7 @@ extension Simulation {
             perform(.clean, .clean)
             _ = try settle()
         }
+        try checkNoneExpires()
         let deadLetters = broker.process.core.index.counts.deadLetter
         for family in Family.allCases {
             let rows = broker.disk.statistics(family).estimatedRows
@@ -177,11 +180,11 @@ extension Simulation {
                 // Header, identity, epoch.
                 case .default: 3
                 case .deadLetter: deadLetters
-                // Names, retry policies, content types and counters, of which there is a fixed number, bulk operations, histories,
-                // rows of lists, and tags.
+                // Names, policies, content types and counters, of which there is a fixed number, bulk operations, histories, rows of
+                // lists, and tags.
                 case .index:
                     UInt64(broker.process.core.index.bulkInOrder.count)
-                        + UInt64(16 + Cast.retryPolicies.count - 1 + Cast.contentTypes.count)
+                        + UInt64(16 + Cast.retryPolicies.count - 1 + Cast.contentTypes.count + Cast.queues.count)
                         + deadLetters * (UInt64(Limits.historyMax) + 2 + 1 + UInt64(Limits.tagsMax))
                 case .pending, .payload, .inProgress, .completed: 0
                 }

@@ -383,6 +383,8 @@ extension Simulation {
         try handOvers.check(effects)
         try noteTicks(effects)
         try noteBulk(effects)
+        try checkExpiry(of: effects)
+        displaced += effects.outcomes.filter { $0.cancelReason == .displaced }.map(\.sequence)
         count(effects)
     }
 
@@ -399,6 +401,7 @@ extension Simulation {
         let redriven = effects.redrivenDeadLetters.count
         let moved = effects.segments.reduce(0) { $0 + ($1.key.isMoved ? $1.taskCount : 0) }
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
+        report.hits.count(.event(.deadLetterExpired), by: effects.outcomes.count { $0.cancelReason == .expired })
         report.hits.count(.event(.cancelledLate), by: effects.outcomes.count { $0.cancelReason == .tooLate })
         for transition in effects.transitions {
             if transition.operation == .cancel, transition.token.rawValue > 0 {

@@ -79,6 +79,8 @@ public struct Simulation {
     /// Steps for which a slow disk does nothing.
     var stepsOfSlowDisk = 0
     var plannedFault: Fault?
+    /// Dead letters that their queue did not keep, of which it had too many.
+    var displaced: [TaskSequence] = []
     var lastTickMilliseconds: UInt64
     /// The latest time that the wall clock has shown.
     var latestWallMilliseconds: UInt64
@@ -133,6 +135,8 @@ public struct Simulation {
         var rules = Rules()
         // Store time follows a wall clock that is ahead, by a tenth of the elapsed time at most.
         rules.retentionMilliseconds = Self.shortestKeptMilliseconds * 10 / 11
+        rules.deadLetterRetentionMilliseconds = Self.shortestKeptMilliseconds * 10 / 11
+        rules.cappedQueues = [Cast.number(Self.cappedQueue)]
         rules.idempotencyWindowMilliseconds = Self.shortestKeptMilliseconds * 10 / 11
         self.dice = dice
         self.now = now

@@ -136,6 +136,7 @@ enum BatchDecoding {
             case "R": effects.recurring.append(try RecurringRecord.read(key: key, value: value))
             case "B": effects.bulkOperations.append(try BulkRecord.read(key: key, value: value))
             case "r": effects.recurringStates.append(try RecurringStateRecord.read(key: key, value: value))
+            case "Q": effects.queuePolicies.append(try QueuePolicyRecord.read(key: key, value: value))
             case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
             case "t": effects.tags.append(try TagsRecord.read(key: key, value: value))
             case "A": effects.attempts.append(try AttemptRecord.read(key: key, value: value, texts: &effects.texts))
@@ -157,7 +158,7 @@ enum BatchDecoding {
             case (.deadLetter, _):
                 let sequence = TaskSequence(try KeyReader.number(key))
                 effects.redrivenDeadLetters.append(DeadLetterKey(sequence: sequence, queue: 0, type: 0))
-            case (.index, "D"): try deletePosting(key)
+            case (.index, "D"), (.index, "E"): try deletePosting(key)
             case (.index, "t"): try deleteTags(key)
             case (.index, "T"): try deleteTagged(key)
             case (.index, "W"):
@@ -172,6 +173,9 @@ enum BatchDecoding {
                 var reader = KeyReader(key)
                 _ = try reader.read(UInt8.self)
                 effects.removedBulk.append(try reader.read())
+            case (.index, "Q"):
+                let queue = try KeyReader.queuePolicy(key)
+                effects.queuePolicies.append(QueuePolicyRow(queue: queue, policy: QueuePolicy()))
             case (.index, "P"): effects.swept.append(try KeyReader.expiry(key))
             case (.index, "C"):
                 effects.derived.counters.append(CounterRow(key: try KeyReader.counter(key), value: 0))
@@ -182,6 +186,10 @@ enum BatchDecoding {
         /// Postings are deleted behind the dead letter that they belong to.
         private mutating func deletePosting(_ key: UnsafeRawBufferPointer) throws(StorageError) {
             guard let last = effects.redrivenDeadLetters.indices.last else { return }
+            if key.first == UInt8(ascii: "E") {
+                effects.redrivenDeadLetters[last].bucket = try Posting.expiringDeadLetter(key).bucket
+                return
+            }
             switch try Posting.deadLetter(key) {
             case (.queue, let queue, _): effects.redrivenDeadLetters[last].queue = queue
             case (.type, let type, _): effects.redrivenDeadLetters[last].type = type

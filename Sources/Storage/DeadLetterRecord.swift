@@ -5,10 +5,10 @@ import TQModel
 /// One dead letter, complete: a pending table of one row, its error and its payload.
 ///
 /// Behind the table header (count 1; the checksum covers everything), there are reason u8, zero u8, attempts u16, crashes
-/// u16, zero u16, buried u64, token u64, then three lengths u32: of the table, of the error, of the payload; then
+/// u16, zero u16, buried u64, token u64, bucket in which it expires u32 (0 for never), then three lengths u32: of the table, of the error, of the payload; then
 /// the three.
 enum DeadLetterRecord {
-    private static let headByteCount = 36
+    private static let headByteCount = 40
 
     static func byteCount(_ row: DeadLetterRow) -> Int {
         let table = [row.task][...]
@@ -28,6 +28,7 @@ enum DeadLetterRecord {
         writer.write(UInt16(0))
         writer.write(row.buriedWallMilliseconds)
         writer.write(row.token.rawValue)
+        writer.write(row.bucket.rawValue)
         writer.write(UInt32(tableByteCount))
         writer.write(row.error.count)
         writer.write(row.payload.count)
@@ -55,6 +56,7 @@ enum DeadLetterRecord {
         _ = try reader.read(UInt16.self)
         let buried: UInt64 = try reader.read()
         let token: UInt64 = try reader.read()
+        let bucket = ExpiryBucket(rawValue: try reader.read())
         let tableByteCount: UInt32 = try reader.read()
         let errorByteCount: UInt32 = try reader.read()
         let payloadByteCount: UInt32 = try reader.read()
@@ -74,6 +76,7 @@ enum DeadLetterRecord {
             crashes: crashes,
             token: LeaseToken(rawValue: token),
             buriedWallMilliseconds: buried,
+            bucket: bucket,
             error: error,
             payload: payload
         )

@@ -40,6 +40,7 @@ enum KeyLayout {
     static func bulkOperation(_ number: UInt32) -> [UInt8] { prefix("B") + bytes(number) }
 
     static func recurringState(_ number: UInt32) -> [UInt8] { prefix("r") + bytes(number) }
+    static func queuePolicy(_ queue: UInt32) -> [UInt8] { prefix("Q") + bytes(queue) }
     static func deadHold(_ sequence: TaskSequence) -> [UInt8] { prefix("U") + bytes(sequence.rawValue) }
 
     /// Says in which bucket a record expires.
@@ -172,6 +173,14 @@ struct KeyReader {
                 "A key ends with the letter \(letter) and \(placeCount) places. Run 'tq-inspect verify'."
             )
         }
+    }
+
+    static func queuePolicy(_ key: UnsafeRawBufferPointer) throws(StorageError) -> UInt32 {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let queue: UInt32 = try reader.read()
+        try reader.end()
+        return queue
     }
 
     static func counter(_ key: UnsafeRawBufferPointer) throws(StorageError) -> CounterKey {

@@ -31,14 +31,13 @@ enum PendingTable {
         static let batch = Columns(rawValue: 1 << 13)
         static let tick = Columns(rawValue: 1 << 14)
         static let clientID = Columns(rawValue: 1 << 15)
+        static let deadLetterRetention = Columns(rawValue: 1 << 16)
         static let tags = Columns(rawValue: 1 << 17)
         static let content = Columns(rawValue: 1 << 18)
 
-        /// The bytes of each column, by bit; 0 for a bit that has none.
-        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16, 0, 1, 2]
-        static let known = Columns(
-            rawValue: byteCounts.enumerated().reduce(0) { $1.element > 0 ? $0 | 1 << UInt32($1.offset) : $0 }
-        )
+        /// The bytes of each column, by bit.
+        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16, 8, 1, 2]
+        static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
 
         var byteCount: Int {
             Self.byteCounts.enumerated().reduce(0) { $0 + (rawValue >> UInt32($1.offset) & 1 == 1 ? $1.element : 0) }
@@ -65,6 +64,7 @@ enum PendingTable {
             if options.tick != nil { columns.insert(.tick) }
             if options.clientID != nil { columns.insert(.clientID) }
             if options.tagCount != 0 { columns.insert(.tags) }
+            if options.deadLetterRetentionMilliseconds != 0 { columns.insert(.deadLetterRetention) }
             self = columns
         }
     }
@@ -137,6 +137,7 @@ enum PendingTable {
             writer.write(options.clientID?.high ?? 0)
             writer.write(options.clientID?.low ?? 0)
         }
+        if columns.contains(.deadLetterRetention) { writer.write(options.deadLetterRetentionMilliseconds) }
         if columns.contains(.tags) { writer.write(options.tagCount) }
     }
 
@@ -211,6 +212,7 @@ enum PendingTable {
             let id = TaskID(high: try reader.read(), low: try reader.read())
             options.clientID = id.high == 0 && id.low == 0 ? nil : id
         }
+        if columns.contains(.deadLetterRetention) { options.deadLetterRetentionMilliseconds = try reader.read() }
         if columns.contains(.tags) {
             options.tagCount = try reader.read()
             guard options.tagCount <= Limits.tagsMax else {

@@ -4,7 +4,8 @@ import TQModel
 
 /// Rows without a value that lead from what tasks are listed by to records of ended tasks.
 ///
-/// A list of few among many follows the rows of what they have in common, instead of reading all records.
+/// A list of few among many follows the rows of what they have in common, instead of reading all records. What expires is found
+/// by the time at which it does.
 enum Posting {
     /// What tasks are listed by.
     enum Kind: UInt8, CaseIterable {
@@ -14,12 +15,13 @@ enum Posting {
         case state = 3
     }
 
-    // MARK: Dead letters: `D` kind, number, sequence
+    // MARK: Dead letters: `D` kind, number, sequence; `E` bucket, sequence
 
     static func all(of letter: DeadLetterKey) -> [[UInt8]] {
-        [(Kind.queue, letter.queue), (Kind.type, letter.type)].map { kind, number in
-            deadLetters(kind, number) + KeyLayout.bytes(letter.sequence.rawValue)
-        }
+        let sequence = KeyLayout.bytes(letter.sequence.rawValue)
+        let lists = [deadLetters(.queue, letter.queue) + sequence, deadLetters(.type, letter.type) + sequence]
+        guard letter.bucket.rawValue > 0 else { return lists }
+        return lists + [KeyLayout.prefix("E") + KeyLayout.bytes(letter.bucket.rawValue) + sequence]
     }
 
     static func deadLetters(_ kind: Kind, _ number: UInt32) -> [UInt8] {
@@ -36,6 +38,17 @@ enum Posting {
         let sequence = TaskSequence(try reader.read())
         try reader.end()
         return (kind, number, sequence)
+    }
+
+    static func expiringDeadLetter(
+        _ key: UnsafeRawBufferPointer
+    ) throws(StorageError) -> (bucket: ExpiryBucket, sequence: TaskSequence) {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let bucket = ExpiryBucket(rawValue: try reader.read())
+        let sequence = TaskSequence(try reader.read())
+        try reader.end()
+        return (bucket, sequence)
     }
 
     // MARK: Outcomes: `O` bucket, kind, number, group, part; they expire with the bucket

@@ -159,6 +159,10 @@ public enum Recovery {
             let operation = try BulkRecord.read(key: key, value: value)
             try asStorageError { () throws(RecoveryError) in try index.recover(operation) }
         }
+        try scan(store, "Q") { key, value throws(StorageError) in
+            let row = try QueuePolicyRecord.read(key: key, value: value)
+            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
+        }
         try scan(store, "K") { key, value throws(StorageError) in
             for row in try IdempotencyTable.read(key: key, value: value) { index.recover(row) }
         }

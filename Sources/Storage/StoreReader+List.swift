@@ -38,6 +38,7 @@ struct TaskListing {
     private var byteCount = 0
     private var names: SelectedNames
     private var contents: [StoredContent: Content] = [:]
+    private var retriesMax: [UInt32: UInt16] = [:]
     /// The record of outcomes that was read last.
     private var recent: (location: OutcomeLocation, value: [UInt8])?
 
@@ -192,8 +193,14 @@ struct TaskListing {
             return true
         }
         guard !isFull else { return false }
-        let content = try content(row.task.content)
-        let status = reader.status(row, error: error, queue: names.queue, type: names.type, content)
+        let status = reader.status(
+            row,
+            error: error,
+            queue: names.queue,
+            type: names.type,
+            try content(row.task.content),
+            retriesMax: try retriesMax(of: row.task.queue)
+        )
         try append(status, row.task.sequence, isTagged: row.task.options?.tagCount ?? 0 > 0)
         return true
     }
@@ -274,5 +281,12 @@ struct TaskListing {
         let content = try readable { reader throws(StorageError) in try reader.content(stored) } ?? .unspecified
         contents[stored] = content
         return content
+    }
+
+    private mutating func retriesMax(of queue: UInt32) throws(StorageError) -> UInt16 {
+        if let known = retriesMax[queue] { return known }
+        let found = try readable { reader throws(StorageError) in try reader.retriesMax(of: queue) }
+        retriesMax[queue] = found ?? Defaults.retriesMax
+        return found ?? Defaults.retriesMax
     }
 }

@@ -82,6 +82,9 @@ public struct StoreReader: Sendable {
         case .tags(let sequence, _): return .tags(try tags(of: sequence))
         case .tagged(let tag, let first, let isDescending, let limit):
             return .tagged(try tagged(tag, from: first, isDescending: isDescending, limit: limit))
+        case .expiringDeadLetters(let bucket, let limit, epoch: _):
+            return try expiringDeadLetters(through: bucket, limit)
+        case .oldestDeadLetters(let queue, let limit, epoch: _): return try oldestDeadLetters(of: queue, limit)
         }
     }
 
@@ -175,6 +178,61 @@ public struct StoreReader: Sendable {
         let walk = RowWalk(store: store, family: .index, prefix: Posting.tagged(tag), isDescending: isDescending)
         let ends = try walk.ends(from: KeyLayout.bytes(first.rawValue), limit: limit)
         return ends.map { TaskSequence($0.reduce(0) { $0 << 8 | UInt64($1) }) }
+    }
+
+    /// Dead letters that expire up to a bucket; one that is damaged stays for a repair.
+    private func expiringDeadLetters(through bucket: ExpiryBucket, _ limit: Int) throws(StorageError) -> Fetched {
+        var found = FoundDeadLetters(limit: limit)
+        var next: ExpiryBucket?
+        let (lower, upper) = KeyLayout.range("E")
+        try store.scan(.index, from: lower, to: upper) { key, _ throws(StorageError) in
+            let (due, sequence) = try Posting.expiringDeadLetter(key)
+            guard due <= bucket, !found.isFull else {
+                next = due
+                return .stop
+            }
+            if let row = try intactDeadLetter(sequence), row.bucket == due { found.add(row) }
+            return .continue
+        }
+        return .endingDeadLetters(found.rows, next: next)
+    }
+
+    /// The dead letters of a queue that were submitted first; one that is damaged stays for a repair.
+    private func oldestDeadLetters(of queue: UInt32, _ limit: Int) throws(StorageError) -> Fetched {
+        var found = FoundDeadLetters(limit: limit)
+        let lower = Posting.deadLetters(.queue, queue)
+        try store.scan(.index, from: lower, to: Posting.deadLetters(.queue, queue + 1)) { key, _ throws(StorageError) in
+            if let row = try intactDeadLetter(try Posting.deadLetter(key).sequence) { found.add(row) }
+            return found.isFull ? .stop : .continue
+        }
+        return .endingDeadLetters(found.rows, next: nil)
+    }
+
+    /// As many dead letters as a command may end, without their errors and payloads.
+    private struct FoundDeadLetters {
+        private(set) var rows: [DeadLetterRow] = []
+        private let limit: Int
+        private var byteCount = 0
+
+        init(limit: Int) { self.limit = limit }
+
+        /// Whether enough was found, or read.
+        var isFull: Bool { rows.count >= limit || byteCount >= StoreReader.fetchByteCountMax }
+
+        mutating func add(_ row: DeadLetterRow) {
+            var row = row
+            byteCount += Int(row.error.count) + Int(row.payload.count)
+            (row.error, row.payload) = (EffectBatch.Span(), EffectBatch.Span())
+            rows.append(row)
+        }
+    }
+
+    private func intactDeadLetter(_ sequence: TaskSequence) throws(StorageError) -> DeadLetterRow? {
+        do throws(StorageError) {
+            return try deadLetter(sequence)?.row
+        } catch  where error.kind == .corruption {
+            return nil
+        }
     }
 
     // MARK: Payloads
@@ -322,15 +380,33 @@ public struct StoreReader: Sendable {
 
     private func status(_ row: DeadLetterRow, error: Bytes) throws(StorageError) -> TaskStatus {
         let (queue, type) = (try name(.queue, row.task.queue), try name(.type, row.task.type))
-        return status(row, error: error, queue: queue, type: type, try content(row.task.content))
+        return status(
+            row,
+            error: error,
+            queue: queue,
+            type: type,
+            try content(row.task.content),
+            retriesMax: try retriesMax(of: row.task.queue)
+        )
     }
 
+    /// Attempts after the first of a queue's tasks that name no number of them.
+    func retriesMax(of queue: UInt32) throws(StorageError) -> UInt16 {
+        let key = KeyLayout.queuePolicy(queue)
+        let row = try store.get(.index, key)?.withRaw { value throws(StorageError) in
+            try key.withRaw { key throws(StorageError) in try QueuePolicyRecord.read(key: key, value: value) }
+        }
+        return row?.policy.effectiveRetriesMax ?? Defaults.retriesMax
+    }
+
+    /// - Parameter retriesMax: Attempts after the first, where the task does not say.
     func status(
         _ row: DeadLetterRow,
         error: Bytes,
         queue: Name,
         type: Name,
-        _ content: Content
+        _ content: Content,
+        retriesMax: UInt16
     ) -> TaskStatus {
         TaskStatus(
             id: cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds),
@@ -340,7 +416,7 @@ public struct StoreReader: Sendable {
             priority: row.task.rank.priority,
             attempts: row.attempts,
             crashes: row.crashes,
-            retriesMax: row.task.options?.retriesMax ?? Defaults.retriesMax,
+            retriesMax: row.task.options?.retriesMax ?? retriesMax,
             endWallMilliseconds: row.buriedWallMilliseconds,
             error: error,
             payloadContent: content

@@ -142,7 +142,9 @@ extension StoreVerification {
     private func expect(_ postings: [[UInt8]]) throws(StorageError) {
         self.postings.expected += UInt64(postings.count)
         for key in postings where try store.get(.index, key) == nil {
-            throw Self.contradiction("a list does not find it: \(Self.place(.index, key)) is missing")
+            let expires = key.first == UInt8(ascii: "E")
+            let what = expires ? "nothing ends it when its time is over" : "a list does not find it"
+            throw Self.contradiction("\(what): \(Self.place(.index, key)) is missing")
         }
     }
 
@@ -174,6 +176,7 @@ extension StoreVerification {
             case "R": _ = try RecurringRecord.read(key: key, value: value)
             case "r": _ = try RecurringStateRecord.read(key: key, value: value)
             case "B": _ = try BulkRecord.read(key: key, value: value)
+            case "Q": _ = try QueuePolicyRecord.read(key: key, value: value)
             case "C": _ = try CounterRecord.read(key: key, value: value)
             case "A":
                 var texts: [UInt8] = []
@@ -183,6 +186,9 @@ extension StoreVerification {
             case "U": try self.verify(try DeadHoldRecord.read(key: key, value: value))
             case "D":
                 _ = try Posting.deadLetter(key)
+                self.postings.found += 1
+            case "E":
+                _ = try Posting.expiringDeadLetter(key)
                 self.postings.found += 1
             case "O":
                 _ = try Posting.outcome(key)
@@ -197,8 +203,8 @@ extension StoreVerification {
         // Those that lead to a record are there, or that was reported.
         if postings.found > postings.expected {
             report(
-                "index D, O",
-                "\(postings.found) rows of lists where records have \(postings.expected): some lead nowhere"
+                "index D, E, O",
+                "\(postings.found) rows of lists and expiry where records have \(postings.expected): some lead nowhere"
             )
         }
         if taggedRows.found > taggedRows.expected {

@@ -56,10 +56,18 @@ public final class TQClient: Sendable {
         return statistics
     }
 
-    /// Counters of every queue, by name.
+    /// Counters and policy of every queue, by name.
     public func queues() async throws(TQError) -> [QueueStatistics] {
         guard case .queues(let queues) = try await call(.queues) else { throw .unexpectedReply }
         return queues
+    }
+
+    /// Says what the tasks of a queue get where they say nothing themselves, in the place of what was said before.
+    ///
+    /// An empty policy ends that. ``queues()`` shows what is said.
+    /// - Throws: `invalidArgument` for a value out of its range, among others.
+    public func setPolicy(_ policy: QueuePolicy, of queue: Name) async throws(TQError) {
+        _ = try await call(.putQueuePolicy(queue, policy))
     }
 
     /// The workers that the broker knows, by name.

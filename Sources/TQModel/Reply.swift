@@ -376,10 +376,13 @@ public struct QueueStatistics: Hashable, Sendable {
     public var name: Name
     /// Its tasks by state.
     public var counts: TaskCounts
+    /// What its tasks get where they say nothing themselves.
+    public var policy: QueuePolicy
 
-    public init(name: Name, counts: TaskCounts) {
+    public init(name: Name, counts: TaskCounts, policy: QueuePolicy = QueuePolicy()) {
         self.name = name
         self.counts = counts
+        self.policy = policy
     }
 }
 
@@ -454,6 +457,10 @@ public enum CancelReason: UInt8, Sendable, CaseIterable {
     case tooLate = 1
     /// It was a dead letter that somebody purged.
     case purged = 2
+    /// It was a dead letter that was kept as long as it was to be.
+    case expired = 3
+    /// It was the oldest dead letter of a queue that had more than it keeps.
+    case displaced = 4
 
     /// The name in JSON and on the command line.
     public var name: String {
@@ -461,6 +468,8 @@ public enum CancelReason: UInt8, Sendable, CaseIterable {
         case .requested: "requested"
         case .tooLate: "tooLate"
         case .purged: "purged"
+        case .expired: "expired"
+        case .displaced: "displaced"
         }
     }
 }

@@ -38,7 +38,7 @@ public enum Request: Hashable, Sendable {
     case orderWorker(Name, WorkerOrder)
     /// Counters of the broker. Answer: ``Reply/statistics(_:)``.
     case statistics
-    /// Counters of every queue, by name. Answer: ``Reply/queues(_:)``.
+    /// Counters and policy of every queue, by name. Answer: ``Reply/queues(_:)``.
     case queues
     /// The workers that are known, by name. Answer: ``Reply/workers(_:)``.
     case workers
@@ -57,6 +57,9 @@ public enum Request: Hashable, Sendable {
     /// Ends a bulk operation before its time; what it has changed stays changed. Answer: ``Reply/bulkOperations(_:)`` with
     /// that operation.
     case stopBulk(UInt32)
+    /// Says what the tasks of a queue get where they say nothing themselves, in the place of what was said before; an empty
+    /// policy ends that. Answer: ``Reply/done``.
+    case putQueuePolicy(Name, QueuePolicy)
     /// Keeps a recurring task, in the place of the one with its name. Answer: ``Reply/recurring(_:)`` with that one.
     ///
     /// Ticks count from now on; where the recurrence stays the same, from the last tick on.

@@ -26,6 +26,8 @@ public struct TaskSpec: Hashable, Sendable {
     public var retryPolicy: RetryPolicy?
     /// How long the result is kept; 0 takes the broker's setting.
     public var retentionMilliseconds: UInt64
+    /// How long it is kept once it is a dead letter, before it is over; 0 takes its queue's setting, or the broker's.
+    public var deadLetterRetentionMilliseconds: UInt64
     /// Makes the submit repeatable, empty for none: a second one with the same key and content gets the first one's id.
     public var idempotencyKey: Bytes
     /// How long the key is remembered; 0 takes ``Defaults/idempotencyWindowMilliseconds``.
@@ -49,6 +51,7 @@ public struct TaskSpec: Hashable, Sendable {
         crashesMax: UInt16? = nil,
         retryPolicy: RetryPolicy? = nil,
         retentionMilliseconds: UInt64 = 0,
+        deadLetterRetentionMilliseconds: UInt64 = 0,
         idempotencyKey: Bytes = [],
         idempotencyWindowMilliseconds: UInt64 = 0,
         uniqueKey: UniqueKey? = nil,
@@ -67,6 +70,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.crashesMax = crashesMax
         self.retryPolicy = retryPolicy
         self.retentionMilliseconds = retentionMilliseconds
+        self.deadLetterRetentionMilliseconds = deadLetterRetentionMilliseconds
         self.idempotencyKey = idempotencyKey
         self.idempotencyWindowMilliseconds = idempotencyWindowMilliseconds
         self.uniqueKey = uniqueKey

@@ -82,6 +82,9 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     /// ``Request/upcomingTicks(recurrence:)``.
     case upcomingTicks = 0x55
 
+    /// ``Request/putQueuePolicy(_:_:)``.
+    case putQueuePolicy = 0x60
+
     /// ``HelloReply``: the first frame of a broker that accepts the connection.
     case helloReply = 0x81
     /// ``Reply/done``.

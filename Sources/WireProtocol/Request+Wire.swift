@@ -63,6 +63,7 @@ extension Request {
         case .runRecurring: .runRecurring
         case .recurring: .recurring
         case .upcomingTicks: .upcomingTicks
+        case .putQueuePolicy: .putQueuePolicy
         case .health: .health
         case .ping: .ping
         }
@@ -107,6 +108,9 @@ extension Request {
             bytes.append(name: after ?? Name(bytes: []))
             bytes.append(integer: count)
         case .upcomingTicks(let recurrence): bytes.append(bytes: recurrence)
+        case .putQueuePolicy(let name, let policy):
+            bytes.append(name: name)
+            policy.write(to: &bytes)
         case .statistics, .queues, .workers, .bulkOperations, .compact, .health, .ping: break
         }
     }
@@ -148,6 +152,9 @@ extension Request {
             return
         case .putRecurring:
             self = .putRecurring(try RecurringSpec(from: &reader))
+            return
+        case .putQueuePolicy:
+            self = .putQueuePolicy(try reader.name(), try QueuePolicy(from: &reader))
             return
         default:
             try self.init(withoutRecords: message, from: &reader)
@@ -207,7 +214,7 @@ extension Request {
         case .claim(let claim), .openStream(_, let claim): try claim.checkLimits()
         case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
         case .deregisterWorker(let name), .orderWorker(let name, _), .removeRecurring(let name),
-            .pauseRecurring(let name, _), .runRecurring(let name):
+            .pauseRecurring(let name, _), .runRecurring(let name), .putQueuePolicy(let name, _):
             try name.checkLength()
         case .startBulk(let spec): try spec.checkLimits()
         case .putRecurring(let spec): try spec.checkLimits()

@@ -69,12 +69,23 @@ extension BrokerStatistics {
 extension QueueStatistics {
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(name: try reader.name(), counts: try TaskCounts(from: &reader))
-        try reader.noKnownFields()
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Self.policyTag:
+                policy = try reader.nested(in: field) { (reader) throws(TQError) in try QueuePolicy(from: &reader) }
+            default: try reader.unknown(field)
+            }
+        }
     }
+
+    private static let policyTag: UInt8 = 1
 
     func write(to bytes: inout [UInt8]) {
         bytes.append(name: name)
         counts.write(to: &bytes)
+        guard !policy.isEmpty else { return }
+        bytes.append(Self.policyTag)
+        bytes.appendRecord { policy.write(to: &$0) }
     }
 }
 

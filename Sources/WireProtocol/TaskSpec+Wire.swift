@@ -19,6 +19,7 @@ extension TaskSpec {
         static let uniqueScope: UInt8 = 15
         static let uniqueWindowMilliseconds: UInt8 = 16
         static let uniqueConflict: UInt8 = 17
+        static let deadLetterRetentionMilliseconds: UInt8 = 18
         static let tags: UInt8 = 19
     }
 
@@ -61,6 +62,7 @@ extension TaskSpec {
             }
             try unique.set(field, from: &reader)
             uniqueKey = unique
+        case Tag.deadLetterRetentionMilliseconds: deadLetterRetentionMilliseconds = try reader.integer(of: field)
         case Tag.tags: tags = try reader.tags(of: field)
         default: if try !content.set(field, from: reader) { try reader.unknown(field) }
         }
@@ -86,6 +88,7 @@ extension TaskSpec {
         bytes.append(field: Tag.idempotencyWindowMilliseconds, nonZero: idempotencyWindowMilliseconds)
         startBy?.write(to: &bytes)
         uniqueKey?.write(to: &bytes)
+        bytes.append(field: Tag.deadLetterRetentionMilliseconds, nonZero: deadLetterRetentionMilliseconds)
         bytes.append(field: Tag.tags, tags: tags)
         content.write(to: &bytes)
     }

@@ -39,8 +39,8 @@ struct TaskNoun: AsyncParsableCommand {
 struct QueueNoun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "queue",
-        abstract: "Look at queues.",
-        subcommands: [ListQueues.self]
+        abstract: "Look at queues, and say what their tasks get.",
+        subcommands: [ListQueues.self, ShowQueue.self, SetQueue.self]
     )
 }
 

@@ -164,7 +164,41 @@ enum Listings {
         durability { $0.syncIntervalMilliseconds },
     ])
 
-    static let queues = Listing<QueueStatistics>([Column("queue", "queue") { "\($0.name)" }] + counts(\.counts))
+    static let queues = Listing<QueueStatistics>(
+        [Column("queue", "queue") { "\($0.name)" }] + counts(\.counts) + [
+            Column("policy", "policy", json: { json(of: $0.policy) }, text: { text(of: $0.policy) })
+        ]
+    )
+
+    /// What a policy says, by the options of `queue set`.
+    private static func text(of policy: QueuePolicy) -> String {
+        let spans: [(String, UInt64)] = [
+            ("lease", UInt64(policy.leaseMilliseconds)), ("timeout", UInt64(policy.timeoutMilliseconds)),
+            ("retention", policy.retentionMilliseconds),
+            ("dead-letter-retention", policy.deadLetterRetentionMilliseconds),
+        ]
+        let texts: [(String, String?)] =
+            [
+                ("retry", policy.retryPolicy?.description), ("max-retries", policy.retriesMax.map { "\($0)" }),
+                ("max-crashes", policy.crashesMax.map { "\($0)" }),
+                ("max-dead-letters", policy.deadLettersMax == 0 ? nil : "\(policy.deadLettersMax)"),
+            ] + spans.map { ($0, $1 == 0 ? nil : "\(DurationArgument(milliseconds: $1))") }
+        return texts.compactMap { name, text in text.map { "\(name) \($0)" } }.joined(separator: "; ")
+    }
+
+    private static func json(of policy: QueuePolicy) -> JSONValue {
+        func said(_ value: UInt64) -> JSONValue { value == 0 ? .null : .unsigned(value) }
+        return .object([
+            .init("retry_policy", policy.retryPolicy.map { .string($0.description) } ?? .null),
+            .init("max_retries", policy.retriesMax.map { .unsigned(UInt64($0)) } ?? .null),
+            .init("max_crashes", policy.crashesMax.map { .unsigned(UInt64($0)) } ?? .null),
+            .init("lease_ms", said(UInt64(policy.leaseMilliseconds))),
+            .init("timeout_ms", said(UInt64(policy.timeoutMilliseconds))),
+            .init("retention_ms", said(policy.retentionMilliseconds)),
+            .init("dead_letter_retention_ms", said(policy.deadLetterRetentionMilliseconds)),
+            .init("max_dead_letters", said(UInt64(policy.deadLettersMax))),
+        ])
+    }
 
     static let workers = Listing<WorkerStatus>([
         Column("worker", "worker") { "\($0.spec.name)" },

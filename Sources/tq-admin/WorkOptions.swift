@@ -42,6 +42,8 @@ struct WorkOptions: ParsableArguments {
     var tag: [String] = []
 
     @OptionGroup var content: ContentOptions
+    @Option(help: "How long it is kept once it is a dead letter; then it is over.")
+    var deadLetterRetention: DurationArgument?
 
     func validate() throws {
         if buryLate, startBy == nil { throw ValidationError("--bury-late needs --start-by.") }
@@ -54,6 +56,7 @@ struct WorkOptions: ParsableArguments {
         if let timeout { task.timeoutMilliseconds = UInt32(clamping: timeout.milliseconds) }
         if let lease { task.leaseMilliseconds = UInt32(clamping: lease.milliseconds) }
         if let retention { task.retentionMilliseconds = retention.milliseconds }
+        if let deadLetterRetention { task.deadLetterRetentionMilliseconds = deadLetterRetention.milliseconds }
         task.retryPolicy = retry
         task.retriesMax = maxRetries
         task.crashesMax = maxCrashes

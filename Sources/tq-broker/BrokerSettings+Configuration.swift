@@ -24,6 +24,7 @@ extension BrokerSettings {
         core.claimCountMax = UInt32(clamping: broker.maxBatchClaim)
         core.leaseMilliseconds = UInt32(clamping: broker.workerLeaseTimeoutMilliseconds)
         core.retentionMilliseconds = UInt64(clamping: persistence.completedTaskRetentionMilliseconds)
+        core.deadLetterRetentionMilliseconds = UInt64(clamping: persistence.failedTaskRetentionMilliseconds)
         core.expiresOutcomes = persistence.isAutoCompacting
         core.workerInactivityMilliseconds = UInt64(clamping: configuration.worker.maxInactivityMilliseconds)
         core.version = tqVersion

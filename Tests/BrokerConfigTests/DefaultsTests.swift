@@ -19,6 +19,8 @@ struct DefaultsTests {
                 "persistence.wal_sync_interval_ms 0",
                 "persistence.completed_task_retention_days 7",
                 "persistence.completed_task_retention_secs 604800",
+                "persistence.failed_task_retention_days 0",
+                "persistence.failed_task_retention_secs 0",
                 "persistence.auto_compact true",
                 "persistence.compact_interval_secs 3600",
                 "persistence.memtable_mb 64",

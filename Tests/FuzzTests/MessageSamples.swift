@@ -68,8 +68,20 @@ enum MessageSamples {
         .heartbeat(worker), .orderWorker("w", .quiet), .deregisterWorker("w"), .statistics, .queues, .workers, .compact,
         .health, .ping,
         .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
+        .putQueuePolicy("q", policy),
         .recurring(after: "a", count: 5), .upcomingTicks(recurrence: recurring.recurrence),
     ]
+
+    private static let policy = QueuePolicy(
+        retryPolicy: RetryPolicy(.list([1_000, 5_000])),
+        retriesMax: 2,
+        crashesMax: 0,
+        leaseMilliseconds: 1,
+        timeoutMilliseconds: 2,
+        retentionMilliseconds: 3,
+        deadLetterRetentionMilliseconds: 4,
+        deadLettersMax: 5
+    )
 
     private static let recurring = RecurringSpec(
         name: "r",
@@ -93,6 +105,7 @@ enum MessageSamples {
         crashesMax: 1,
         retryPolicy: RetryPolicy(.list([10, 20])),
         retentionMilliseconds: 60_000,
+        deadLetterRetentionMilliseconds: 120_000,
         idempotencyKey: [107],
         idempotencyWindowMilliseconds: 60_000,
         uniqueKey: UniqueKey([8], scope: .window(milliseconds: 60_000), onConflict: .replace),
@@ -109,7 +122,7 @@ enum MessageSamples {
         .cancellations([.success(.cancelled), .success(.requested), .failure(error)]), .cancelRequested([lease]),
         .status(status), .result(TaskResult(id: id, state: .completed, result: [1], error: [2])),
         .statistics(BrokerStatistics(syncIntervalMilliseconds: 1)),
-        .queues([QueueStatistics(name: "q", counts: TaskCounts())]),
+        .queues([QueueStatistics(name: "q", counts: TaskCounts(), policy: policy)]),
         .workers([WorkerStatus(spec: worker, leases: 1, silentMilliseconds: 2)]),
         .deadLetters(
             DeadLetterPage(

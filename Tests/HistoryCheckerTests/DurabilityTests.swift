@@ -303,6 +303,32 @@ struct DurabilityTests {
         #expect(broken(2, dumpedIn: 3).contains(.bytes))
     }
 
+    @Test func aDeadLetterIsOverWhenItsTimeIsOrItsQueueHasTooManyAndNotBefore() {
+        func broken(after milliseconds: UInt64, _ rules: Rules, isDead: Bool = true) -> [Invariant] {
+            Script.broken(rules: rules) { script in
+                script.submit(1, retriesMax: isDead ? 0 : 5)
+                script.claim(1, token: 1)
+                script.fail(1, token: 1)
+                script.status(1, isDead ? .deadLetter : .failed)
+                script.wait(milliseconds)
+                script.call(.redrive(task(1), payload: nil), .refused(.taskNotFound))
+                script.status(1, .cancelled)
+            }
+        }
+        var rules = Rules()
+        #expect(broken(after: 1_000, rules).contains(.endStays))
+        rules.deadLetterRetentionMilliseconds = 900
+        #expect(broken(after: 1_000, rules).isEmpty)
+        #expect(broken(after: 100, rules).contains(.endStays))
+        #expect(broken(after: 1_000, rules, isDead: false).contains(.endStays))
+        rules.deadLetterRetentionMilliseconds = nil
+        rules.cappedQueues = [1]
+        #expect(broken(after: 1, rules).isEmpty)
+        #expect(broken(after: 1, rules, isDead: false).contains(.endStays))
+        rules.cappedQueues = [2]
+        #expect(broken(after: 1_000, rules).contains(.endStays))
+    }
+
     @Test func aDeadLetterMayBePurgedWhileItsRedriveIsUnderWay() {
         func broken(isPurged: Bool) -> [Invariant] {
             Script.broken { script in

@@ -38,8 +38,10 @@ struct CoreHarness {
     // MARK: Commands
 
     /// Decides a command; what it asks for is read from the store once everything before it is stored.
-    mutating func run(_ command: Command) {
-        var fetched: [Fetch: Fetched] = [:]
+    ///
+    /// - Parameter early: What was read before, and may be old.
+    mutating func run(_ command: Command, fetched early: [Fetch: Fetched] = [:]) {
+        var fetched = early
         while true {
             let missing = core.decide(command, fetched: fetched, now: now)
             if missing.isEmpty { break }

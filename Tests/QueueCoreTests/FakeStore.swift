@@ -53,6 +53,7 @@ struct FakeStore {
     private(set) var recurring: [UInt32: RecurringRow] = [:]
     private(set) var recurringStates: [UInt32: RecurringState] = [:]
     private(set) var bulkOperations: [UInt32: BulkOperation] = [:]
+    private(set) var policies: [UInt32: QueuePolicy] = [:]
     /// What the files of time zones say; a test changes it.
     var zones: [String: ZoneRules] = ["Test/Zone": .utc]
     /// Sentences about what a store must never be asked for.
@@ -76,6 +77,7 @@ struct FakeStore {
             recurring[number] = nil
             recurringStates[number] = nil
         }
+        for row in batch.queuePolicies { policies[row.queue] = row.policy.isEmpty ? nil : row.policy }
         putTasks(batch)
         putEnds(batch)
         for row in batch.keys { keys[row.bucket, default: [:]][row.key] = row }
@@ -205,6 +207,15 @@ struct FakeStore {
         case .tagged(let tag, let first, let isDescending, let limit):
             let ahead = (tagged[tag] ?? []).filter { isDescending ? $0 <= first : $0 >= first }
             return .tagged(Array(ahead.sorted(by: isDescending ? { $0 > $1 } : { $0 < $1 }).prefix(limit)))
+        case .expiringDeadLetters(let bucket, let limit, epoch: _):
+            let rows = letters.values.map(\.row).filter { $0.bucket.rawValue > 0 }
+                .sorted { ($0.bucket, $0.task.sequence) < ($1.bucket, $1.task.sequence) }
+            let due = rows.prefix { $0.bucket <= bucket }.prefix(limit)
+            return .endingDeadLetters(Array(due), next: rows.dropFirst(due.count).first?.bucket)
+        case .oldestDeadLetters(let queue, let limit, epoch: _):
+            let rows = letters.values.map(\.row).filter { $0.task.queue == queue }
+                .sorted { $0.task.sequence < $1.task.sequence }
+            return .endingDeadLetters(Array(rows.prefix(limit)), next: nil)
         }
     }
 
@@ -272,6 +283,7 @@ struct FakeStore {
         for number in bulkOperations.keys.sorted() {
             if let operation = bulkOperations[number] { try index.recover(operation) }
         }
+        for (queue, policy) in policies { try index.recover(QueuePolicyRow(queue: queue, policy: policy)) }
         for letter in letters.values { if let hold = DeadHold(letter.row) { index.recover(hold) } }
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }
         for key in segments.keys.sorted() { try index.recover(segment: key, rows: segments[key]?.map(\.row) ?? []) }

@@ -18,6 +18,7 @@ extension EffectBatch {
         }
         lines += recurringStates.map { "\($0)" } + removedRecurring.map { "recurring task \($0) removed" }
         lines += bulkOperations.flatMap(\.facts) + removedBulk.map { "bulk operation \($0) removed" }
+        lines += queuePolicies.map { "\($0)" }
         for segment in segments {
             lines.append("segment \(segment.key) \(segment.bodyByteCount)")
             var position = segment.firstBody
@@ -52,7 +53,7 @@ extension EffectBatch {
         }
         lines += tags.map { "tags \($0.sequence) \($0.tags.map(\.description)) \($0.dropped.map(\.description))" }
         lines += endedHistories.map { "\($0)" }
-        lines += redrivenDeadLetters.map { "redriven \($0.sequence) queue \($0.queue) type \($0.type)" }
+        lines += redrivenDeadLetters.map { "redriven \($0.sequence) queue \($0.queue) type \($0.type) \($0.bucket)" }
         lines += keys.sorted { ($0.bucket, $0.key) < ($1.bucket, $1.key) }.map { "\($0)" }
         lines += expiredOutcomes.map { "\($0)" } + swept.map(\.fact) + expiredKeys.map { "expired keys \($0)" }
         return lines + ["\(derived)"]

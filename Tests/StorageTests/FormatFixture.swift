@@ -60,6 +60,7 @@ enum FormatFixture {
         try recurring(broker)
         try tags(broker)
         try contents(broker)
+        try policies(broker)
         try broker.settleAndSync()
         return broker
     }
@@ -110,6 +111,28 @@ enum FormatFixture {
         let packed = Content(type: "application/json", encoding: .zstd)
         let completion = Completion(lease: delivery.lease, result: [0x28, 0xb5, 0x2f, 0xfd], content: packed)
         try broker.expectDone(.complete([completion]))
+    }
+
+    /// A queue that says all it can, one that says little, and one that says nothing any more.
+    private static func policies(_ broker: TestBroker) throws {
+        let full = QueuePolicy(
+            retryPolicy: RetryPolicy(.list([1_000, 60_000])),
+            retriesMax: 5,
+            crashesMax: 0,
+            leaseMilliseconds: 60_000,
+            timeoutMilliseconds: 600_000,
+            retentionMilliseconds: 86_400_000,
+            deadLetterRetentionMilliseconds: 864_000_000,
+            deadLettersMax: 1_000
+        )
+        try broker.ask(.putQueuePolicy("mail", full))
+        try broker.ask(.putQueuePolicy("new", QueuePolicy(retriesMax: 0)))
+        try broker.ask(.putQueuePolicy("codes", full))
+        try broker.ask(.putQueuePolicy("codes", QueuePolicy()))
+        // A dead letter that expires.
+        let spec = TaskSpec(queue: "new", type: "send", deadLetterRetentionMilliseconds: 3_600_000)
+        _ = try broker.submit(spec)
+        try broker.fail(try broker.claim(1, queue: "new")[0], error: "no such address")
     }
 
     /// A recurring task with a tick behind it, and a paused one.

@@ -40,6 +40,7 @@ struct RandomRows {
         options.crashesMax = maybe { UInt16($0.below(65_535)) }
         options.retryPolicy = maybe { $0.number() } ?? 0
         options.retentionMilliseconds = maybe { $0.number() } ?? 0
+        options.deadLetterRetentionMilliseconds = maybe { $0.number() } ?? 0
         if below(2) == 0 {
             options.startBy = StartTime(rawValue: number(UInt64.self) & ~(1 << 62) | 1)
             options.buriesLate = below(2) == 0
@@ -116,7 +117,7 @@ struct RandomRows {
             type: number(),
             rank: Rank(rawValue: number()),
             state: below(2) == 0 ? .completed : .cancelled,
-            cancelReason: below(2) == 0 ? .requested : .tooLate,
+            cancelReason: CancelReason.allCases[below(CancelReason.allCases.count)],
             attempts: number(),
             crashes: number(),
             bucket: location.bucket,
@@ -136,6 +137,7 @@ struct RandomRows {
             crashes: number(),
             token: LeaseToken(rawValue: number()),
             buriedWallMilliseconds: number(),
+            bucket: ExpiryBucket(rawValue: number()),
             error: span(&texts, 40),
             payload: payload
         )
@@ -162,6 +164,20 @@ struct RandomRows {
 
     mutating func tags(_ count: Int) -> [TaskTag] {
         (0..<count).map { _ in TaskTag(bytes: [1] + bytes(Limits.tagBytesMax - 1)) }
+    }
+
+    /// A policy that says something.
+    mutating func queuePolicy() -> QueuePolicy {
+        QueuePolicy(
+            retryPolicy: maybe { RetryPolicy(.fixed(UInt64($0.below(1_000_000)))) },
+            retriesMax: maybe { UInt16($0.below(65_535)) },
+            crashesMax: maybe { UInt16($0.below(65_535)) },
+            leaseMilliseconds: number(),
+            timeoutMilliseconds: number(),
+            retentionMilliseconds: number(UInt64.self) | 1,
+            deadLetterRetentionMilliseconds: number(),
+            deadLettersMax: number()
+        )
     }
 
     mutating func recurringState() -> RecurringState {

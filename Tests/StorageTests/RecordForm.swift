@@ -17,6 +17,7 @@ struct RecordSample {
 enum RecordForm: String, CaseIterable {
     case pendingTable, payloads, transitions, outcomes, deadLetter
     case name, worker, idempotencyKeys, attempt, locator, counter, recurring, recurringState, bulk, deadHold, tags
+    case queuePolicy
     case header, identity, epoch
 
     func sample(_ rows: inout RandomRows) -> RecordSample {
@@ -37,6 +38,7 @@ enum RecordForm: String, CaseIterable {
         case .bulk: bulk(&rows)
         case .deadHold: deadHold(&rows)
         case .tags: tags(&rows)
+        case .queuePolicy: queuePolicy(&rows)
         case .header: header(&rows)
         case .identity: identity(&rows)
         case .epoch: epoch(&rows)
@@ -255,6 +257,15 @@ enum RecordForm: String, CaseIterable {
         (copy.name, copy.recurrence, copy.payload, copy.tags) = (Name(bytes: []), [], [], [])
         let tags = row.tags.map { hex($0.bytes) }
         return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload)) \(tags)"
+    }
+
+    private func queuePolicy(_ rows: inout RandomRows) -> RecordSample {
+        let row = QueuePolicyRow(queue: rows.number(UInt32.self) | 1, policy: rows.queuePolicy())
+        return indexed(["\(row)"]) {
+            QueuePolicyRecord.write(row, to: $0)
+        } _: { key, value throws(StorageError) in
+            ["\(try QueuePolicyRecord.read(key: key, value: value))"]
+        }
     }
 
     private func recurringState(_ rows: inout RandomRows) -> RecordSample {

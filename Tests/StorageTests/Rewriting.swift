@@ -121,6 +121,9 @@ enum Rewriting {
         case "B":
             let operation = try BulkRecord.read(key: key, value: value)
             return firstValue { BulkRecord.write(operation, to: $0) }
+        case "Q":
+            let row = try QueuePolicyRecord.read(key: key, value: value)
+            return firstValue { QueuePolicyRecord.write(row, to: $0) }
         case "U":
             let hold = try DeadHoldRecord.read(key: key, value: value)
             return firstValue { DeadHoldRecord.write(hold, to: $0) }

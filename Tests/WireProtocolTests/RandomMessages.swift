@@ -44,11 +44,12 @@ struct RandomMessages {
         case 31: .startBulk(bulk())
         case 32: .bulkOperations
         case 33: .stopBulk(number())
+        case 34: .putQueuePolicy(name(), queuePolicy())
         default: .ping
         }
     }
 
-    static let requestKinds = 35
+    static let requestKinds = 36
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {
@@ -59,7 +60,7 @@ struct RandomMessages {
         case 4: .status(status())
         case 5: .result(result())
         case 6: .statistics(statistics())
-        case 7: .queues(list { QueueStatistics(name: $0.name(), counts: $0.counts()) })
+        case 7: .queues(list { QueueStatistics(name: $0.name(), counts: $0.counts(), policy: $0.queuePolicy()) })
         case 8:
             .workers(
                 list {
@@ -148,6 +149,19 @@ struct RandomMessages {
             task: task(),
             catchUpMax: number(),
             overlap: RecurringSpec.Overlap.allCases[below(3)]
+        )
+    }
+
+    private mutating func queuePolicy() -> QueuePolicy {
+        QueuePolicy(
+            retryPolicy: maybe { RetryPolicy(.fixed(UInt64($0.below(1_000_000)))) },
+            retriesMax: maybe { $0.number() },
+            crashesMax: maybe { $0.number() },
+            leaseMilliseconds: number(),
+            timeoutMilliseconds: number(),
+            retentionMilliseconds: number(),
+            deadLetterRetentionMilliseconds: number(),
+            deadLettersMax: number()
         )
     }
 
@@ -240,6 +254,7 @@ struct RandomMessages {
             crashesMax: maybe { $0.number() },
             retryPolicy: maybe { $0.retryPolicy() },
             retentionMilliseconds: number(),
+            deadLetterRetentionMilliseconds: number(),
             idempotencyKey: bytes(max: Limits.idempotencyKeyBytesMax),
             idempotencyWindowMilliseconds: number(),
             uniqueKey: maybe { $0.uniqueKey() },

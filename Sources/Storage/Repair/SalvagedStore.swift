@@ -24,6 +24,7 @@ struct SalvagedStore {
     /// How many tags the tasks have whose tags can be read.
     private(set) var tagCounts: [UInt64: UInt8] = [:]
     private(set) var recurring: [RecurringRow] = []
+    private(set) var queuePolicies: [QueuePolicyRow] = []
     private(set) var recurringStates: [UInt32: RecurringState] = [:]
     private(set) var bulkOperations: [BulkOperation] = []
     /// The newest transition of each task.
@@ -123,6 +124,7 @@ struct SalvagedStore {
                 let operation = try BulkRecord.read(key: key, value: value)
                 store.note(operation.last)
                 store.bulkOperations.append(operation)
+            case "Q": store.queuePolicies.append(try QueuePolicyRecord.read(key: key, value: value))
             case "A":
                 var texts: [UInt8] = []
                 let row = try AttemptRecord.read(key: key, value: value, texts: &texts)
@@ -134,7 +136,7 @@ struct SalvagedStore {
                 store.tagCounts[row.sequence.rawValue] = UInt8(row.tags.count)
             case "L", "l": store.take(try LocatorRecord.read(key: key, value: value))
             // Counted anew, and made anew with the records that they lead to.
-            case "C", "P", "U", "D", "O", "T": break
+            case "C", "P", "U", "D", "E", "O", "T": break
             default: throw StorageError(.corruption, "an unknown key")
             }
         }

@@ -136,6 +136,10 @@ public struct StoreRepair {
             target.add(row, salvaged.recurringStates[row.number], wallMilliseconds: wallMilliseconds)
         }
         for operation in salvaged.bulkOperations { add(operation) }
+        for row in salvaged.queuePolicies {
+            use(row.queue, 0)
+            target.add(row)
+        }
         writeNames()
         salvaged.workers.forEach { target.add($0) }
         try target.finish()

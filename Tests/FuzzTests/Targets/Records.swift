@@ -177,6 +177,10 @@ private struct RecordContent {
             let operation = try BulkRecord.read(key: key, value: value)
             facts = ["\(operation.textless) \(operation.texts)"]
             written = put { BulkRecord.write(operation, to: $0) }
+        case "Q":
+            let row = try QueuePolicyRecord.read(key: key, value: value)
+            facts = ["\(row)"]
+            written = put { QueuePolicyRecord.write(row, to: $0) }
         case "U":
             let hold = try DeadHoldRecord.read(key: key, value: value)
             facts = ["\(hold)"]

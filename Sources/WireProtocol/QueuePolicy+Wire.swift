@@ -1,0 +1,42 @@
+import TQModel
+
+extension QueuePolicy {
+    private enum Tag {
+        static let retryPolicy: UInt8 = 1
+        static let retriesMax: UInt8 = 2
+        static let crashesMax: UInt8 = 3
+        static let leaseMilliseconds: UInt8 = 4
+        static let timeoutMilliseconds: UInt8 = 5
+        static let retentionMilliseconds: UInt8 = 6
+        static let deadLetterRetentionMilliseconds: UInt8 = 7
+        static let deadLettersMax: UInt8 = 8
+    }
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init()
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.retryPolicy: retryPolicy = try RetryPolicy(reader.bytes(of: field))
+            case Tag.retriesMax: retriesMax = try reader.integer(of: field)
+            case Tag.crashesMax: crashesMax = try reader.integer(of: field)
+            case Tag.leaseMilliseconds: leaseMilliseconds = try reader.integer(of: field)
+            case Tag.timeoutMilliseconds: timeoutMilliseconds = try reader.integer(of: field)
+            case Tag.retentionMilliseconds: retentionMilliseconds = try reader.integer(of: field)
+            case Tag.deadLetterRetentionMilliseconds: deadLetterRetentionMilliseconds = try reader.integer(of: field)
+            case Tag.deadLettersMax: deadLettersMax = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(field: Tag.retryPolicy, nonEmpty: Bytes((retryPolicy?.description ?? "").utf8))
+        bytes.append(field: Tag.retriesMax, integer: retriesMax)
+        bytes.append(field: Tag.crashesMax, integer: crashesMax)
+        bytes.append(field: Tag.leaseMilliseconds, nonZero: leaseMilliseconds)
+        bytes.append(field: Tag.timeoutMilliseconds, nonZero: timeoutMilliseconds)
+        bytes.append(field: Tag.retentionMilliseconds, nonZero: retentionMilliseconds)
+        bytes.append(field: Tag.deadLetterRetentionMilliseconds, nonZero: deadLetterRetentionMilliseconds)
+        bytes.append(field: Tag.deadLettersMax, nonZero: deadLettersMax)
+    }
+}

@@ -1,0 +1,163 @@
+import ArgumentParser
+import CommandLineSupport
+import TQClient
+import TQModel
+
+struct ShowQueue: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Count the tasks of one queue, and show its policy."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "Its name.")
+    var name: String
+
+    func run() async throws {
+        try await connection.withClient { client in
+            Listings.queues.print(try await client.queue(name), format: output.format)
+        }
+    }
+}
+
+struct SetQueue: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "set",
+        abstract: "Say what the tasks of a queue get where they say nothing themselves.",
+        discussion: """
+            What is not named stays as it is; 'none' takes the default again. A change reaches tasks that wait already. \
+            Example: tq-admin queue set mail --max-retries 10 --retention 1d --timeout none
+            """
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var policy: PolicyOptions
+    @Argument(help: "Its name.")
+    var name: String
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let known = try await client.queues().first { $0.name == Name(name) }
+            try await client.setPolicy(policy.changed(known?.policy ?? QueuePolicy()), of: Name(name))
+            guard let queue = try await client.queues().first(where: { $0.name == Name(name) }) else { return }
+            Listings.queues.print(queue, format: output.format)
+        }
+    }
+}
+
+/// What a queue is to say of its tasks.
+struct PolicyOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("How long a failed task waits, as for submit.", valueName: "policy"),
+        transform: { try .init($0) { try RetryPolicy($0.utf8) } }
+    )
+    var retry: PolicySetting<RetryPolicy>?
+    @Option(
+        help: ArgumentHelp("Attempts after the first.", valueName: "count"),
+        transform: { try .init(count: $0) }
+    )
+    var maxRetries: PolicySetting<UInt16>?
+    @Option(
+        help: ArgumentHelp("Crashes that quarantine a task; 0 for never.", valueName: "count"),
+        transform: { try .init(count: $0) }
+    )
+    var maxCrashes: PolicySetting<UInt16>?
+    @Option(
+        help: ArgumentHelp("How long a worker holds a task without renewing it.", valueName: "span"),
+        transform: { try .init(span: $0) }
+    )
+    var lease: PolicySetting<UInt64>?
+    @Option(
+        help: ArgumentHelp("How long one attempt may last in all.", valueName: "span"),
+        transform: { try .init(span: $0) }
+    )
+    var timeout: PolicySetting<UInt64>?
+    @Option(
+        help: ArgumentHelp("How long a result is kept.", valueName: "span"),
+        transform: { try .init(span: $0) }
+    )
+    var retention: PolicySetting<UInt64>?
+    @Option(
+        help: ArgumentHelp("How long a dead letter is kept; then it is over.", valueName: "span"),
+        transform: { try .init(span: $0) }
+    )
+    var deadLetterRetention: PolicySetting<UInt64>?
+    @Option(
+        help: ArgumentHelp("Dead letters beyond which the oldest are over.", valueName: "count"),
+        transform: { try .init(bound: $0) }
+    )
+    var maxDeadLetters: PolicySetting<UInt32>?
+
+    private var isEmpty: Bool {
+        retry == nil && maxRetries == nil && maxCrashes == nil && lease == nil && timeout == nil && retention == nil
+            && deadLetterRetention == nil && maxDeadLetters == nil
+    }
+
+    func validate() throws {
+        guard isEmpty else { return }
+        throw ValidationError("Say what to set, such as --max-retries 10; 'queue show' shows what is set.")
+    }
+
+    /// The policy with what the options say.
+    func changed(_ policy: QueuePolicy) -> QueuePolicy {
+        var policy = policy
+        if let retry { policy.retryPolicy = retry.value }
+        if let maxRetries { policy.retriesMax = maxRetries.value }
+        if let maxCrashes { policy.crashesMax = maxCrashes.value }
+        if let lease { policy.leaseMilliseconds = UInt32(clamping: lease.value ?? 0) }
+        if let timeout { policy.timeoutMilliseconds = UInt32(clamping: timeout.value ?? 0) }
+        if let retention { policy.retentionMilliseconds = retention.value ?? 0 }
+        if let deadLetterRetention { policy.deadLetterRetentionMilliseconds = deadLetterRetention.value ?? 0 }
+        if let maxDeadLetters { policy.deadLettersMax = maxDeadLetters.value ?? 0 }
+        return policy
+    }
+}
+
+/// A value, or `none` for the default.
+struct PolicySetting<Value: Sendable>: Sendable {
+    /// `nil` for the default.
+    let value: Value?
+
+    init(_ text: String, _ read: (String) throws -> Value) throws { value = text == "none" ? nil : try read(text) }
+}
+
+extension PolicySetting<UInt16> {
+    init(count text: String) throws {
+        try self.init(text) { text in
+            if let count = UInt16(text) { return count }
+            throw ValidationError("'\(text)' is neither a count nor 'none'.")
+        }
+    }
+}
+
+extension PolicySetting<UInt32> {
+    init(bound text: String) throws {
+        try self.init(text) { text in
+            if let bound = UInt32(text), bound > 0 { return bound }
+            throw ValidationError("'\(text)' is neither a count from 1 on nor 'none'.")
+        }
+    }
+}
+
+extension PolicySetting<UInt64> {
+    init(span text: String) throws {
+        try self.init(text) { text in
+            if let span = DurationArgument(argument: text), span.milliseconds > 0 { return span.milliseconds }
+            throw ValidationError("'\(text)' is neither a time such as 30s, 5m or 7d nor 'none'.")
+        }
+    }
+}
+
+extension TQClient {
+    /// Counters and policy of one queue.
+    ///
+    /// - Throws: `queueNotFound` when nobody has used it.
+    fileprivate func queue(_ name: String) async throws(TQError) -> QueueStatistics {
+        guard let queue = try await queues().first(where: { $0.name == Name(name) }) else {
+            throw TQError(.queueNotFound, "There is no queue '\(name)'. See the list of them.")
+        }
+        return queue
+    }
+}
