@@ -49,11 +49,16 @@ public enum Fetch: Hashable, Sendable {
     /// Tasks with a tag in the order of their submits, or against it, from one on, at most so many.
     case tagged(TaskTag, from: TaskSequence, isDescending: Bool, limit: Int)
     /// Dead letters that expire in buckets up to this one, the earliest first, at most so many.
-    ///
-    /// What was found for an earlier start says nothing: with it the core has forgotten which have gone since.
-    case expiringDeadLetters(through: ExpiryBucket, limit: Int, epoch: UInt32)
-    /// The oldest dead letters of a queue by their submits, at most so many; what was found for an earlier start says nothing.
-    case oldestDeadLetters(queue: UInt32, limit: Int, epoch: UInt32)
+    case expiringDeadLetters(through: ExpiryBucket, limit: Int, ReadTurn)
+    /// The oldest dead letters of a queue by their submits, at most so many.
+    case oldestDeadLetters(queue: UInt32, limit: Int, ReadTurn)
+}
+
+/// When something is asked for: what was found in an earlier turn may be older than what the core remembers of what has gone
+/// since.
+public struct ReadTurn: Hashable, Sendable {
+    var epoch: UInt32
+    var number: UInt64
 }
 
 /// What was stored there.

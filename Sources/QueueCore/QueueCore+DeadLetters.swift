@@ -23,7 +23,7 @@ extension QueueCore {
         guard deadLettersExpire.isExpired(storeMilliseconds: clock.milliseconds),
             configuration.expiresOutcomes || deadLettersExpire <= askedToExpireThrough
         else { return nil }
-        return .expiringDeadLetters(through: deadLettersExpire, limit: Self.expiredDeadLettersPerTick, epoch: epoch)
+        return .expiringDeadLetters(through: deadLettersExpire, limit: Self.expiredDeadLettersPerTick, readTurn)
     }
 
     /// Ends dead letters whose time is over, some in each tick.
@@ -37,6 +37,11 @@ extension QueueCore {
         buriedExpire = ExpiryBucket(rawValue: .max)
     }
 
+    /// Changes while dead letters that were put back, or have ended, are still remembered.
+    private var readTurn: ReadTurn {
+        ReadTurn(epoch: epoch, number: now.monotonicMilliseconds / (Self.redriveMemoryMilliseconds / 2))
+    }
+
     // MARK: Too many
 
     /// The dead letters of queues that have more than they keep.
@@ -46,7 +51,7 @@ extension QueueCore {
     }
 
     private func oldestDeadLettersRead(of queue: UInt32) -> Fetch {
-        .oldestDeadLetters(queue: queue, limit: Self.displacedPerQueue, epoch: epoch)
+        .oldestDeadLetters(queue: queue, limit: Self.displacedPerQueue, readTurn)
     }
 
     /// Ends the oldest dead letters of queues that have more than they keep, some in each tick.

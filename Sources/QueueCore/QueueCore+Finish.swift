@@ -277,7 +277,8 @@ extension QueueCore {
         var row = row
         row.task.content = .unspecified
         let sequence = row.task.sequence
-        putBack(row, payload: [], isEdited: false, attempts: row.attempts, crashes: row.crashes)
+        // With a row of its own it does not go with its old segment, which may die in this group: a replay takes that first.
+        putBack(row, payload: [], isEdited: true, attempts: row.attempts, crashes: row.crashes)
         endCancelled(sequence, index.tasks[sequence], row.token, reason)
     }
 

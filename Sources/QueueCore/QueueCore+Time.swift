@@ -13,7 +13,7 @@ extension QueueCore {
     /// Payloads of up to 10 MiB are read for dead letters that nobody asked for; leases beyond lapse in the next ticks.
     static let lossBurialsPerCommand = 16
     /// How long a redrive is remembered; a read that takes longer than this does not happen.
-    private static let redriveMemoryMilliseconds: UInt64 = 60_000
+    static let redriveMemoryMilliseconds: UInt64 = 60_000
 
     mutating func tickReads() -> [Fetch] {
         collectLateTasks()

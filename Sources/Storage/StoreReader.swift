@@ -82,9 +82,9 @@ public struct StoreReader: Sendable {
         case .tags(let sequence, _): return .tags(try tags(of: sequence))
         case .tagged(let tag, let first, let isDescending, let limit):
             return .tagged(try tagged(tag, from: first, isDescending: isDescending, limit: limit))
-        case .expiringDeadLetters(let bucket, let limit, epoch: _):
+        case .expiringDeadLetters(let bucket, let limit, _):
             return try expiringDeadLetters(through: bucket, limit)
-        case .oldestDeadLetters(let queue, let limit, epoch: _): return try oldestDeadLetters(of: queue, limit)
+        case .oldestDeadLetters(let queue, let limit, _): return try oldestDeadLetters(of: queue, limit)
         }
     }
 

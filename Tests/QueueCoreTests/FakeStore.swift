@@ -207,12 +207,12 @@ struct FakeStore {
         case .tagged(let tag, let first, let isDescending, let limit):
             let ahead = (tagged[tag] ?? []).filter { isDescending ? $0 <= first : $0 >= first }
             return .tagged(Array(ahead.sorted(by: isDescending ? { $0 > $1 } : { $0 < $1 }).prefix(limit)))
-        case .expiringDeadLetters(let bucket, let limit, epoch: _):
+        case .expiringDeadLetters(let bucket, let limit, _):
             let rows = letters.values.map(\.row).filter { $0.bucket.rawValue > 0 }
                 .sorted { ($0.bucket, $0.task.sequence) < ($1.bucket, $1.task.sequence) }
             let due = rows.prefix { $0.bucket <= bucket }.prefix(limit)
             return .endingDeadLetters(Array(due), next: rows.dropFirst(due.count).first?.bucket)
-        case .oldestDeadLetters(let queue, let limit, epoch: _):
+        case .oldestDeadLetters(let queue, let limit, _):
             let rows = letters.values.map(\.row).filter { $0.task.queue == queue }
                 .sorted { $0.task.sequence < $1.task.sequence }
             return .endingDeadLetters(Array(rows.prefix(limit)), next: nil)
