@@ -144,7 +144,7 @@ extension Checker {
         guard record.end?.state == .deadLetter || record.redrives > 0 || mayBeDead(record) || isLate else {
             return false
         }
-        if record.spec.map({ rules.cappedQueues.contains($0.queue) }) ?? !rules.cappedQueues.isEmpty { return true }
+        if rules.cappedQueues.contains(where: record.mayBe) { return true }
         guard let kept = rules.deadLetterRetentionMilliseconds else { return false }
         let earliest = record.submitMilliseconds.later(by: kept)
         return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest

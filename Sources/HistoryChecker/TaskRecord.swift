@@ -96,6 +96,8 @@ struct TaskRecord {
     /// Whether it may be a dead letter once it has begun that many attempts.
     func mayBeDead(attempts: Int, _ rules: Rules) -> Bool {
         guard permanentFailures == 0, let spec, attempts <= Int(spec.retriesMin) else { return true }
+        // Another queue may say that its tasks are tried again less often.
+        guard arrangements.isEmpty else { return true }
         return spec.crashesMax > 0 && attempts >= Int(spec.crashesMax)
     }
 }

@@ -33,7 +33,7 @@ struct BulkOperations {
             let found = Self.changes(by: operation, from: before.next, in: effects)
             guard UInt64(found.count) >= operation.changed - before.changed else {
                 throw Broken(
-                    "I16",
+                    "I20",
                     "Bulk operation \(operation.number) counts \(operation.changed - before.changed) changes where "
                         + "\(found.count) were made"
                 )
@@ -55,7 +55,7 @@ struct BulkOperations {
         guard same == before, before.phase == .running, operation.next >= before.next,
             operation.changed >= before.changed,
             operation.refused >= before.refused
-        else { throw Broken("I16", "A bulk operation went from \(before) to \(operation)") }
+        else { throw Broken("I20", "A bulk operation went from \(before) to \(operation)") }
     }
 
     private enum Kind {
@@ -155,7 +155,7 @@ extension Simulation {
         for operation in operations {
             if let before = toldBulk[operation.number] {
                 guard operation.changed >= before.changed, before.phase == .running || operation == before else {
-                    throw Broken("I16", "Bulk operation \(operation.number) was \(before) and is \(operation)")
+                    throw Broken("I20", "Bulk operation \(operation.number) was \(before) and is \(operation)")
                 }
             }
             toldBulk[operation.number] = operation
@@ -180,15 +180,15 @@ extension Simulation {
             let isMeant = filter.accepts(old)
             if new.isChanged(from: old, by: spec.change) { changed += 1 }
             guard isMeant || new.state == old.state && new.queue == old.queue && new.priority == old.priority else {
-                throw Broken("I16", "\(spec) changed \(old) to \(new)")
+                throw Broken("I20", "\(spec) changed \(old) to \(new)")
             }
             guard
                 !isMeant || new.isChanged(from: old, by: spec.change) || !old.canChange(by: spec.change)
                     || operation.refused > 0
-            else { throw Broken("I16", "\(spec) left \(old) as it is") }
+            else { throw Broken("I20", "\(spec) left \(old) as it is") }
         }
         guard changed == operation.changed else {
-            throw Broken("I16", "\(spec) counts \(operation.changed) changes and made \(changed)")
+            throw Broken("I20", "\(spec) counts \(operation.changed) changes and made \(changed)")
         }
         report.hits.count(.event(.bulkChecked))
     }
