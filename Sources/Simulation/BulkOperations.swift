@@ -151,14 +151,16 @@ extension Simulation {
     }
 
     /// An operation that somebody was told of is known until long after its end.
-    mutating func takeBulk(_ operations: [BulkStatus]) throws(Broken) {
+    mutating func takeBulk(_ operations: [BulkStatus], asked request: UInt32) throws(Broken) {
         for operation in operations {
-            if let before = toldBulk[operation.number] {
+            if let (before, since) = toldBulk[operation.number] {
+                // A reply that was overtaken by another one tells of earlier times.
+                guard request >= since else { continue }
                 guard operation.changed >= before.changed, before.phase == .running || operation == before else {
                     throw Broken("I20", "Bulk operation \(operation.number) was \(before) and is \(operation)")
                 }
             }
-            toldBulk[operation.number] = operation
+            toldBulk[operation.number] = (operation, nextRequest)
         }
     }
 

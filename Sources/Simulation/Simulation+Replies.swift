@@ -48,7 +48,7 @@ extension Simulation {
             finish(request, .observed(Observation(state: result.state, result: digest)))
         case .tasks(let page): takeTasks(page, request)
         case .error(let error): takeError(error, request, key)
-        case .bulkOperations(let operations): try takeBulk(operations)
+        case .bulkOperations(let operations): try takeBulk(operations, asked: key.request)
         case .statistics, .queues, .workers, .workerOrder, .deadLetters, .compacted, .recurring, .ticks, .health, .done,
             .delivery, .cancelRequested:
             break

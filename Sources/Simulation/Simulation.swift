@@ -65,8 +65,8 @@ public struct Simulation {
     var handOvers = HandOvers()
     var ticks = Ticks()
     var bulk = BulkOperations()
-    /// What clients were told of bulk operations last.
-    var toldBulk: [UInt32: BulkStatus] = [:]
+    /// What clients were told of bulk operations last, and the first request that was sent afterwards.
+    var toldBulk: [UInt32: (status: BulkStatus, since: UInt32)] = [:]
     var taskPayloads = Payloads()
     var keyed: [TaskSpec] = []
     var payloads: UInt64 = 0
