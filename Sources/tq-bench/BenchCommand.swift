@@ -223,7 +223,7 @@ struct BenchCommand: AsyncParsableCommand {
         switch scenario {
         case .scheduled:
             "\(seconds) s of an hour, \(submitRate) other tasks/s in batches of 20, broker: \(brokerText(broker))"
-        case .redrive: "\(submitRate) submits/s, pages of 1000, broker: \(brokerText(broker))"
+        case .redrive: "\(submitRate) submits/s, one bulk operation, broker: \(brokerText(broker))"
         case .keys: "\(loadText), runs in turns without and with keys, broker: \(brokerText(broker))"
         default: "\(loadText), no idempotency keys, broker: \(brokerText(broker))"
         }
