@@ -12,7 +12,8 @@ public struct CoreConfiguration: Sendable {
     public var retentionMilliseconds: UInt64
     /// How long dead letters are kept, unless the task or its queue says otherwise; 0 until somebody decides.
     public var deadLetterRetentionMilliseconds: UInt64
-    /// Whether outcomes and dead letters go by themselves when their time has come; otherwise a compaction that is asked for takes them.
+    /// Whether outcomes and dead letters go by themselves when their time has come; otherwise a compaction that is asked for
+    /// takes them.
     public var expiresOutcomes: Bool
     /// How long a worker may be silent before it is given up.
     public var workerInactivityMilliseconds: UInt64

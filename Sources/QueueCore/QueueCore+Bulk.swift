@@ -40,15 +40,7 @@ extension QueueCore {
                     + "\(spec.filter.type.map { " '\($0)'" } ?? "") of this filter. Look for a slip in the names."
             )
         }
-        selection.states.formIntersection(kind.states)
-        guard !selection.states.isEmpty else {
-            let states = kind.states.map(\.name).sorted().joined(separator: ", ")
-            throw TQError(
-                .invalidArgument,
-                "A bulk \(kind.name) is for tasks that are \(states), and the filter is for none of them. "
-                    + "Change its states."
-            )
-        }
+        selection.states = try kind.states(among: selection.states)
         let target: UInt32 =
             switch spec.change {
             case .redrive, .purge, .cancel: 0
@@ -159,9 +151,9 @@ extension QueueCore {
         switch operation.change {
         case .redrive, .purge: return [letterRead(operation)]
         case .cancel, .move, .setPriority:
-            let found = candidates(operation, fetched)
-            let errors = operation.selection.error.isEmpty ? [] : found?.sequences.map { Fetch.lastError($0) }
-            return [taggedRead(operation)].compactMap { $0 } + (errors ?? [])
+            let tagged = [taggedRead(operation)].compactMap { $0 }
+            guard !operation.selection.error.isEmpty, let found = candidates(operation, fetched) else { return tagged }
+            return tagged + found.sequences.map { .lastError($0) }
         }
     }
 
@@ -175,8 +167,10 @@ extension QueueCore {
         }
         let count = Int(operation.changed + operation.refused - before.changed - before.refused)
         session.bulkPaces.step(operation, count: count, monotonicMilliseconds: now.monotonicMilliseconds)
-        if operation.phase != .running || operation.next > operation.last {
-            end(&operation, operation.phase == .running ? .finished : operation.phase)
+        if operation.phase == .stopped {
+            end(&operation, .stopped)
+        } else if operation.next > operation.last {
+            end(&operation, .finished)
         } else if operation != before {
             record(operation)
         }
@@ -196,18 +190,18 @@ extension QueueCore {
         giveUp(&operation, after: read)
         guard case .deadLetters(let letters, let unreadable, let next)? = read else { return }
         for problem in unreadable { operation.refuse(because: Bytes(problem.utf8)) }
-        for (row, payload) in letters {
-            let id = cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds)
-            let letter: [Fetch: Fetched] = [
-                .deadLetter(row.task.sequence): .deadLetter(row, error: [], payload: payload)
-            ]
-            let error =
-                operation.change == .redrive ? redrive(Redrive(task: id), letter) : purge(id, letter)
-            switch error?.code {
-            case nil: operation.changed += 1
-            // Somebody else was faster.
-            case .taskNotFound: break
-            default: operation.refuse(because: Bytes((error?.message ?? "").utf8))
+        // Of others somebody else was faster.
+        for (row, payload) in letters where isDead(row) {
+            do throws(TQError) {
+                if operation.change == .redrive {
+                    let id = cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds)
+                    try redrive(row, payload: payload, Redrive(task: id))
+                } else {
+                    end(row, .purged)
+                }
+                operation.changed += 1
+            } catch {
+                operation.refuse(because: Bytes(error.message.utf8))
             }
         }
         operation.next = next ?? TaskSequence(operation.last.rawValue + 1)

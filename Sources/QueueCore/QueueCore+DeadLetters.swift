@@ -1,7 +1,8 @@
 import TQModel
 
-// Dead letters go by themselves when their time is over, or when their queue has more than it keeps. The store knows when that is (one row for each of them, in the
-// order of buckets); the core knows the first bucket, looks when its time has come, and ends what it finds there.
+// Dead letters go by themselves when their time is over, or when their queue has more than it keeps. The store knows when
+// that is (one row for each of them, in the order of buckets); the core knows the first bucket, looks when its time has
+// come, and ends what it finds there.
 extension QueueCore {
     /// Dead letters that one tick ends; the rest waits for the next one.
     private static let expiredDeadLettersPerTick = 256

@@ -217,24 +217,29 @@ extension QueueCore {
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
     mutating func redrive(_ item: Redrive, _ fetched: [Fetch: Fetched]) -> TQError? {
         do throws(TQError) {
-            var (row, payload) = try deadLetter(item.task, fetched, "put back")
-            if item.payload == nil, row.reason == .payloadDamaged {
-                throw TQError(
-                    .conflict,
-                    "The payload of task \(item.task) is damaged, so it cannot run again. Put it back with another one."
-                )
-            }
-            if let error = holderError(of: row.task) { throw error }
-            if let edited = item.payload {
-                try checkSize(ofPayload: edited)
-                row.task.content = try stored(item.content)
-                payload = edited
-            }
-            putBack(row, payload: payload, isEdited: item.payload != nil)
+            let (row, payload) = try deadLetter(item.task, fetched, "put back")
+            try redrive(row, payload: payload, item)
             return nil
         } catch {
             return error
         }
+    }
+
+    /// The same for one that was read and is still dead.
+    mutating func redrive(_ row: DeadLetterRow, payload: Bytes, _ item: Redrive) throws(TQError) {
+        if item.payload == nil, row.reason == .payloadDamaged {
+            throw TQError(
+                .conflict,
+                "The payload of task \(item.task) is damaged, so it cannot run again. Put it back with another one."
+            )
+        }
+        if let error = holderError(of: row.task) { throw error }
+        var row = row
+        if let edited = item.payload {
+            try checkSize(ofPayload: edited)
+            row.task.content = try stored(item.content)
+        }
+        putBack(row, payload: item.payload ?? payload, isEdited: item.payload != nil)
     }
 
     /// Ends a dead letter for good: it is cancelled, and its payload goes.

@@ -9,28 +9,27 @@ struct BulkOperations {
     /// When each task was submitted, which is a part of its id.
     private var created: [TaskSequence: UInt64] = [:]
 
-    /// A task that an operation changed.
-    struct Change {
-        var id: TaskID
-        var call: Call
-        var event: Happening
-    }
-
     /// Goes on with what a start has found.
     mutating func restart(from index: DurableIndex) {
         known = Dictionary(uniqueKeysWithValues: index.bulkInOrder.map { ($0.number, $0) })
     }
 
     /// Compares a group with those before it.
-    mutating func check(_ effects: EffectBatch, _ cipher: TaskIDCipher) throws(Broken) -> [Change] {
+    ///
+    /// - Returns: What operations did to single tasks, as if somebody had asked for it.
+    mutating func check(
+        _ effects: EffectBatch,
+        _ cipher: TaskIDCipher,
+        queue: (UInt32) -> QueueNumber
+    ) throws(Broken) -> [Call] {
         for task in effects.tasks { created[task.sequence] = task.createdMilliseconds }
-        var changes: [Change] = []
+        var calls: [Call] = []
         for operation in effects.bulkOperations {
             let before = known[operation.number]
             known[operation.number] = operation
             guard let before else { continue }
             try check(operation, before)
-            let found = Self.changes(by: operation, from: before.next, in: effects)
+            let found = Self.changes(by: operation, from: before.next, in: effects, queue)
             guard UInt64(found.count) >= operation.changed - before.changed else {
                 throw Broken(
                     "I20",
@@ -38,14 +37,13 @@ struct BulkOperations {
                         + "\(found.count) were made"
                 )
             }
-            for (sequence, kind) in found {
+            for (sequence, call) in found {
                 guard let createdMilliseconds = created[sequence] else { continue }
-                let id = cipher.id(of: sequence, createdMilliseconds: createdMilliseconds)
-                changes.append(change(id, kind, operation))
+                calls.append(call(cipher.id(of: sequence, createdMilliseconds: createdMilliseconds)))
             }
         }
         for number in effects.removedBulk { known[number] = nil }
-        return changes
+        return calls
     }
 
     private func check(_ operation: BulkOperation, _ before: BulkOperation) throws(Broken) {
@@ -58,48 +56,34 @@ struct BulkOperations {
         else { throw Broken("I20", "A bulk operation went from \(before) to \(operation)") }
     }
 
-    private enum Kind {
-        case redriven, purged, cancelled, cancelRequested
-        case arranged(queue: UInt32, Rank)
-    }
-
-    /// Whatever was done in a group to the tasks that an operation passed in it.
+    /// Whatever was done in a group to the tasks that an operation passed in it, each as the call that asks for it.
     private static func changes(
         by operation: BulkOperation,
         from first: TaskSequence,
-        in effects: EffectBatch
-    ) -> [(TaskSequence, Kind)] {
+        in effects: EffectBatch,
+        _ queue: (UInt32) -> QueueNumber
+    ) -> [(TaskSequence, (TaskID) -> Call)] {
         func isPassed(_ sequence: TaskSequence) -> Bool {
             sequence >= first && sequence < operation.next && sequence <= operation.last
         }
+        let transitions = effects.transitions.filter { isPassed($0.sequence) }
         switch operation.change {
         case .redrive:
-            return effects.redrivenDeadLetters.filter { isPassed($0.sequence) }.map { ($0.sequence, .redriven) }
+            return effects.redrivenDeadLetters.filter { isPassed($0.sequence) }
+                .map { ($0.sequence, { .redrive($0, payload: nil) }) }
         case .purge:
             return effects.outcomes.filter { isPassed($0.sequence) && $0.cancelReason == .purged }
-                .map { ($0.sequence, .purged) }
+                .map { ($0.sequence, { .purge($0) }) }
         case .cancel:
-            return effects.transitions.filter { isPassed($0.sequence) }
-                .compactMap { transition in
-                    switch transition.operation {
-                    case .cancel: (transition.sequence, .cancelled)
-                    case .requestCancel: (transition.sequence, .cancelRequested)
-                    default: nil
-                    }
-                }
+            return transitions.filter { [.cancel, .requestCancel].contains($0.operation) }
+                .map { ($0.sequence, { .cancel($0) }) }
         case .move, .setPriority:
-            return effects.transitions.filter { isPassed($0.sequence) && $0.operation == .arrange }
-                .map { ($0.sequence, .arranged(queue: $0.queue ?? 0, $0.rank ?? Rank(rawValue: 0))) }
-        }
-    }
-
-    private func change(_ id: TaskID, _ kind: Kind, _ operation: BulkOperation) -> Change {
-        switch kind {
-        case .redriven: Change(id: id, call: .redrive(id, payload: nil), event: .redrivenInBulk)
-        case .purged: Change(id: id, call: .purge(id), event: .purgedInBulk)
-        case .cancelled, .cancelRequested: Change(id: id, call: .cancel(id), event: .cancelledInBulk)
-        case .arranged(let queue, let rank):
-            Change(id: id, call: .arrange(id, queue: QueueNumber(queue), rank), event: .arranged)
+            return transitions.filter { $0.operation == .arrange }
+                .map { transition in
+                    let place = queue(transition.queue ?? 0)
+                    let rank = transition.rank ?? Rank(rawValue: 0)
+                    return (transition.sequence, { .arrange($0, queue: place, rank) })
+                }
         }
     }
 }
@@ -108,15 +92,20 @@ extension Simulation {
     /// Says in the history what bulk operations did; a crash may undo it.
     mutating func noteBulk(_ effects: EffectBatch) throws(Broken) {
         let index = broker.process.core.index
-        for change in try bulk.check(effects, TaskIDCipher(key: broker.identity.key)) {
-            var call = change.call
-            if case .arrange(let id, let queue, let rank) = call {
-                call = .arrange(id, queue: Cast.number(index.name(.queue, UInt32(queue))), rank)
-            }
+        let calls = try bulk.check(effects, TaskIDCipher(key: broker.identity.key)) {
+            Cast.number(index.name(.queue, $0))
+        }
+        for call in calls {
             let operation = history.invoke(call, client: clients[Self.observer].number, at: now)
             history.record(.returned(operation, .unknown), client: clients[Self.observer].number, at: now)
-            if case .cancel(let id) = call { cancelled.insert(id) }
-            report.hits.count(.event(change.event))
+            switch call {
+            case .redrive: report.hits.count(.event(.redrivenInBulk))
+            case .purge: report.hits.count(.event(.purgedInBulk))
+            case .cancel(let id):
+                cancelled.insert(id)
+                report.hits.count(.event(.cancelledInBulk))
+            default: report.hits.count(.event(.arranged))
+            }
         }
     }
 

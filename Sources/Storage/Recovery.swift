@@ -139,30 +139,12 @@ public enum Recovery {
         into index: inout DurableIndex
     ) throws(StorageError) {
         // Queues must be known before the counters that name them.
-        try scan(store, "N") { key, value throws(StorageError) in
-            let row = try NameRecord.read(key: key, value: value)
-            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
-        }
-        try scan(store, "W") { key, value throws(StorageError) in
-            let row = try WorkerRecord.read(key: key, value: value)
-            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
-        }
-        try scan(store, "R") { key, value throws(StorageError) in
-            let row = try RecurringRecord.read(key: key, value: value)
-            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
-        }
-        try scan(store, "r") { key, value throws(StorageError) in
-            let state = try RecurringStateRecord.read(key: key, value: value)
-            try asStorageError { () throws(RecoveryError) in try index.recover(state) }
-        }
-        try scan(store, "B") { key, value throws(StorageError) in
-            let operation = try BulkRecord.read(key: key, value: value)
-            try asStorageError { () throws(RecoveryError) in try index.recover(operation) }
-        }
-        try scan(store, "Q") { key, value throws(StorageError) in
-            let row = try QueuePolicyRecord.read(key: key, value: value)
-            try asStorageError { () throws(RecoveryError) in try index.recover(row) }
-        }
+        try take("N", of: store, NameRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
+        try take("W", of: store, WorkerRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
+        try take("R", of: store, RecurringRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
+        try take("r", of: store, RecurringStateRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
+        try take("B", of: store, BulkRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
+        try take("Q", of: store, QueuePolicyRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
         try scan(store, "K") { key, value throws(StorageError) in
             for row in try IdempotencyTable.read(key: key, value: value) { index.recover(row) }
         }
@@ -180,6 +162,19 @@ public enum Recovery {
             }
             room -= row.value
             try asStorageError { () throws(RecoveryError) in try index.recover(row) }
+        }
+    }
+
+    /// Recovers from each record whose key begins with a letter.
+    private static func take<Row>(
+        _ letter: Unicode.Scalar,
+        of store: any ByteStoreReader,
+        _ read: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StorageError) -> Row,
+        _ recover: (Row) throws(RecoveryError) -> Void
+    ) throws(StorageError) {
+        try scan(store, letter) { key, value throws(StorageError) in
+            let row = try read(key, value)
+            try asStorageError { () throws(RecoveryError) in try recover(row) }
         }
     }
 

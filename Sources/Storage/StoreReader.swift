@@ -177,7 +177,7 @@ public struct StoreReader: Sendable {
     ) throws(StorageError) -> [TaskSequence] {
         let walk = RowWalk(store: store, family: .index, prefix: Posting.tagged(tag), isDescending: isDescending)
         let ends = try walk.ends(from: KeyLayout.bytes(first.rawValue), limit: limit)
-        return ends.map { TaskSequence($0.reduce(0) { $0 << 8 | UInt64($1) }) }
+        return ends.map { TaskSequence(key: $0) }
     }
 
     /// Dead letters that expire up to a bucket; one that is damaged stays for a repair.

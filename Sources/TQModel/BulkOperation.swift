@@ -46,6 +46,19 @@ public enum BulkChange: Hashable, Sendable, CustomStringConvertible {
             }
         }
 
+        /// Those of some states in which a task can be changed so.
+        ///
+        /// - Throws: `invalidArgument` when there is none among them.
+        public func states(among asked: Set<TaskState>) throws(TQError) -> Set<TaskState> {
+            let states = self.states.intersection(asked)
+            guard states.isEmpty else { return states }
+            let names = self.states.map(\.name).sorted().joined(separator: ", ")
+            throw TQError(
+                .invalidArgument,
+                "A bulk \(name) is for tasks that are \(names), and the filter is for none of them. Change its states."
+            )
+        }
+
         /// The name in JSON and on the command line.
         public var name: String {
             switch self {

@@ -103,7 +103,7 @@ struct BulkOptions: ParsableArguments {
         try await connection.withClient { client in
             if dryRun { return try await preview(change.kind, client) }
             let started = try await client.startBulk(BulkSpec(change, filter: tasks.filter, perSecond: rate ?? 0))
-            let ended = detach ? started : try await watch(started, client)
+            let ended = detach ? started : try await started.watched(client)
             Listings.bulk.print(ended, format: output.format)
             if ended.refused > 0, output.format == .table {
                 writeToStandardError("\(ended.reasonOfRefusals)\n")
@@ -115,20 +115,12 @@ struct BulkOptions: ParsableArguments {
     private static let previewScanMax: UInt64 = 10_000_000
 
     private func preview(_ kind: BulkChange.Kind, _ client: TQClient) async throws {
-        let progress = Progress("tasks found")
         var filter = tasks.filter
-        filter.states = filter.states.isEmpty ? kind.states : filter.states.intersection(kind.states)
+        filter.states = try kind.states(among: filter.states.isEmpty ? kind.states : filter.states)
+        let progress = Progress("tasks found")
         let found = try await client.countTasks(matching: filter, scanMax: Self.previewScanMax) { progress.update($0) }
         Listings.counts.print(found, format: output.format)
     }
-}
-
-/// Shows how far an operation is until its end; who stops watching leaves it alone.
-private func watch(_ operation: BulkStatus, _ client: TQClient) async throws -> BulkStatus {
-    let progress = Progress("tasks changed by operation \(operation.number)")
-    let ended = try await client.waitForBulk(operation.number) { progress.update($0.changed) }
-    progress.finish(ended.changed)
-    return ended
 }
 
 struct ListBulk: AsyncParsableCommand {
@@ -163,7 +155,7 @@ struct ShowBulk: AsyncParsableCommand {
     func run() async throws {
         try await connection.withClient { client in
             let operation = try await client.bulkOperation(number)
-            Listings.bulk.print(wait ? try await watch(operation, client) : operation, format: output.format)
+            Listings.bulk.print(wait ? try await operation.watched(client) : operation, format: output.format)
         }
     }
 }
@@ -187,6 +179,14 @@ struct StopBulk: AsyncParsableCommand {
 }
 
 extension BulkStatus {
+    /// Shows how far it is until its end; who stops watching leaves it alone.
+    func watched(_ client: TQClient, as label: String? = nil) async throws -> BulkStatus {
+        let progress = Progress(label ?? "tasks changed by operation \(number)")
+        let ended = try await client.waitForBulk(number) { progress.update($0.changed) }
+        progress.finish(ended.changed)
+        return ended
+    }
+
     /// What was not done, and why.
     var reasonOfRefusals: String { "\(refused) stayed as they are: \(String(decoding: problem, as: UTF8.self))" }
 }

@@ -150,9 +150,7 @@ struct DeadLetterChoice: ParsableArguments {
     ) async throws {
         guard ids.isEmpty else { return try report(try await change(ids.map(\.id)), of: ids.map(\.id), as: verb) }
         let operation = try await client.startBulk(BulkSpec(bulk, filter: tasks.filter))
-        let progress = Progress("dead letters \(verb)")
-        let ended = try await client.waitForBulk(operation.number) { progress.update($0.changed) }
-        progress.finish(ended.changed)
+        let ended = try await operation.watched(client, as: "dead letters \(verb)")
         writeToStandardOutput("\(verb) \(ended.changed)\n")
         guard ended.refused > 0 else { return }
         throw CommandFailure(.refused, ended.reasonOfRefusals)

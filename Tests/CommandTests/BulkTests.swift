@@ -97,6 +97,12 @@ struct BulkTests {
             #expect(try Commands.run("tq-admin", ["bulk"] + wrong).status == 64, "\(wrong)")
         }
         #expect(try broker.admin("bulk", "show", "9").status == 2)
+        for more in [["--dry-run"], []] {
+            let address = ["TQ_BROKER_ADDR": "127.0.0.1:\(broker.port)"]
+            let arguments = ["bulk", "redrive", "--status", "pending"] + more
+            let none = try Commands.run("tq-admin", arguments, environment: address)
+            #expect(none.status == 1 && none.errors.contains("deadLetter"), "\(none.output)\(none.errors)")
+        }
         let unknown = try broker.admin("bulk", "cancel", "--queue", "slwo")
         #expect(unknown.status == 1 && unknown.errors.contains("'slwo'"))
     }

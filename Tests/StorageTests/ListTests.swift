@@ -21,19 +21,8 @@ import Testing
         return broker
     }
 
-    private static func pages(_ broker: TestBroker, _ query: TaskQuery) throws -> [TaskPage] {
-        var pages: [TaskPage] = []
-        var query = query
-        repeat {
-            guard case .tasks(let page) = try broker.ask(.tasks(query)) else { throw TestFailure("no page") }
-            pages.append(page)
-            query.cursor = page.next
-        } while !query.cursor.isEmpty
-        return pages
-    }
-
     private static func tasks(_ broker: TestBroker, _ query: TaskQuery) throws -> [TaskStatus] {
-        try pages(broker, query).flatMap(\.tasks)
+        try broker.pages(query).flatMap(\.tasks)
     }
 
     @Test(
@@ -76,7 +65,7 @@ import Testing
         ]
         for (filter, expected) in filters {
             for isNewestFirst in [false, true] {
-                let pages = try Self.pages(broker, TaskQuery(filter: filter, isNewestFirst: isNewestFirst))
+                let pages = try broker.pages(TaskQuery(filter: filter, isNewestFirst: isNewestFirst))
                 let scanned = pages.reduce(0) { $0 + $1.scanned }
                 #expect(pages.flatMap(\.tasks).count == expected && scanned <= 8, "\(filter) looked at \(scanned)")
             }
@@ -139,7 +128,7 @@ import Testing
         for row in [letters[2], letters[3], records[0], records[4], history] {
             #expect(disk.flipBit(16 * 8, in: row.family, key: row.key))
         }
-        let pages = try Self.pages(broker, query)
+        let pages = try broker.pages(query)
         let listed = pages.flatMap(\.tasks)
         #expect(pages.reduce(0) { $0 + $1.damaged } == 5)
         #expect(listed.count == whole.count - 4)
@@ -155,7 +144,7 @@ import Testing
     func damagedBlocks(count: UInt32, isNewestFirst: Bool) throws {
         let broker = try Self.broker()
         func pages(_ filter: TaskFilter) throws -> [TaskPage] {
-            try Self.pages(broker, TaskQuery(filter: filter, isNewestFirst: isNewestFirst, count: count))
+            try broker.pages(TaskQuery(filter: filter, isNewestFirst: isNewestFirst, count: count))
         }
         let filters = [
             TaskFilter(queue: "q4"), TaskFilter(type: "type1"), TaskFilter(states: [.completed]),
@@ -205,7 +194,7 @@ import Testing
         let store = try RocksDBStorage.open(path: path, options: .numbered)
         defer { store.close() }
         let broker = try TestBroker(store)
-        let pages = try Self.pages(broker, TaskQuery(isNewestFirst: isNewestFirst, count: 10))
+        let pages = try broker.pages(TaskQuery(isNewestFirst: isNewestFirst, count: 10))
         let lost = 200 - pages.reduce(0) { $0 + $1.tasks.count }
         #expect(pages.reduce(0) { $0 + $1.damaged } == 2 && (2...100).contains(lost), "\(lost) are lost")
     }
@@ -224,7 +213,7 @@ import Testing
                 broker.listReadsMax = 10_000
                 let whole = try Self.tasks(broker, query)
                 broker.listReadsMax = 12
-                let pages = try Self.pages(broker, query)
+                let pages = try broker.pages(query)
                 #expect(pages.flatMap(\.tasks) == whole, "\(filter)")
                 #expect(filter == TaskFilter() ? whole.count == all.count && pages.count > 2 : whole.count < all.count)
             }

@@ -29,17 +29,6 @@ import Testing
         return (broker, ids)
     }
 
-    private static func pages(_ broker: TestBroker, _ query: TaskQuery) throws -> [TaskPage] {
-        var pages: [TaskPage] = []
-        var query = query
-        repeat {
-            guard case .tasks(let page) = try broker.ask(.tasks(query)) else { throw TestFailure("no page") }
-            pages.append(page)
-            query.cursor = page.next
-        } while !query.cursor.isEmpty
-        return pages
-    }
-
     private static func problems(_ store: any ByteStoreReader) -> [String] {
         var problems: [String] = []
         _ = StoreVerification.verify(store, mark: nil) { problems.append("\($0.place): \($0.message)") }
@@ -62,7 +51,7 @@ import Testing
         let expected = ids.enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
         let query = TaskQuery(filter: TaskFilter(tag: "third"), isNewestFirst: isNewestFirst, count: count)
         for _ in 0..<2 {
-            let tasks = try Self.pages(broker, query).flatMap(\.tasks)
+            let tasks = try broker.pages(query).flatMap(\.tasks)
             #expect(tasks.map(\.id) == (isNewestFirst ? expected.reversed() : expected))
             #expect(Set(tasks.map(\.state)).count == 5)
             for task in tasks {
@@ -78,7 +67,7 @@ import Testing
     @Test("Every list shows the tags of the tasks that carry some")
     func shown() throws {
         let (broker, ids) = try Self.broker()
-        let tasks = try Self.pages(broker, TaskQuery(count: 7)).flatMap(\.tasks)
+        let tasks = try broker.pages(TaskQuery(count: 7)).flatMap(\.tasks)
         #expect(tasks.count == ids.count)
         for task in tasks {
             let number = try #require(ids.firstIndex(of: task.id))
@@ -92,7 +81,7 @@ import Testing
         for states in [[], [.deadLetter], Set(TaskState.allCases)] as [Set<TaskState>] {
             for (number, id) in ids.enumerated() {
                 let filter = TaskFilter(states: states, tag: TaskTag("own:\(number)"))
-                let pages = try Self.pages(broker, TaskQuery(filter: filter))
+                let pages = try broker.pages(TaskQuery(filter: filter))
                 let isMeant = try states.isEmpty || states.contains(#require(try broker.status(id)).state)
                 #expect(pages.count == 1 && pages[0].tasks.map(\.id) == (isMeant ? [id] : []))
                 #expect(pages[0].scanned <= 1)
@@ -120,7 +109,7 @@ import Testing
                 for readsMax in [10_000, 6] {
                     broker.listReadsMax = readsMax
                     let query = TaskQuery(filter: filter, isNewestFirst: isNewestFirst, count: 5)
-                    let found = try Self.pages(broker, query).flatMap(\.tasks).map(\.id)
+                    let found = try broker.pages(query).flatMap(\.tasks).map(\.id)
                     #expect(found == (isNewestFirst ? expected.reversed() : expected), "\(filter)")
                 }
             }
@@ -138,7 +127,7 @@ import Testing
         let tags = try left.flatMap { try #require(try broker.status($0)).tags }
         #expect(try Self.tagRows(broker.store).count == left.count + tags.count)
         let filter = TaskFilter(tag: "third")
-        let listed = try Self.pages(broker, TaskQuery(filter: filter)).flatMap(\.tasks).map(\.id)
+        let listed = try broker.pages(TaskQuery(filter: filter)).flatMap(\.tasks).map(\.id)
         #expect(listed == ids.enumerated().filter { $0.offset % 3 == 0 && left.contains($0.element) }.map(\.element))
     }
 
@@ -150,7 +139,7 @@ import Testing
         for (tag, id) in zip(tags, ids) {
             for isNewestFirst in [false, true] {
                 let query = TaskQuery(filter: TaskFilter(tag: tag), isNewestFirst: isNewestFirst)
-                #expect(try Self.pages(broker, query).flatMap(\.tasks).map(\.id) == [id])
+                #expect(try broker.pages(query).flatMap(\.tasks).map(\.id) == [id])
             }
         }
     }

@@ -217,6 +217,18 @@ final class TestBroker {
 
     // MARK: Asking
 
+    /// All pages of a list.
+    func pages(_ query: TaskQuery) throws -> [TaskPage] {
+        var pages: [TaskPage] = []
+        var query = query
+        repeat {
+            guard case .tasks(let page) = try ask(.tasks(query)) else { throw TestFailure("no page") }
+            pages.append(page)
+            query.cursor = page.next
+        } while !query.cursor.isEmpty
+        return pages
+    }
+
     /// Asks, and returns the reply when it may leave.
     @discardableResult
     func ask(_ request: Request) throws -> Reply {
