@@ -87,7 +87,7 @@ public struct ProcessLaunch: Sendable {
         return attributes
     }
 
-    private static func withCStrings<Result>(
+    static func withCStrings<Result>(
         _ texts: [[UInt8]],
         _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
     ) -> Result {

@@ -1,4 +1,4 @@
-import Glibc
+package import Glibc
 public import Logging
 public import TQClient
 public import TQModel
@@ -29,11 +29,16 @@ public struct WorkerOptions: Sendable {
     /// Host, process and four random characters: two workers of one process, or two containers with the same host
     /// name and process number, differ.
     public static func makeName() -> Name {
+        let random = String(UInt32.random(in: 0x10000...0xfffff), radix: 16).suffix(4)
+        return Name(makeNamePrefix(process: getpid()) + random)
+    }
+
+    /// How the names begin that the workers of a process of this machine make for themselves.
+    package static func makeNamePrefix(process: pid_t) -> String {
         var host = [CChar](repeating: 0, count: 256)
         let hasHost = gethostname(&host, host.count - 1) == 0
         let characters = host.prefix { $0 != 0 && $0 != 42 }.prefix(200).map { UInt8(bitPattern: $0) }
         let hostName = hasHost && !characters.isEmpty ? String(decoding: characters, as: UTF8.self) : "worker"
-        let random = String(UInt32.random(in: 0x10000...0xfffff), radix: 16).suffix(4)
-        return Name("\(hostName)-\(getpid())-\(random)")
+        return "\(hostName)-\(process)-"
     }
 }

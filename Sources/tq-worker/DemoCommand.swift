@@ -4,7 +4,7 @@ import TQModel
 import TQWorker
 
 /// A worker to play with.
-struct Demo: AsyncParsableCommand {
+struct Demo: WorkerSubcommand {
     static let configuration = CommandConfiguration(
         abstract: "Work on tasks of the types sleep, echo and fail.",
         discussion: """

@@ -5,7 +5,7 @@ import TQModel
 import TQWorker
 
 /// Runs one program for every task.
-struct Exec: AsyncParsableCommand {
+struct Exec: WorkerSubcommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a program for every task.",
         discussion: """
@@ -58,7 +58,7 @@ extension TaskContext {
 }
 
 /// Whether the system would find a program: by its path, or by its name in PATH.
-private func isExecutable(_ program: String) -> Bool {
+func isExecutable(_ program: String) -> Bool {
     if program.contains("/") { return access(program, X_OK) == 0 }
     let directories = (processEnvironment()["PATH"] ?? "/usr/bin:/bin").split(separator: ":")
     return directories.contains { access("\($0)/\(program)", X_OK) == 0 }

@@ -26,11 +26,12 @@ struct Program: Sendable {
         let environment = environment.merging(variables) { $1 }
         let end = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                // A thread for each child: simple, and no more than the worker's concurrency.
-                startThread {
+                let body: @Sendable () -> Void = {
                     let end = run.run(arguments: arguments, environment: environment, input: payload)
                     continuation.resume(returning: end)
                 }
+                // A thread for each child: simple, and no more than the worker's concurrency.
+                if !startThread(body) { body() }
             }
         } onCancel: {
             run.stop()
@@ -54,30 +55,4 @@ struct ProgramFailure: Error, CustomStringConvertible {
         let trimmed = text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
         self.description = trimmed.isEmpty ? end : "\(end): \(String(trimmed))"
     }
-}
-
-/// Runs a closure in a thread of its own.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setstacksize(&attributes, 512 * 1024)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    let box = Unmanaged.passRetained(Box(body))
-    var thread = pthread_t()
-    let result = pthread_create(
-        &thread,
-        &attributes,
-        { pointer in
-            guard let pointer else { return nil }
-            Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body()
-            return nil
-        },
-        box.toOpaque()
-    )
-    if result != 0 { box.takeRetainedValue().body() }
 }

@@ -18,7 +18,7 @@ struct WorkerCommand: AsyncParsableCommand {
             SIGTERM or SIGINT takes no more tasks and lets the running ones end; a second signal gives them back at once.
             """,
         version: tqVersion,
-        subcommands: [Exec.self, Demo.self]
+        subcommands: [Exec.self, Demo.self, Pool.self, Member.self]
     )
 
     @OptionGroup var options: ConnectionOptions
@@ -29,6 +29,26 @@ struct ConnectionOptions: ParsableArguments {
     @OptionGroup var broker: BrokerOptions
     @OptionGroup var file: ConfigOptions
     @OptionGroup var logging: LoggingOptions
+}
+
+extension ConnectionOptions {
+    /// Begins to log as the options and the configuration say.
+    ///
+    /// - Returns: The section `worker` of the configuration.
+    func bootstrap() throws -> BrokerConfiguration.Worker {
+        var input = ConfigurationInput(environment: processEnvironment(), filePath: file.file)
+        // The broker's address is none of the worker's business.
+        input.isInsecure = true
+        do throws(ConfigurationError) {
+            let settings = try LoadedConfiguration.load(input).configuration
+            let isForPeople = isatty(STDERR_FILENO) == 1 || !settings.monitoring.isJSONLogging
+            let level = Logger.Level(rawValue: settings.monitoring.logLevel) ?? .info
+            logging.bootstrap(isForPeople ? .text : .json, default: level)
+            return settings.worker
+        } catch {
+            throw CommandFailure(.usage, error.description)
+        }
+    }
 }
 
 /// What every kind of worker can be told.
@@ -64,18 +84,16 @@ struct WorkerProcess {
     private let logger: Logger
 
     init(_ connection: ConnectionOptions, _ work: WorkOptions, kind: String) throws {
-        let settings = try Self.settings(connection)
-        let isForPeople = isatty(STDERR_FILENO) == 1 || !settings.monitoring.isJSONLogging
-        let level = Logger.Level(rawValue: settings.monitoring.logLevel) ?? .info
-        connection.logging.bootstrap(isForPeople ? .text : .json, default: level)
+        StopSignals.catchAll()
+        let settings = try connection.bootstrap()
         var options = WorkerOptions()
         if let name = work.name { options.name = Name(name) }
         if !work.queue.isEmpty { options.queues = work.queue.map { Name($0) } }
-        options.concurrency = work.concurrency ?? settings.worker.concurrency
+        options.concurrency = work.concurrency ?? settings.concurrency
         options.lease = work.lease.map { .milliseconds($0.milliseconds) }
-        options.heartbeatInterval = .milliseconds(settings.worker.heartbeatIntervalMilliseconds)
+        options.heartbeatInterval = .milliseconds(settings.heartbeatIntervalMilliseconds)
         options.shutdownGrace = .milliseconds(
-            work.grace?.milliseconds ?? UInt64(settings.worker.gracefulShutdownTimeoutMilliseconds)
+            work.grace?.milliseconds ?? UInt64(settings.gracefulShutdownTimeoutMilliseconds)
         )
         options.metadata = "tq-worker \(tqVersion) \(kind)"
         options.client.clientName = "tq-worker/\(tqVersion)"
@@ -87,18 +105,6 @@ struct WorkerProcess {
         self.options = options
         self.addresses = connection.broker.addresses
         self.logger = options.logger
-    }
-
-    /// The section `worker` of the configuration, and how to log.
-    private static func settings(_ connection: ConnectionOptions) throws -> BrokerConfiguration {
-        var input = ConfigurationInput(environment: processEnvironment(), filePath: connection.file.file)
-        // The broker's address is none of the worker's business.
-        input.isInsecure = true
-        do throws(ConfigurationError) {
-            return try LoadedConfiguration.load(input).configuration
-        } catch {
-            throw CommandFailure(.usage, error.description)
-        }
     }
 
     /// Registers handlers, runs, and stops at the first signal; the second one hurries.

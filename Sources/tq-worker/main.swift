@@ -1,4 +1,3 @@
 import CommandLineSupport
 
-StopSignals.catchAll()
 await WorkerCommand.runAndExit()
