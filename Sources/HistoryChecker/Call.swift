@@ -20,6 +20,8 @@ public enum Call: Hashable, Sendable {
     case redrive(TaskID, payload: Digest?)
     /// Ends a dead letter for good.
     case purge(TaskID)
+    /// Lets the outcome of a task go before its time.
+    case forget(TaskID)
     /// Lets a task that waits do so in that queue, with that rank.
     case arrange(TaskID, queue: QueueNumber, Rank)
     /// Asks for the state of a task.

@@ -121,6 +121,7 @@ extension Checker {
         case .cancel(let id): touch(id, operation) { $0.cancels += 1 }
         case .redrive(let id, let payload): touch(id, operation) { $0.invokeRedrive(payload) }
         case .purge(let id): touch(id, operation) { $0.invokePurge() }
+        case .forget(let id): touch(id, operation) { $0.isForgotten = true }
         case .arrange(let id, let queue, let rank):
             touch(id, operation) { $0.arrangements.append((queue, rank)) }
         case .status, .result: break
@@ -145,7 +146,7 @@ extension Checker {
         case .cancel(let id): returnCancel(id, operation, outcome)
         case .redrive(let id, _): returnRedrive(id, operation, outcome)
         case .purge(let id): returnPurge(id, operation, outcome)
-        case .arrange: break
+        case .arrange, .forget: break
         case .status(let id), .result(let id): returnObservation(id, operation, outcome)
         }
     }
@@ -160,6 +161,7 @@ extension Checker {
             case .cancel: tasks[slot].cancels += 1
             case .redrive(_, let payload): tasks[slot].invokeRedrive(payload)
             case .purge: tasks[slot].invokePurge()
+            case .forget: tasks[slot].isForgotten = true
             case .arrange(_, let queue, let rank): tasks[slot].arrangements.append((queue, rank))
             default: invokeWithLease(&operation)
             }

@@ -70,6 +70,7 @@ extension Call {
         case "cancel": self = .cancel(try line.task())
         case "redrive": self = .redrive(try line.task(), payload: try line.optionalDigest())
         case "purge": self = .purge(try line.task())
+        case "forget": self = .forget(try line.task())
         case "arrange":
             self = .arrange(try line.task(), queue: try line.number(), Rank(rawValue: try line.number()))
         case "status": self = .status(try line.task())

@@ -89,6 +89,7 @@ extension Call {
             line.task("redrive", id)
             line.number(payload?.rawValue)
         case .purge(let id): line.task("purge", id)
+        case .forget(let id): line.task("forget", id)
         case .arrange(let id, let queue, let rank):
             line.task("arrange", id)
             line.number(queue)

@@ -254,14 +254,14 @@ extension Call {
     var lease: LeaseHandle? {
         switch self {
         case .complete(let lease, _), .fail(let lease, _, _), .release(let lease, _), .renew(let lease, _): lease
-        case .submit, .claim, .cancel, .redrive, .purge, .arrange, .status, .result: nil
+        case .submit, .claim, .cancel, .redrive, .purge, .forget, .arrange, .status, .result: nil
         }
     }
 
     /// The task that the call would change.
     var task: TaskID? {
         switch self {
-        case .cancel(let id), .redrive(let id, _), .purge(let id), .arrange(let id, _, _): id
+        case .cancel(let id), .redrive(let id, _), .purge(let id), .forget(let id), .arrange(let id, _, _): id
         default: lease?.task
         }
     }

@@ -97,13 +97,15 @@ extension Checker {
     /// A task that was looked for since that event was not there.
     mutating func checkMissing(_ slot: Int, since invoked: Int) {
         let record = tasks[slot]
-        guard record.known < invoked, !mayHaveExpired(record) else { return }
+        guard record.known < invoked, !mayHaveExpired(record), !mayBeForgotten(record) else { return }
         if let end = record.end {
             report(.endStays, record.id, [end.known, invoked], "It was \(end.state.name), and is gone")
         } else {
             report(.submitStays, record.id, [record.known, invoked], "It is gone without an end")
         }
     }
+
+    private func mayBeForgotten(_ record: TaskRecord) -> Bool { record.isForgotten && mayBeOver(record) }
 
     private func mayHaveExpired(_ record: TaskRecord) -> Bool {
         guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }

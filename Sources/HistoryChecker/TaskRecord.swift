@@ -40,6 +40,8 @@ struct TaskRecord {
     var redrivesUsed = 0
     /// Purges that were not refused; each may cancel it.
     var purges = 0
+    /// Whether its outcome may be gone before its time; a crash may bring it back.
+    var isForgotten = false
     /// Payloads that redrives gave it, or may have.
     var edits: Set<Digest> = []
     /// Where else it may wait, and how urgent it may be there: what arrangements said that were not refused.

@@ -287,7 +287,10 @@ extension DumpText {
         add("timeout", policy.timeoutMilliseconds)
         add("retention", policy.retentionMilliseconds)
         add("", policy.deadLetterRetentionMilliseconds)
-        line("deadLetters", policy.deadLettersMax)
+        add("deadLetters", policy.deadLettersMax)
+        add("", policy.deadLetterBytesMax)
+        add("outcomes", policy.outcomesMax)
+        line("", policy.resultBytesMax)
     }
 
     fileprivate mutating func add(_ row: KeyRow) {
@@ -306,6 +309,10 @@ extension DumpText {
             add("", queue)
             add("", word: state.name)
         case .deadLetters(let queue): add("counter deadLetters", queue)
+        case .resultBytes(let bucket, let queue):
+            add("counter resultBytes", bucket.rawValue)
+            add("", queue)
+        case .deadLetterBytes(let queue): add("counter deadLetterBytes", queue)
         }
     }
 }

@@ -52,6 +52,8 @@ public enum Fetch: Hashable, Sendable {
     case expiringDeadLetters(through: ExpiryBucket, limit: Int, ReadTurn)
     /// The oldest dead letters of a queue by their submits, at most so many.
     case oldestDeadLetters(queue: UInt32, limit: Int, ReadTurn)
+    /// The outcomes of a selection from a place on, of tasks up to one, in the order in which they expire, about so many.
+    case outcomes(TaskSelection, from: OutcomePosition, through: TaskSequence, limit: Int, ReadTurn)
 }
 
 /// When something is asked for: what was found in an earlier turn may be older than what the core remembers of what has gone
@@ -86,6 +88,8 @@ public enum Fetched: Sendable {
     case tagged([TaskSequence])
     /// Dead letters that are to go, without their errors and payloads, and the bucket of the next one that expires.
     case endingDeadLetters([DeadLetterRow], next: ExpiryBucket?)
+    /// Some records of outcomes, and what was met on the way.
+    case outcomes([OutcomeRecord], OutcomeWalk)
     /// Nothing is stored there.
     case missing
     /// Something is stored there that does not match its checksum.
@@ -101,6 +105,7 @@ public enum Fetched: Sendable {
         case .deadLetter(_, let error, let payload): error.count + payload.count
         case .deadLetters(let letters, _, _): letters.reduce(0) { $0 + $1.payload.count }
         case .lastError(let error): error.count
+        case .outcomes(let records, _): records.reduce(0) { $0 + $1.results.count }
         case .transitions, .zone, .expiring, .tags, .tagged, .endingDeadLetters, .missing, .damaged, .postponed: 0
         }
     }

@@ -51,6 +51,9 @@ public struct DeadLetterRow: Hashable, Sendable {
     /// The payload, in the batch's texts; empty when it was damaged.
     public var payload: EffectBatch.Span
 
+    /// Bytes of the error and the payload.
+    public var byteCount: UInt32 { error.count + payload.count }
+
     /// Creates a row.
     public init(
         task: TaskRow,

@@ -13,6 +13,10 @@ extension DurableIndex {
         batch.recurringStates.forEach { apply($0) }
         batch.bulkOperations.forEach { apply($0) }
         batch.queuePolicies.forEach { apply($0) }
+        // A row may let the segment of such a task go, and its locator must not lead to what is forgotten.
+        for transition in batch.transitions where transition.operation == .forget {
+            forgetOutcome(of: transition.sequence)
+        }
         let redriven = Set(batch.redrivenDeadLetters.map(\.sequence))
         let replaced = Set(batch.transitions.lazy.filter { $0.operation == .replace }.map(\.sequence))
         for segment in batch.segments {
@@ -87,12 +91,7 @@ extension DurableIndex {
         guard Int(row.key.queue) < queues.count else {
             throw RecoveryError("a counter names queue \(row.key.queue), which is unknown")
         }
-        counters[row.key] = row.value
-        if let bucket = row.key.bucket { bucketCounters[bucket, default: []].append(row.key) }
-        switch row.key {
-        case .outcomes(_, let queue, let state): queues[Int(queue)].counts[state] += row.value
-        case .deadLetters(let queue): queues[Int(queue)].counts.deadLetter += row.value
-        }
+        set(row)
     }
 
     /// Takes a segment's table.

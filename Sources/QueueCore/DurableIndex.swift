@@ -23,7 +23,7 @@ public struct DurableIndex: Sendable {
     var contentTypes = NameTable()
     /// What queues say of their tasks, by their numbers.
     var policies: [UInt32: QueuePolicy] = [:]
-    /// Those that keep so many dead letters and no more.
+    /// Those that keep so much of what is over and no more.
     var cappedQueues: Set<UInt32> = []
     var workers: [UInt32: WorkerRow] = [:]
     var workerNumbers: [ScopedName: UInt32] = [:]
@@ -46,7 +46,7 @@ public struct DurableIndex: Sendable {
     /// Outcomes up to this bucket are gone; it moves when the group closes that expires them.
     public internal(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     /// The same with those that the open group expires.
-    private(set) var expiringThrough = ExpiryBucket(rawValue: 0)
+    var expiringThrough = ExpiryBucket(rawValue: 0)
     /// How far running attempts are whose workers said so.
     var progress: [TaskSequence: TaskProgress] = [:]
     /// What tasks that have not ended have saved for their next attempts.
@@ -100,14 +100,7 @@ public struct DurableIndex: Sendable {
     /// has perhaps been there already.
     private mutating func dropExpiredLocations() {
         expiredThrough = max(expiredThrough, expiringThrough)
-        let through = expiredThrough
-        for place in derived.locators.indices
-        where derived.locators[place].locations.contains(where: { $0.map { $0.bucket <= through } ?? false }) {
-            derived.locators[place].locations = derived.locators[place].locations.map { location in
-                location.flatMap { $0.bucket <= through ? nil : $0 }
-            }
-        }
-        derived.locators.removeAll { $0.bucket == nil }
+        derived.locators = derived.locators.compactMap { $0.droppingExpired(through: expiredThrough) }
     }
 
     /// Makes a segment of the open group; it is held until the group closes, however its tasks end.
@@ -179,6 +172,7 @@ public struct DurableIndex: Sendable {
     /// - Parameter texts: Where the transition's message lies.
     mutating func apply(_ transition: Transition, record handle: UInt32, texts: [UInt8]) {
         let sequence = transition.sequence
+        uncount(transition)
         var slot = tasks[sequence]
         // A replay takes a group's rows first: a task that ended may be freed by a row that came after this transition.
         guard slot.stateValue != 0 else { return }
@@ -198,7 +192,7 @@ public struct DurableIndex: Sendable {
             slot.crashes = transition.crashes
             slot.rank = transition.rank ?? slot.rank
             slot.queue = transition.queue ?? slot.queue
-            slot.isArranged = transition.operation != .replace && (transition.rank != nil || transition.queue != nil)
+            slot.isArranged = transition.arranges
             slot.isRedriven = transition.isRedriven
             slot.hasEarlierAttempts = transition.hasEarlierAttempts
             slot.state = transition.state
@@ -347,21 +341,23 @@ public struct DurableIndex: Sendable {
             queues[Int(slot.queue)].counts[slot.state] += 1
         case .completed, .cancelled:
             dropOptions(slot, sequence)
+            guard transition.operation != .forget else { return carriedOutcomes[sequence] = nil }
             slot.link = transition.bucket.rawValue
             slot.place = transition.outcomePart
             if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
-            guard transition.bucket > expiredThrough else { break }
-            if !isRecovering {
-                count(.outcomes(bucket: transition.bucket, queue: slot.queue, state: slot.state), by: 1)
-            }
-            queues[Int(slot.queue)].counts[slot.state] += isRecovering ? 0 : 1
-        case .deadLetter:
-            // Its options stay as long as its row does: a redrive needs them again.
-            if !isRecovering {
-                count(.deadLetters(queue: slot.queue), by: 1)
-                queues[Int(slot.queue)].counts.deadLetter += 1
-            }
+            if transition.bucket > expiredThrough { count(ended: slot, transition) }
+        // Its options stay as long as its row does: a redrive needs them again.
+        case .deadLetter: count(ended: slot, transition)
         }
+    }
+
+    /// Lets the slot of an ended task say no more where its outcome is, which is gone before its time.
+    mutating func forgetOutcome(of sequence: TaskSequence) {
+        var slot = tasks[sequence]
+        guard slot.state.isFinal else { return }
+        slot.link = 0
+        tasks.set(sequence, slot)
+        carriedOutcomes[sequence] = nil
     }
 
     /// Enters the state that a row states.
@@ -558,40 +554,4 @@ public struct DurableIndex: Sendable {
     mutating func apply(_ row: KeyRow) { keys.insert(row) }
 
     mutating func apply(expiredKeys bucket: ExpiryBucket) { keys.expire(bucket) }
-
-    /// Takes a task out of the dead letters; its row tells the queue, so this comes after rows and before transitions.
-    mutating func apply(redriven sequence: TaskSequence) {
-        let queue = tasks[sequence].queue
-        count(.deadLetters(queue: queue), by: -1)
-        queues[Int(queue)].counts.deadLetter -= 1
-    }
-
-    mutating func apply(expiredOutcomes bucket: ExpiryBucket) {
-        expiringThrough = max(expiringThrough, bucket)
-        for key in bucketCounters.removeValue(forKey: bucket) ?? [] {
-            guard case .outcomes(_, let queue, let state) = key, let value = counters.removeValue(forKey: key) else {
-                continue
-            }
-            queues[Int(queue)].counts[state] -= value
-            touchedCounters.insert(key)
-        }
-    }
-
-    /// Buckets of outcomes whose time has come, earliest first.
-    var expiredOutcomeBuckets: [ExpiryBucket] {
-        bucketCounters.keys.filter { $0.isExpired(storeMilliseconds: storeMilliseconds) }.sorted()
-    }
-
-    /// How many outcomes a bucket holds.
-    func outcomeCount(in bucket: ExpiryBucket) -> UInt64 {
-        bucketCounters[bucket, default: []].reduce(0) { $0 + (counters[$1] ?? 0) }
-    }
-
-    private mutating func count(_ key: CounterKey, by change: Int64) {
-        let old = counters[key] ?? 0
-        let value = change < 0 ? old - min(old, change.magnitude) : old + change.magnitude
-        if old == 0, let bucket = key.bucket { bucketCounters[bucket, default: []].append(key) }
-        counters[key] = value == 0 ? nil : value
-        touchedCounters.insert(key)
-    }
 }

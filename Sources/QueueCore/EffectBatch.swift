@@ -41,7 +41,11 @@ public struct EffectBatch: Sendable {
     public var transitions: [Transition] = []
     /// Tasks that ended with a result or were cancelled.
     public var outcomes: [OutcomeRow] = []
-    /// The results of the outcomes.
+    /// Records of outcomes of which some, or all, are forgotten before their time.
+    public var rewrittenOutcomes: [RewrittenOutcomes] = []
+    /// Locators of forgotten outcomes that still lead to others; one that leads to none any more is swept.
+    public var rewrittenLocators: [RewrittenLocator] = []
+    /// The results of the outcomes, those that are written again included.
     public var results: [UInt8] = []
     /// Tasks that were buried.
     public var deadLetters: [DeadLetterRow] = []
@@ -57,7 +61,7 @@ public struct EffectBatch: Sendable {
     public var keys: [KeyRow] = []
     /// Buckets of outcomes whose time has come.
     public var expiredOutcomes: [ExpiryBucket] = []
-    /// What was left of buckets that expired.
+    /// What was left of buckets that expired, and of outcomes that are forgotten.
     public var swept: [ExpiringRecord] = []
     /// Buckets of idempotency keys whose time has come.
     public var expiredKeys: [ExpiryBucket] = []
@@ -76,7 +80,7 @@ public struct EffectBatch: Sendable {
             && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
             && expiredKeys.isEmpty && outcomes.isEmpty && swept.isEmpty && recurring.isEmpty
             && recurringStates.isEmpty && removedRecurring.isEmpty && bulkOperations.isEmpty && removedBulk.isEmpty
-            && queuePolicies.isEmpty
+            && queuePolicies.isEmpty && rewrittenOutcomes.isEmpty
     }
 
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
@@ -84,6 +88,8 @@ public struct EffectBatch: Sendable {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
             + keys.count * 48 + attempts.count * 64 + tags.count * 256 + swept.count * 48 + recurringStates.count * 80
             + bulkOperations.count * 256 + queuePolicies.count * 128
+            + rewrittenOutcomes.reduce(0) { $0 + $1.rows.count * 64 + 128 }
+            + rewrittenLocators.reduce(0) { $0 + $1.locator.locations.count * 14 + 64 }
             + recurring.reduce(0) { $0 + $1.payload.count + 512 }
     }
 
@@ -258,6 +264,8 @@ public struct Transition: Hashable, Sendable {
     public var isRedriven = false
     /// Whether the task's history may have attempts that are not counted: from before it was put back.
     public var hasEarlierAttempts = false
+    /// Bytes of the record of a task that ends or has ended: of its result, or of a dead letter's payload and error.
+    public var byteCount: UInt32 = 0
     /// Reserved: what a blocked task waits for.
     public var blocker: UInt64 = 0
 
@@ -274,6 +282,9 @@ public struct Transition: Hashable, Sendable {
             self.message = message
         }
     }
+
+    /// Whether the task waits elsewhere than its row says, or with another rank.
+    var arranges: Bool { operation != .replace && operation != .forget && (rank != nil || queue != nil) }
 
     /// Creates a transition that changes nothing else.
     public init(
@@ -324,6 +335,8 @@ public struct Transition: Hashable, Sendable {
         case replace = 14
         /// Somebody lets the task wait in another queue, or with another priority.
         case arrange = 15
+        /// The outcome of the task is gone before its time; the transition says what was counted of it.
+        case forget = 16
     }
 }
 
@@ -449,24 +462,35 @@ public enum CounterKey: Hashable, Comparable, Sendable {
     case outcomes(bucket: ExpiryBucket, queue: UInt32, state: TaskState)
     /// Dead letters of a queue.
     case deadLetters(queue: UInt32)
+    /// Bytes of the results of a queue that expire together.
+    case resultBytes(bucket: ExpiryBucket, queue: UInt32)
+    /// Bytes of the payloads and errors of a queue's dead letters.
+    case deadLetterBytes(queue: UInt32)
 
     var queue: UInt32 {
         switch self {
-        case .outcomes(_, let queue, _), .deadLetters(let queue): queue
+        case .outcomes(_, let queue, _), .deadLetters(let queue), .resultBytes(_, let queue),
+            .deadLetterBytes(let queue):
+            queue
         }
     }
 
     var bucket: ExpiryBucket? {
-        if case .outcomes(let bucket, _, _) = self { bucket } else { nil }
+        switch self {
+        case .outcomes(let bucket, _, _), .resultBytes(let bucket, _): bucket
+        case .deadLetters, .deadLetterBytes: nil
+        }
     }
 
     private var order: (UInt8, UInt32, UInt32, UInt8) {
         switch self {
         case .outcomes(let bucket, let queue, let state): (0, bucket.rawValue, queue, state.rawValue)
         case .deadLetters(let queue): (1, 0, queue, 0)
+        case .resultBytes(let bucket, let queue): (2, bucket.rawValue, queue, 0)
+        case .deadLetterBytes(let queue): (3, 0, queue, 0)
         }
     }
 
-    /// Orders outcomes by bucket, queue and state, and dead letters behind them by queue.
+    /// Orders by what is counted, then by bucket, queue and state.
     public static func < (left: Self, right: Self) -> Bool { left.order < right.order }
 }

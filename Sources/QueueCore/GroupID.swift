@@ -61,7 +61,7 @@ public struct SegmentKey: Hashable, Comparable, Sendable, CustomStringConvertibl
 }
 
 /// Where the outcome of an ended task is stored.
-public struct OutcomeLocation: Hashable, Sendable {
+public struct OutcomeLocation: Hashable, Comparable, Sendable {
     /// When the record expires; also the first part of its key.
     public let bucket: ExpiryBucket
     /// The group that wrote the record.
@@ -74,6 +74,11 @@ public struct OutcomeLocation: Hashable, Sendable {
         self.bucket = bucket
         self.group = group
         self.part = part
+    }
+
+    /// Orders by bucket, then by group and part, as the records are stored.
+    public static func < (left: Self, right: Self) -> Bool {
+        (left.bucket, left.group, left.part) < (right.bucket, right.group, right.part)
     }
 }
 

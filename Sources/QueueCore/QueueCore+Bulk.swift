@@ -43,7 +43,7 @@ extension QueueCore {
         selection.states = try kind.states(among: selection.states)
         let target: UInt32 =
             switch spec.change {
-            case .redrive, .purge, .cancel: 0
+            case .redrive, .purge, .cancel, .delete: 0
             case .move(let queue): try number(of: queue, .queue, asker.principal.namespace)
             case .setPriority(let priority): UInt32(priority.rawValue)
             }
@@ -79,6 +79,7 @@ extension QueueCore {
         operation.endWallMilliseconds = now.wallMilliseconds
         record(operation)
         session.bulkPaces.forget(operation.number)
+        session.deletions[operation.number] = nil
         notices.append(.bulkEnded(status(operation)))
         let ended = index.bulkInOrder.filter { $0.phase != .running }
         for old in ended.dropLast(Limits.bulkEndedMax) {
@@ -99,6 +100,7 @@ extension QueueCore {
             case .redrive: .redrive
             case .purge: .purge
             case .cancel: .cancel
+            case .delete: .delete
             case .move: .move(to: index.queueNames.name(operation.target))
             case .setPriority: .setPriority(Priority(UInt8(clamping: operation.target)))
             }
@@ -113,8 +115,6 @@ extension QueueCore {
             error: selection.error,
             tag: selection.tag
         )
-        let behind = operation.next.rawValue - min(1, operation.next.rawValue)
-        let all = max(1, operation.last.rawValue)
         return BulkStatus(
             number: operation.number,
             spec: BulkSpec(change, filter: filter, perSecond: operation.perSecond),
@@ -122,10 +122,22 @@ extension QueueCore {
             changed: operation.changed,
             refused: operation.refused,
             problem: operation.problem,
-            percent: operation.phase == .finished ? 100 : UInt8(Double(min(behind, all)) / Double(all) * 100),
+            percent: percent(operation),
             startWallMilliseconds: operation.startWallMilliseconds,
             endWallMilliseconds: operation.endWallMilliseconds
         )
+    }
+
+    /// How much an operation has behind it: of the sequences, or of the outcomes.
+    private func percent(_ operation: BulkOperation) -> UInt8 {
+        if operation.phase == .finished { return 100 }
+        let (behind, all): (UInt64, UInt64) =
+            if operation.change == .delete {
+                outcomesBehind(operation)
+            } else {
+                (operation.next.rawValue - min(1, operation.next.rawValue), operation.last.rawValue)
+            }
+        return UInt8(Double(min(behind, all)) / Double(max(1, all)) * 100)
     }
 
     // MARK: Steps
@@ -150,6 +162,7 @@ extension QueueCore {
         guard let operation = bulkTurn else { return [] }
         switch operation.change {
         case .redrive, .purge: return [letterRead(operation)]
+        case .delete: return [outcomeRead(operation)]
         case .cancel, .move, .setPriority:
             let tagged = [taggedRead(operation)].compactMap { $0 }
             guard !operation.selection.error.isEmpty, let found = candidates(operation, fetched) else { return tagged }
@@ -163,6 +176,7 @@ extension QueueCore {
         let before = operation
         switch operation.change {
         case .redrive, .purge: changeDeadLetters(&operation, fetched)
+        case .delete: deleteOutcomes(&operation, fetched)
         case .cancel, .move, .setPriority: changeOpenTasks(&operation, fetched)
         }
         let count = Int(operation.changed + operation.refused - before.changed - before.refused)
@@ -208,7 +222,7 @@ extension QueueCore {
     }
 
     /// Ends an operation that cannot go on: what leads to its tasks is damaged, and there is no way past it.
-    private func giveUp(_ operation: inout BulkOperation, after read: Fetched?) {
+    func giveUp(_ operation: inout BulkOperation, after read: Fetched?) {
         guard case .damaged(let problem)? = read else { return }
         operation.refuse(because: Bytes(problem.utf8))
         operation.phase = .stopped
@@ -219,7 +233,7 @@ extension QueueCore {
         return operation.selection.tag.map { .tagged($0, from: operation.next, isDescending: false, limit: limit) }
     }
 
-    private func stepCount(_ operation: BulkOperation) -> Int {
+    func stepCount(_ operation: BulkOperation) -> Int {
         session.bulkPaces.stepCount(operation, of: Self.changesPerStep)
     }
 
@@ -262,7 +276,7 @@ extension QueueCore {
     private mutating func change(_ sequence: TaskSequence, _ operation: BulkOperation) -> Bool {
         let slot = index.tasks[sequence]
         switch operation.change {
-        case .redrive, .purge: return false
+        case .redrive, .purge, .delete: return false
         case .cancel:
             guard slot.state != .inProgress || !index.leases[slot.link].isCancelRequested else { return false }
             return (try? cancel(id(of: sequence, slot)).get()) != nil

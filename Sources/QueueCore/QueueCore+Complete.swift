@@ -120,6 +120,7 @@ extension QueueCore {
         var ended = transition(operation, to: state, sequence, slot, token)
         ended.bucket = bucket
         ended.outcomePart = part
+        ended.byteCount = span.count
         record(ended)
         if hasHistory(slot) {
             let counted = UInt8(min(slot.attempts, UInt16(Limits.historyMax)))

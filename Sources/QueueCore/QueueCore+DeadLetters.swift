@@ -47,8 +47,7 @@ extension QueueCore {
 
     /// The dead letters of queues that have more than they keep.
     var oldestDeadLettersReads: [Fetch] {
-        index.cappedQueues.isEmpty
-            ? [] : index.overfullQueues.prefix(Self.overfullQueuesPerTick).map { oldestDeadLettersRead(of: $0.queue) }
+        index.queuesWithSurplusLetters.prefix(Self.overfullQueuesPerTick).map { oldestDeadLettersRead(of: $0.queue) }
     }
 
     private func oldestDeadLettersRead(of queue: UInt32) -> Fetch {
@@ -57,12 +56,15 @@ extension QueueCore {
 
     /// Ends the oldest dead letters of queues that have more than they keep, some in each tick.
     mutating func displaceDeadLetters(_ fetched: [Fetch: Fetched]) {
-        guard !index.cappedQueues.isEmpty else { return }
-        for (queue, excess) in index.overfullQueues {
+        for (queue, surplus) in index.queuesWithSurplusLetters {
             guard case .endingDeadLetters(let rows, next: _)? = fetched[oldestDeadLettersRead(of: queue)] else {
                 continue
             }
-            for row in rows.filter(isDead).prefix(Int(clamping: excess)) { end(row, .displaced) }
+            var surplus = surplus
+            for row in rows where !surplus.isNone && isDead(row) {
+                end(row, .displaced)
+                surplus.remove(byteCount: UInt64(row.byteCount))
+            }
         }
     }
 }

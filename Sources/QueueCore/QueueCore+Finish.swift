@@ -194,21 +194,22 @@ extension QueueCore {
             content: content,
             options: options
         )
-        batch.deadLetters.append(
-            DeadLetterRow(
-                task: task,
-                reason: reason,
-                attempts: slot.attempts,
-                crashes: slot.crashes,
-                token: token,
-                buriedWallMilliseconds: now.wallMilliseconds,
-                bucket: expiry(ofDeadLetter: task),
-                error: error,
-                payload: batch.text(payload)
-            )
+        let letter = DeadLetterRow(
+            task: task,
+            reason: reason,
+            attempts: slot.attempts,
+            crashes: slot.crashes,
+            token: token,
+            buriedWallMilliseconds: now.wallMilliseconds,
+            bucket: expiry(ofDeadLetter: task),
+            error: error,
+            payload: batch.text(payload)
         )
+        batch.deadLetters.append(letter)
         let id = id(of: sequence, slot)
-        record(transition(.bury, to: .deadLetter, sequence, slot, token))
+        var buried = transition(.bury, to: .deadLetter, sequence, slot, token)
+        buried.byteCount = letter.byteCount
+        record(buried)
         totals.deadLettered += 1
         notices.append(.deadLettered(id, reason))
         tellWaiting(for: sequence, id, .deadLetter(batch.group))
@@ -311,6 +312,7 @@ extension QueueCore {
             crashes: crashes,
             token: row.token
         )
+        back.byteCount = row.byteCount
         back.isRedriven = true
         back.hasEarlierAttempts = true
         let slot = index.tasks[sequence]

@@ -19,7 +19,7 @@ extension QueueCore {
         collectLateTasks()
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
         return Array(losses.prefix(Self.lossBurialsPerCommand)) + lateReads + zoneReads
-            + [sweepRead, expiringDeadLettersRead].compactMap { $0 } + oldestDeadLettersReads
+            + [sweepRead, expiringDeadLettersRead].compactMap { $0 } + oldestDeadLettersReads + surplusReads
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
@@ -32,6 +32,7 @@ extension QueueCore {
         sweep(fetched)
         expireDeadLetters(fetched)
         displaceDeadLetters(fetched)
+        forgetSurplus(fetched)
         expire()
         redriven = redriven.filter {
             now.monotonicMilliseconds - $0.value.monotonicMilliseconds < Self.redriveMemoryMilliseconds
@@ -263,6 +264,7 @@ extension QueueCore {
         case .scheduled, .failed:
             carried.start = index.options[sequence]?.start ?? .none
         case .completed, .cancelled:
+            guard slot.link > 0 else { break }
             carried.bucket = ExpiryBucket(rawValue: slot.link)
             carried.outcomePart = slot.place
             carried.outcomeGroup = index.carriedOutcomes[sequence] ?? index.records[slot.transition].group

@@ -43,6 +43,12 @@ public struct QueueCore: Sendable {
     var deadLettersExpire = ExpiryBucket(rawValue: 0)
     /// The same of those that were buried since somebody looked.
     var buriedExpire = ExpiryBucket(rawValue: .max)
+    /// How often outcomes were forgotten since the start.
+    var forgets: UInt64 = 0
+    /// The last record of each queue of which outcomes were forgotten because there were too many.
+    var forgottenThrough: [UInt32: OutcomeLocation] = [:]
+    /// Where in the store there is disk space of forgotten outcomes.
+    var forgottenRange: ClosedRange<OutcomeLocation>?
     /// Sparse records that are being rewritten.
     var cleaning: [(handle: UInt32, group: GroupID)] = []
     let startMonotonicMilliseconds: UInt64

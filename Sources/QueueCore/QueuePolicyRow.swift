@@ -17,17 +17,40 @@ public struct QueuePolicyRow: Hashable, Sendable {
 extension DurableIndex {
     mutating func apply(_ row: QueuePolicyRow) {
         policies[row.queue] = row.policy.isEmpty ? nil : row.policy
-        if row.policy.deadLettersMax > 0 { cappedQueues.insert(row.queue) } else { cappedQueues.remove(row.queue) }
+        if row.policy.isCapped { cappedQueues.insert(row.queue) } else { cappedQueues.remove(row.queue) }
     }
 
-    /// Queues with more dead letters than they keep, and how many more, in order of their numbers.
-    var overfullQueues: [(queue: UInt32, excess: UInt64)] {
-        cappedQueues.compactMap { queue in
-            let count = queues[Int(queue)].counts.deadLetter
-            let most = UInt64(policies[queue]?.deadLettersMax ?? .max)
-            return count > most ? (queue, count - most) : nil
+    /// Queues with more dead letters than they keep, in order of their numbers.
+    var queuesWithSurplusLetters: [(queue: UInt32, surplus: Surplus)] {
+        queues(with: { state, policy in
+            Surplus(
+                count: state.counts.deadLetter,
+                of: UInt64(policy.deadLettersMax),
+                byteCount: state.deadLetterBytes,
+                of: policy.deadLetterBytesMax
+            )
+        })
+    }
+
+    /// Queues with more outcomes than they keep, in order of their numbers.
+    var queuesWithSurplusOutcomes: [(queue: UInt32, surplus: Surplus)] {
+        queues(with: { state, policy in
+            Surplus(
+                count: state.counts.completed + state.counts.cancelled,
+                of: UInt64(policy.outcomesMax),
+                byteCount: state.resultBytes,
+                of: policy.resultBytesMax
+            )
+        })
+    }
+
+    private func queues(with surplus: (QueueState, QueuePolicy) -> Surplus) -> [(queue: UInt32, surplus: Surplus)] {
+        guard !cappedQueues.isEmpty else { return [] }
+        return cappedQueues.sorted().compactMap { queue in
+            guard let policy = policies[queue] else { return nil }
+            let surplus = surplus(queues[Int(queue)], policy)
+            return surplus.isNone ? nil : (queue, surplus)
         }
-        .sorted { $0.queue < $1.queue }
     }
 
     /// Takes what a queue says of its tasks.
@@ -43,5 +66,33 @@ extension DurableIndex {
     /// What queues say of their tasks, in order of their numbers.
     public var queuePolicies: [QueuePolicyRow] {
         policies.keys.sorted().compactMap { queue in policies[queue].map { QueuePolicyRow(queue: queue, policy: $0) } }
+    }
+}
+
+/// By how much something is more than is kept.
+struct Surplus {
+    private var count: UInt64
+    private var byteCount: UInt64
+
+    /// - Parameters:
+    ///   - countMax: 0 for no bound.
+    ///   - byteCountMax: 0 for no bound.
+    init(count: UInt64, of countMax: UInt64, byteCount: UInt64, of byteCountMax: UInt64) {
+        self.count = countMax > 0 && count > countMax ? count - countMax : 0
+        self.byteCount = byteCountMax > 0 && byteCount > byteCountMax ? byteCount - byteCountMax : 0
+    }
+
+    var isNone: Bool { count == 0 && byteCount == 0 }
+
+    /// Notes that one goes that has so many bytes.
+    mutating func remove(byteCount: UInt64) {
+        count -= min(1, count)
+        self.byteCount -= min(byteCount, self.byteCount)
+    }
+}
+
+extension QueuePolicy {
+    fileprivate var isCapped: Bool {
+        deadLettersMax > 0 || deadLetterBytesMax > 0 || outcomesMax > 0 || resultBytesMax > 0
     }
 }

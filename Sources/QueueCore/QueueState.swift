@@ -3,6 +3,10 @@ import TQModel
 /// One queue: its counters and the order of its pending tasks.
 struct QueueState: Sendable {
     var counts = TaskCounts()
+    /// Bytes of the results that are kept.
+    var resultBytes: UInt64 = 0
+    /// Bytes of the payloads and errors of the dead letters.
+    var deadLetterBytes: UInt64 = 0
     /// Whether the queue is among those that got a pending task since somebody looked.
     var isAnnounced = false
     /// Every pending task.

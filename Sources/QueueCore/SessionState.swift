@@ -20,6 +20,8 @@ struct SessionState: Sendable {
     var orders: [UInt32: WorkerOrder] = [:]
     /// When bulk operations go on.
     var bulkPaces = BulkPaces()
+    /// How far bulk operations are that delete outcomes; after a restart they begin anew, with fewer to meet.
+    var deletions: [UInt32: Deletion] = [:]
 
     struct Session: Sendable {
         var settings: SessionSettings

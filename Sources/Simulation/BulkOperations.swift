@@ -24,13 +24,15 @@ struct BulkOperations {
     ) throws(Broken) -> [Call] {
         for task in effects.tasks { created[task.sequence] = task.createdMilliseconds }
         var calls: [Call] = []
+        var deleted: UInt64 = 0
         for operation in effects.bulkOperations {
             let before = known[operation.number]
             known[operation.number] = operation
             guard let before else { continue }
             try check(operation, before)
+            if operation.change == .delete { deleted += operation.changed - before.changed }
             let found = Self.changes(by: operation, from: before.next, in: effects, queue)
-            guard UInt64(found.count) >= operation.changed - before.changed else {
+            guard operation.change == .delete || UInt64(found.count) >= operation.changed - before.changed else {
                 throw Broken(
                     "I20",
                     "Bulk operation \(operation.number) counts \(operation.changed - before.changed) changes where "
@@ -43,7 +45,30 @@ struct BulkOperations {
             }
         }
         for number in effects.removedBulk { known[number] = nil }
-        return calls
+        return try calls + forgotten(effects, cipher, deleted: deleted, queue: queue)
+    }
+
+    /// Outcomes that are gone before their time: somebody deletes them, or their queue has too many.
+    private func forgotten(
+        _ effects: EffectBatch,
+        _ cipher: TaskIDCipher,
+        deleted: UInt64,
+        queue: (UInt32) -> QueueNumber
+    ) throws(Broken) -> [Call] {
+        let gone = effects.transitions.filter { $0.operation == .forget }
+        let capped = Cast.number(Simulation.cappedQueue)
+        let mustBeDeleted = gone.count { queue($0.queue ?? 0) != capped }
+        guard UInt64(mustBeDeleted) <= deleted, UInt64(gone.count) >= deleted else {
+            throw Broken(
+                "I14",
+                "\(gone.count) outcomes are forgotten, \(mustBeDeleted) of queues without a bound, and \(deleted) were deleted"
+            )
+        }
+        return gone.compactMap { transition in
+            created[transition.sequence].map {
+                .forget(cipher.id(of: transition.sequence, createdMilliseconds: $0))
+            }
+        }
     }
 
     private func check(_ operation: BulkOperation, _ before: BulkOperation) throws(Broken) {
@@ -74,6 +99,8 @@ struct BulkOperations {
         case .purge:
             return effects.outcomes.filter { isPassed($0.sequence) && $0.cancelReason == .purged }
                 .map { ($0.sequence, { .purge($0) }) }
+        // They come with all others that are forgotten.
+        case .delete: return []
         case .cancel:
             return transitions.filter { [.cancel, .requestCancel].contains($0.operation) }
                 .map { ($0.sequence, { .cancel($0) }) }
@@ -101,6 +128,7 @@ extension Simulation {
             switch call {
             case .redrive: report.hits.count(.event(.redrivenInBulk))
             case .purge: report.hits.count(.event(.purgedInBulk))
+            case .forget: report.hits.count(.event(.forgotten))
             case .cancel(let id):
                 cancelled.insert(id)
                 report.hits.count(.event(.cancelledInBulk))
@@ -121,10 +149,11 @@ extension Simulation {
 
     private mutating func someBulk(_ filter: TaskFilter) -> BulkSpec {
         let change: BulkChange =
-            switch dice.below(8) {
+            switch dice.below(9) {
             case 0...3: .redrive
             case 4: .purge
             case 5: .cancel
+            case 8: .delete
             case 6: .move(to: dice.pick(Cast.queues) ?? "a")
             default: .setPriority(dice.pick([.low, .normal, .high]) ?? .normal)
             }
@@ -134,7 +163,7 @@ extension Simulation {
     /// A filter that leaves most tasks alone.
     private mutating func someOpenFilter() -> TaskFilter {
         var filter = TaskFilter(queue: dice.pick(Cast.queues), type: dice.pick(Cast.patterns)?.last)
-        if dice.oneIn(6) { filter.states = [.pending, .deadLetter] }
+        if dice.oneIn(6) { filter.states = [.pending, .deadLetter, .completed] }
         if dice.oneIn(6) { filter.error = Bytes("e".utf8) }
         return filter
     }
@@ -167,8 +196,14 @@ extension Simulation {
         filter.states = spec.change.kind.states
         var changed: UInt64 = 0
         for (id, old) in before {
-            guard let new = after[id] else { continue }
             let isMeant = filter.accepts(old)
+            guard let new = after[id] else {
+                if spec.change == .delete {
+                    changed += 1
+                    guard isMeant else { throw Broken("I20", "\(spec) deleted \(old)") }
+                }
+                continue
+            }
             if new.isChanged(from: old, by: spec.change) { changed += 1 }
             guard isMeant || new.state == old.state && new.queue == old.queue && new.priority == old.priority else {
                 throw Broken("I20", "\(spec) changed \(old) to \(new)")
@@ -182,6 +217,7 @@ extension Simulation {
             throw Broken("I20", "\(spec) counts \(operation.changed) changes and made \(changed)")
         }
         report.hits.count(.event(.bulkChecked))
+        if spec.change == .delete, changed > 0 { report.hits.count(.event(.deletionChecked)) }
     }
 
     private mutating func start(_ spec: BulkSpec) throws(Broken) -> Bool {
@@ -236,7 +272,7 @@ extension Simulation {
 extension TaskStatus {
     fileprivate func canChange(by change: BulkChange) -> Bool {
         switch change {
-        case .redrive, .purge: true
+        case .redrive, .purge, .delete: true
         case .cancel: !isCancelRequested
         case .move(let target): queue != target
         case .setPriority(let target): priority != target
@@ -246,6 +282,8 @@ extension TaskStatus {
     fileprivate func isChanged(from old: TaskStatus, by change: BulkChange) -> Bool {
         switch change {
         case .redrive, .purge: old.state == .deadLetter && state != .deadLetter
+        // One that is deleted has no status any more.
+        case .delete: false
         case .cancel: state == .cancelled && old.state != .cancelled || isCancelRequested && !old.isCancelRequested
         case .move: queue != old.queue
         case .setPriority: priority != old.priority

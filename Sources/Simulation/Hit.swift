@@ -105,11 +105,13 @@ public enum Happening: String, Sendable, CaseIterable {
     /// The ways into the dead letters, and back.
     case retriesExhausted, permanentFailure, quarantined, redriven, redrivenEdited, purged
     /// What bulk operations did to single tasks, and those that a crash interrupted.
-    case redrivenInBulk, purgedInBulk, cancelledInBulk, arranged, bulkChecked, bulkResumed
+    case redrivenInBulk, purgedInBulk, cancelledInBulk, arranged, bulkChecked, bulkResumed, deletionChecked
     /// Records that die, or are rewritten.
     case segmentDied, transitionsDied, survivorMoved, transitionCarried, locatorWritten
     /// The ends of retention.
-    case outcomesExpired, keysExpired, tagsExpired, deadLetterExpired, deadLettersCapped
+    case outcomesExpired, keysExpired, tagsExpired, deadLetterExpired, deadLettersCapped, forgotten, outcomesCapped
+    /// Parts of records that stay when others are forgotten.
+    case outcomesRewritten, locatorRewritten
     /// What a restart finds, and undoes.
     case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.

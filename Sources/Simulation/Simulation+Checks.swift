@@ -26,6 +26,7 @@ extension Simulation {
         try expireWhatIsDue()
         guard !isReadOnly(), try settle() else { return }
         if dice.oneIn(2) { try checkCap() }
+        if dice.oneIn(4) { try checkOutcomeCap() }
         guard !isReadOnly() else { return }
         try checkRest()
         try dump(mustEqualPrevious: false)
@@ -184,7 +185,7 @@ extension Simulation {
                 // lists, and tags.
                 case .index:
                     UInt64(broker.process.core.index.bulkInOrder.count)
-                        + UInt64(16 + Cast.retryPolicies.count - 1 + Cast.contentTypes.count + Cast.queues.count)
+                        + UInt64(16 + Cast.retryPolicies.count - 1 + Cast.contentTypes.count + Cast.queues.count * 2)
                         + deadLetters * (UInt64(Limits.historyMax) + 2 + 1 + UInt64(Limits.tagsMax))
                 case .pending, .payload, .inProgress, .completed: 0
                 }

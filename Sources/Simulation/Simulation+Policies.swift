@@ -6,7 +6,7 @@ import TQModel
 extension Simulation {
     /// The one queue that says how often its tasks are tried again: of the others the history knows that exactly.
     private static let retryingQueue = Cast.queues[1]
-    /// The one queue that keeps so many dead letters and no more.
+    /// The one queue that keeps so much of what is over and no more.
     static let cappedQueue = Cast.queues[2]
 
     /// Says what the tasks of a queue get; recovery must not forget it, and no task gets less than it asks for.
@@ -18,7 +18,12 @@ extension Simulation {
         if dice.oneIn(2) { policy.leaseMilliseconds = UInt32(500 + dice.below(8_000)) }
         if dice.oneIn(2) { policy.retentionMilliseconds = Self.shortestKeptMilliseconds * UInt64(1 + dice.below(2)) }
         if dice.oneIn(3) { policy.deadLetterRetentionMilliseconds = Self.shortestKeptMilliseconds }
-        if queue == Self.cappedQueue { policy.deadLettersMax = UInt32(dice.below(4)) }
+        if queue == Self.cappedQueue {
+            policy.deadLettersMax = UInt32(dice.below(4))
+            policy.deadLetterBytesMax = UInt64(dice.below(4) * 50)
+            policy.outcomesMax = UInt32(dice.below(4) * 5)
+            policy.resultBytesMax = UInt64(dice.below(3) * 50)
+        }
         ask(client, .putQueuePolicy(queue, dice.oneIn(4) ? QueuePolicy() : policy))
     }
 
@@ -50,6 +55,32 @@ extension Simulation {
             throw Broken("I1", "Dead letter \(old) is kept, and a later one of its queue was one too many")
         }
         report.hits.count(.event(.deadLettersCapped))
+    }
+
+    /// At rest: a queue that is to keep fewer outcomes than it has loses those that would expire first.
+    mutating func checkOutcomeCap() throws(Broken) {
+        guard !isReadOnly(), try settle(), let before = try cappedOutcomes(), before.count > 1 else { return }
+        let most = 1 + dice.below(before.count - 1)
+        let policy = QueuePolicy(outcomesMax: UInt32(most))
+        guard try reply(to: .putQueuePolicy(Self.cappedQueue, policy)) == .done else { return }
+        tick()
+        guard try settle(), !isReadOnly(), let left = try cappedOutcomes() else { return }
+        guard left.count <= most else {
+            throw Broken("I14", "\(left.count) outcomes are kept where the queue keeps \(most)")
+        }
+        let old = left.filter(before.contains)
+        guard old == Array(before.suffix(old.count)), old.count == left.count ? old.count == most : true else {
+            throw Broken("I1", "Of outcomes \(before) a queue keeps \(left), and should keep the last \(most)")
+        }
+        report.hits.count(.event(.outcomesCapped))
+    }
+
+    /// The ended tasks of the capped queue in the order in which they expire; `nil` when there are too many to see at once.
+    private mutating func cappedOutcomes() throws(Broken) -> [TaskID]? {
+        let filter = TaskFilter(states: [.completed, .cancelled], queue: Self.cappedQueue)
+        let query = TaskQuery(filter: filter, count: Limits.taskPageMax)
+        guard case .tasks(let page)? = try reply(to: .tasks(query)), page.next.isEmpty else { return nil }
+        return page.tasks.map(\.id)
     }
 
     /// The dead letters of the capped queue in the order of their submits.

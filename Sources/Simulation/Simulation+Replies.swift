@@ -393,6 +393,8 @@ extension Simulation {
         report.hits.count(.event(.transitionsDied), by: effects.derived.deadTransitions.count)
         report.hits.count(.event(.locatorWritten), by: effects.derived.locators.count)
         report.hits.count(.event(.outcomesExpired), by: effects.expiredOutcomes.count)
+        report.hits.count(.event(.outcomesRewritten), by: effects.rewrittenOutcomes.count { !$0.rows.isEmpty })
+        report.hits.count(.event(.locatorRewritten), by: effects.rewrittenLocators.count)
         report.hits.count(.event(.keysExpired), by: effects.expiredKeys.count)
         report.hits.count(.event(.keyHeldByDeadLetter), by: effects.deadLetters.count { DeadHold($0) != nil })
         report.hits.count(.event(.tagDropped), by: effects.tags.reduce(0) { $0 + $1.dropped.count })

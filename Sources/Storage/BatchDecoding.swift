@@ -115,6 +115,7 @@ enum BatchDecoding {
             _ location: OutcomeLocation,
             _ value: UnsafeRawBufferPointer
         ) throws(StorageError) {
+            var rows: [OutcomeRow] = []
             for entry in try OutcomeTable.read(value, at: location) {
                 var row = entry.row
                 row.result = EffectBatch.Span(
@@ -122,7 +123,23 @@ enum BatchDecoding {
                     count: UInt32(entry.result.count)
                 )
                 effects.results.append(contentsOf: value[entry.result])
-                effects.outcomes.append(row)
+                rows.append(row)
+            }
+            if location.group == effects.group {
+                effects.outcomes += rows
+            } else {
+                effects.rewrittenOutcomes.append(RewrittenOutcomes(location: location, rows: rows, unlisted: []))
+            }
+        }
+
+        /// A locator that is written again follows the deletion of what expired it before.
+        private mutating func putLocator(_ locator: Locator) {
+            if let last = effects.swept.last, last.kind == .locator(locator.key) {
+                effects.swept.removeLast()
+                let rewritten = RewrittenLocator(oldBucket: last.bucket, locator: locator)
+                effects.rewrittenLocators.append(rewritten)
+            } else {
+                effects.derived.locators.append(locator)
             }
         }
 
@@ -140,7 +157,7 @@ enum BatchDecoding {
             case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
             case "t": effects.tags.append(try TagsRecord.read(key: key, value: value))
             case "A": effects.attempts.append(try AttemptRecord.read(key: key, value: value, texts: &effects.texts))
-            case "L", "l": effects.derived.locators.append(try LocatorRecord.read(key: key, value: value))
+            case "L", "l": putLocator(try LocatorRecord.read(key: key, value: value))
             case "P": try putExpiry(key)
             case "C": effects.derived.counters.append(try CounterRecord.read(key: key, value: value))
             default: break
@@ -159,6 +176,14 @@ enum BatchDecoding {
                 let sequence = TaskSequence(try KeyReader.number(key))
                 effects.redrivenDeadLetters.append(DeadLetterKey(sequence: sequence, queue: 0, type: 0))
             case (.index, "D"), (.index, "E"): try deletePosting(key)
+            case (.completed, _):
+                let location = try KeyReader.outcomes(key)
+                effects.rewrittenOutcomes.append(RewrittenOutcomes(location: location, rows: [], unlisted: []))
+            case (.index, "O"):
+                let (list, _) = try Posting.outcome(key)
+                if let last = effects.rewrittenOutcomes.indices.last {
+                    effects.rewrittenOutcomes[last].unlisted.append(list)
+                }
             case (.index, "t"): try deleteTags(key)
             case (.index, "T"): try deleteTagged(key)
             case (.index, "W"):

@@ -46,6 +46,7 @@ enum BatchEncoding {
         for row in effects.attempts { AttemptRecord.write(row, texts: effects.texts, to: batch) }
         for history in effects.endedHistories { batch.put(.index, key: KeyLayout.expiry(history), value: []) }
         for locator in effects.derived.locators { LocatorRecord.write(locator, to: batch) }
+        encodeForgotten(effects, into: batch)
         for counter in effects.derived.counters { CounterRecord.write(counter, to: batch) }
         encodeDeletes(effects, into: batch)
     }
@@ -76,18 +77,45 @@ enum BatchEncoding {
             let location = OutcomeLocation(bucket: row.bucket, group: effects.group, part: row.part)
             records[location, default: []].append(row)
         }
-        for location in records.keys.sorted(by: { ($0.bucket, $0.part) < ($1.bucket, $1.part) }) {
+        for location in records.keys.sorted() {
             let rows = records[location] ?? []
-            batch.put(
-                .completed,
-                key: KeyLayout.outcomes(location),
-                valueByteCount: OutcomeTable.byteCount(rows)
-            ) { OutcomeTable.write(rows, results: effects.results, to: $0) }
+            put(rows, at: location, of: effects, into: batch)
             for posting in Posting.all(of: rows, at: location) { batch.put(.index, key: posting, value: []) }
             for row in rows where row.tagCount > 0 {
                 let tags = ExpiringRecord(.tags(row.sequence, []), bucket: row.bucket)
                 batch.put(.index, key: KeyLayout.expiry(tags), value: [])
             }
+        }
+    }
+
+    private static func put(
+        _ rows: [OutcomeRow],
+        at location: OutcomeLocation,
+        of effects: EffectBatch,
+        into batch: WriteBatch
+    ) {
+        batch.put(
+            .completed,
+            key: KeyLayout.outcomes(location),
+            valueByteCount: OutcomeTable.byteCount(rows)
+        ) { OutcomeTable.write(rows, results: effects.results, to: $0) }
+    }
+
+    private static func encodeForgotten(_ effects: EffectBatch, into batch: WriteBatch) {
+        for record in effects.rewrittenOutcomes {
+            if record.rows.isEmpty {
+                batch.delete(.completed, key: KeyLayout.outcomes(record.location))
+            } else {
+                put(record.rows, at: record.location, of: effects, into: batch)
+            }
+            for list in record.unlisted {
+                batch.delete(.index, key: Posting.outcomes(list, at: record.location))
+            }
+        }
+        for rewritten in effects.rewrittenLocators {
+            let expiry = ExpiringRecord(.locator(rewritten.locator.key), bucket: rewritten.oldBucket)
+            batch.delete(.index, key: KeyLayout.expiry(expiry))
+            LocatorRecord.write(rewritten.locator, to: batch)
         }
     }
 

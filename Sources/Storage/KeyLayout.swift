@@ -60,6 +60,9 @@ enum KeyLayout {
         case .outcomes(let bucket, let queue, let state):
             prefix("C") + prefix("o") + bytes(bucket.rawValue) + bytes(queue) + [state.rawValue]
         case .deadLetters(let queue): prefix("C") + prefix("d") + bytes(queue)
+        case .resultBytes(let bucket, let queue):
+            prefix("C") + prefix("r") + bytes(bucket.rawValue) + bytes(queue)
+        case .deadLetterBytes(let queue): prefix("C") + prefix("b") + bytes(queue)
         }
     }
 
@@ -186,17 +189,25 @@ struct KeyReader {
     static func counter(_ key: UnsafeRawBufferPointer) throws(StorageError) -> CounterKey {
         var reader = KeyReader(key)
         _ = try reader.read(UInt8.self)
-        if try reader.read(UInt8.self) == UInt8(ascii: "d") {
-            let queue: UInt32 = try reader.read()
-            try reader.end()
-            return .deadLetters(queue: queue)
-        }
-        let bucket = ExpiryBucket(rawValue: try reader.read())
-        let queue: UInt32 = try reader.read()
-        guard let state = TaskState(rawValue: try reader.read()), state.isFinal else {
-            throw StorageError(.corruption, "A counter is not of a final state. Run 'tq-inspect verify'.")
-        }
+        let letter = Unicode.Scalar(try reader.read(UInt8.self))
+        let counter = try reader.counter(letter)
         try reader.end()
-        return .outcomes(bucket: bucket, queue: queue, state: state)
+        return counter
+    }
+
+    private mutating func counter(_ letter: Unicode.Scalar) throws(StorageError) -> CounterKey {
+        switch letter {
+        case "d": return .deadLetters(queue: try read())
+        case "b": return .deadLetterBytes(queue: try read())
+        case "r": return .resultBytes(bucket: ExpiryBucket(rawValue: try read()), queue: try read())
+        case "o":
+            let (bucket, queue) = (ExpiryBucket(rawValue: try read()), try read(UInt32.self))
+            guard let state = TaskState(rawValue: try read()), state.isFinal else {
+                throw StorageError(.corruption, "A counter is not of a final state. Run 'tq-inspect verify'.")
+            }
+            return .outcomes(bucket: bucket, queue: queue, state: state)
+        default:
+            throw StorageError(.corruption, "A counter has the letter '\(letter)'. Run 'tq-inspect verify'.")
+        }
     }
 }

@@ -7,13 +7,7 @@ import TQModel
 /// A list of few among many follows the rows of what they have in common, instead of reading all records. What expires is found
 /// by the time at which it does.
 enum Posting {
-    /// What tasks are listed by.
-    enum Kind: UInt8, CaseIterable {
-        case queue = 1
-        case type = 2
-        /// Of outcomes alone.
-        case state = 3
-    }
+    typealias Kind = ListedBy.Kind
 
     // MARK: Dead letters: `D` kind, number, sequence; `E` bucket, sequence
 
@@ -55,16 +49,12 @@ enum Posting {
 
     /// A row for each queue, type and state in the record.
     static func all(of rows: [OutcomeRow], at location: OutcomeLocation) -> [[UInt8]] {
-        let numbers: [(Kind, Set<UInt32>)] = [
-            (.queue, Set(rows.lazy.map(\.queue))), (.type, Set(rows.lazy.map(\.type))),
-            (.state, Set(rows.lazy.map { UInt32($0.state.rawValue) })),
-        ]
-        return numbers.flatMap { kind, numbers in
-            numbers.sorted().map { number in
-                outcomes(location.bucket, kind, number) + KeyLayout.bytes(location.group.rawValue)
-                    + KeyLayout.bytes(location.part)
-            }
-        }
+        ListedBy.all(of: rows).map { outcomes($0, at: location) }
+    }
+
+    static func outcomes(_ list: ListedBy, at location: OutcomeLocation) -> [UInt8] {
+        outcomes(location.bucket, list.kind, list.number) + KeyLayout.bytes(location.group.rawValue)
+            + KeyLayout.bytes(location.part)
     }
 
     static func outcomes(from bucket: ExpiryBucket) -> [UInt8] {
@@ -75,16 +65,18 @@ enum Posting {
         outcomes(from: bucket) + [kind.rawValue] + KeyLayout.bytes(number)
     }
 
-    static func outcome(_ key: UnsafeRawBufferPointer) throws(StorageError) -> OutcomeLocation {
+    static func outcome(
+        _ key: UnsafeRawBufferPointer
+    ) throws(StorageError) -> (list: ListedBy, location: OutcomeLocation) {
         var reader = KeyReader(key)
         _ = try reader.read(UInt8.self)
         let bucket = ExpiryBucket(rawValue: try reader.read())
-        _ = try kind(&reader)
-        _ = try reader.read(UInt32.self)
+        let kind = try kind(&reader)
+        let number: UInt32 = try reader.read()
         let group = GroupID(rawValue: try reader.read())
         let part: UInt16 = try reader.read()
         try reader.end()
-        return OutcomeLocation(bucket: bucket, group: group, part: part)
+        return (ListedBy(kind, number), OutcomeLocation(bucket: bucket, group: group, part: part))
     }
 
     // MARK: Tasks with a tag: `T` length, tag, sequence

@@ -4,10 +4,11 @@ import TQModel
 
 /// What a queue says of its tasks.
 ///
-/// Behind the table header (count 1; everything is covered) come retention u64, retention of dead letters u64, dead letters u32, lease u32, timeout u32, retries u16 and
-/// crashes u16 (65,535 for what it does not say), and the text of the retry policy, which is empty for none.
+/// Behind the table header (count 1; everything is covered) come retention u64, retention of dead letters u64, bytes of dead
+/// letters u64, bytes of results u64, dead letters u32, outcomes u32, lease u32, timeout u32, retries u16 and crashes u16 (65,535
+/// for what it does not say), and the text of the retry policy, which is empty for none.
 enum QueuePolicyRecord {
-    private static let headByteCount = 32
+    private static let headByteCount = 52
     private static let unsaid: UInt16 = .max
 
     static func write(_ row: QueuePolicyRow, to batch: WriteBatch) {
@@ -19,7 +20,10 @@ enum QueuePolicyRecord {
             var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
             writer.write(row.policy.retentionMilliseconds)
             writer.write(row.policy.deadLetterRetentionMilliseconds)
+            writer.write(row.policy.deadLetterBytesMax)
+            writer.write(row.policy.resultBytesMax)
             writer.write(row.policy.deadLettersMax)
+            writer.write(row.policy.outcomesMax)
             writer.write(row.policy.leaseMilliseconds)
             writer.write(row.policy.timeoutMilliseconds)
             writer.write(row.policy.retriesMax ?? unsaid)
@@ -35,7 +39,10 @@ enum QueuePolicyRecord {
         var (_, reader) = try TableHeader.open(value, "policy of a queue") { _ in value.count - TableHeader.byteCount }
         var policy = QueuePolicy(retentionMilliseconds: try reader.read())
         policy.deadLetterRetentionMilliseconds = try reader.read()
+        policy.deadLetterBytesMax = try reader.read()
+        policy.resultBytesMax = try reader.read()
         policy.deadLettersMax = try reader.read()
+        policy.outcomesMax = try reader.read()
         policy.leaseMilliseconds = try reader.read()
         policy.timeoutMilliseconds = try reader.read()
         let retries: UInt16 = try reader.read()

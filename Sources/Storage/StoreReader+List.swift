@@ -111,21 +111,30 @@ struct TaskListing {
         from location: OutcomeLocation,
         _ first: TaskSequence
     ) throws(StorageError) -> ListPosition? {
-        let states = selection.states.filter(\.isFinal)
-        guard !states.isEmpty else { return nil }
-        let records = walk(.completed, [])
-        var end: [UInt8]? = KeyLayout.outcomes(location)
+        var start: OutcomeLocation? = location
         var first = first
-        while let from = end {
-            guard let found = try seekOutcomes(records, from, states) else { return nil }
-            let location = try found.withRaw { key throws(StorageError) in try KeyReader.outcomes(key) }
+        while let from = start, let found = try seekOutcomes(from: from) {
             if found != from { first = query.isNewestFirst ? .last : TaskSequence(0) }
-            if let next = try take(outcomesAt: location, from: first) { return .outcome(location, next) }
+            if let next = try take(outcomesAt: found, from: first) { return .outcome(found, next) }
             // Only the record of the cursor is begun in the middle, and the next one may be just behind it.
             first = query.isNewestFirst ? .last : TaskSequence(0)
-            end = records.step(from: found)
+            start = step(behind: found)
         }
         return nil
+    }
+
+    /// The next record, that one included, that may hold tasks to list.
+    mutating func seekOutcomes(from location: OutcomeLocation) throws(StorageError) -> OutcomeLocation? {
+        let states = selection.states.filter(\.isFinal)
+        guard !states.isEmpty else { return nil }
+        let found = try seekOutcomes(walk(.completed, []), KeyLayout.outcomes(location), states)
+        return try found?.withRaw { key throws(StorageError) in try KeyReader.outcomes(key) }
+    }
+
+    /// The place behind a record in the direction of the list; `nil` behind the last one there can be.
+    func step(behind location: OutcomeLocation) -> OutcomeLocation? {
+        let end = walk(.completed, []).step(from: KeyLayout.outcomes(location))
+        return try? end?.withRaw { key throws(StorageError) in try KeyReader.outcomes(key) }
     }
 
     /// The key of the next record that may hold tasks to list.
@@ -235,19 +244,25 @@ struct TaskListing {
     /// Lists an outcome that is asked for, and says whether there was room for it.
     mutating func take(_ row: OutcomeRow) throws(StorageError) -> Bool {
         page.scanned += 1
+        guard let names = try namesIfMeant(row) else { return true }
+        guard !isFull else { return false }
+        let content = try content(row.content)
+        let status = reader.status(row, queue: names.queue, type: names.type, content)
+        try append(status, row.sequence, isTagged: row.tagCount > 0)
+        return true
+    }
+
+    /// The names of an outcome's queue and type, when it is asked for; what tags it carries is not looked at.
+    mutating func namesIfMeant(_ row: OutcomeRow) throws(StorageError) -> (queue: Name, type: Name)? {
         guard
             selection.matches(
                 queue: row.queue,
                 type: row.type,
                 row.rank,
                 createdMilliseconds: row.createdMilliseconds
-            ), selection.states.contains(row.state), let names = try names.of(row.queue, row.type)
-        else { return true }
-        guard !isFull else { return false }
-        let content = try content(row.content)
-        let status = reader.status(row, queue: names.queue, type: names.type, content)
-        try append(status, row.sequence, isTagged: row.tagCount > 0)
-        return true
+            ), selection.states.contains(row.state)
+        else { return nil }
+        return try names.of(row.queue, row.type)
     }
 
     /// Reads something in a record of outcomes; `nil` when it is not there, has expired or is damaged.

@@ -85,6 +85,8 @@ public struct StoreReader: Sendable {
         case .expiringDeadLetters(let bucket, let limit, _):
             return try expiringDeadLetters(through: bucket, limit)
         case .oldestDeadLetters(let queue, let limit, _): return try oldestDeadLetters(of: queue, limit)
+        case .outcomes(let selection, let position, let last, let limit, _):
+            return try outcomes(selection, from: position, through: last, limit: limit)
         }
     }
 
@@ -220,9 +222,7 @@ public struct StoreReader: Sendable {
         var isFull: Bool { rows.count >= limit || byteCount >= StoreReader.fetchByteCountMax }
 
         mutating func add(_ row: DeadLetterRow) {
-            var row = row
-            byteCount += Int(row.error.count) + Int(row.payload.count)
-            (row.error, row.payload) = (EffectBatch.Span(), EffectBatch.Span())
+            byteCount += Int(row.byteCount)
             rows.append(row)
         }
     }
@@ -316,16 +316,17 @@ public struct StoreReader: Sendable {
     }
 
     func location(of sequence: TaskSequence) throws(StorageError) -> OutcomeLocation? {
+        try locator(of: sequence)?.location(of: sequence)
+    }
+
+    /// The locator that would lead to the outcome of a task: its own, or that of the segment before it.
+    func locator(of sequence: TaskSequence) throws(StorageError) -> Locator? {
         let single = KeyLayout.locator(LocatorKey(sequence: sequence, isSegment: false))
-        if let bytes = try store.get(.index, single) {
-            return try locator(single, bytes).locations.first ?? nil
-        }
+        if let bytes = try store.get(.index, single) { return try locator(single, bytes) }
         let own = KeyLayout.locator(LocatorKey(sequence: sequence, isSegment: true))
         let first = KeyLayout.locator(LocatorKey(sequence: TaskSequence(0), isSegment: true))
         guard let (key, value) = try store.last(.index, from: first, through: own) else { return nil }
-        let locator = try locator(key, value)
-        let place = sequence.rawValue - locator.key.sequence.rawValue
-        return place < UInt64(locator.locations.count) ? locator.locations[Int(place)] : nil
+        return try locator(key, value)
     }
 
     private func locator(_ key: [UInt8], _ value: [UInt8]) throws(StorageError) -> Locator {

@@ -46,7 +46,9 @@ enum TransitionTable {
         static let earlierAttempts = Columns(rawValue: 1 << 12)
         /// u16 length, then so many bytes.
         static let checkpoint = Columns(rawValue: 1 << 13)
-        static let known = Columns(rawValue: 0x3fff)
+        /// u32.
+        static let byteCount = Columns(rawValue: 1 << 14)
+        static let known = Columns(rawValue: 0x7fff)
 
         init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -68,6 +70,7 @@ enum TransitionTable {
             if transition.isRedriven { columns.insert(.redriven) }
             if transition.hasEarlierAttempts { columns.insert(.earlierAttempts) }
             if transition.checkpoint?.count ?? 0 > 0 { columns.insert(.checkpoint) }
+            if transition.byteCount != 0 { columns.insert(.byteCount) }
             self = columns
         }
     }
@@ -95,6 +98,7 @@ enum TransitionTable {
         if columns.contains(.blocker) { count += 8 }
         if columns.contains(.claimed) { count += 8 }
         if columns.contains(.checkpoint) { count += 2 + Int(row.checkpoint?.count ?? 0) }
+        if columns.contains(.byteCount) { count += 4 }
         return count
     }
 
@@ -131,6 +135,7 @@ enum TransitionTable {
                 writer.write(UInt16(checkpoint.count))
                 writer.write(texts[checkpoint.range])
             }
+            if columns.contains(.byteCount) { writer.write(row.byteCount) }
         }
         TableHeader(count: UInt32(content.rows.count), extra: UInt32(writer.position)).seal(
             value,
@@ -207,6 +212,7 @@ enum TransitionTable {
             guard checkpoint.count > 0 else { throw reader.corrupt("a checkpoint without bytes") }
             row.checkpoint = checkpoint
         }
+        if columns.contains(.byteCount) { row.byteCount = try reader.read() }
         return row
     }
 

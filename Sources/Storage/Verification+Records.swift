@@ -102,6 +102,7 @@ extension StoreVerification {
             for entry in entries {
                 let row = entry.row
                 self.recount[.outcomes(bucket: row.bucket, queue: row.queue, state: row.state), default: 0] += 1
+                self.recount[.resultBytes(bucket: row.bucket, queue: row.queue), default: 0] += UInt64(entry.result.count)
                 if !entry.isIntact(value) {
                     self.report(
                         "completed, task \(row.sequence) in group \(location.group)",
@@ -123,6 +124,7 @@ extension StoreVerification {
                 throw Self.contradiction("the record is that of task \(row.task.sequence)")
             }
             self.recount[.deadLetters(queue: row.task.queue), default: 0] += 1
+            self.recount[.deadLetterBytes(queue: row.task.queue), default: 0] += UInt64(row.byteCount)
             if let hold = DeadHold(row), try self.storedHold(of: row.task.sequence) != hold {
                 throw Self.contradiction("its unique key is not noted, so a start would not know of it")
             }

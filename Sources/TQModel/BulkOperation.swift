@@ -24,6 +24,8 @@ public enum BulkChange: Hashable, Sendable, CustomStringConvertible {
     case purge
     /// Cancels tasks that have not ended; of those that run it asks their workers.
     case cancel
+    /// Forgets tasks that have ended, with their results, before their time.
+    case delete
     /// Lets tasks that wait do so in another queue.
     case move(to: Name)
     /// Makes tasks that wait more urgent, or less.
@@ -36,12 +38,14 @@ public enum BulkChange: Hashable, Sendable, CustomStringConvertible {
         case cancel = 3
         case move = 4
         case setPriority = 5
+        case delete = 6
 
         /// The states in which a task can be changed so.
         public var states: Set<TaskState> {
             switch self {
             case .redrive, .purge: [.deadLetter]
             case .cancel: [.scheduled, .blocked, .pending, .failed, .inProgress]
+            case .delete: [.completed, .cancelled]
             case .move, .setPriority: [.scheduled, .blocked, .pending, .failed]
             }
         }
@@ -65,6 +69,7 @@ public enum BulkChange: Hashable, Sendable, CustomStringConvertible {
             case .redrive: "redrive"
             case .purge: "purge"
             case .cancel: "cancel"
+            case .delete: "delete"
             case .move: "move"
             case .setPriority: "priority"
             }
@@ -74,7 +79,7 @@ public enum BulkChange: Hashable, Sendable, CustomStringConvertible {
     /// What it does, in a few words.
     public var description: String {
         switch self {
-        case .redrive, .purge, .cancel: kind.name
+        case .redrive, .purge, .cancel, .delete: kind.name
         case .move(let queue): "move to \(queue)"
         case .setPriority(let priority): "priority \(priority)"
         }
@@ -86,6 +91,7 @@ public enum BulkChange: Hashable, Sendable, CustomStringConvertible {
         case .redrive: .redrive
         case .purge: .purge
         case .cancel: .cancel
+        case .delete: .delete
         case .move: .move
         case .setPriority: .setPriority
         }

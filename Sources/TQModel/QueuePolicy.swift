@@ -18,6 +18,12 @@ public struct QueuePolicy: Hashable, Sendable {
     public var deadLetterRetentionMilliseconds: UInt64
     /// Dead letters beyond which the oldest are over, by their submits; 0 for no bound.
     public var deadLettersMax: UInt32
+    /// Bytes of payloads and errors beyond which the oldest dead letters are over; 0 for no bound.
+    public var deadLetterBytesMax: UInt64
+    /// Tasks that have ended beyond which those go that would expire first, with their results; 0 for no bound.
+    public var outcomesMax: UInt32
+    /// Bytes of results beyond which the same happens; 0 for no bound.
+    public var resultBytesMax: UInt64
 
     public init(
         retryPolicy: RetryPolicy? = nil,
@@ -27,7 +33,10 @@ public struct QueuePolicy: Hashable, Sendable {
         timeoutMilliseconds: UInt32 = 0,
         retentionMilliseconds: UInt64 = 0,
         deadLetterRetentionMilliseconds: UInt64 = 0,
-        deadLettersMax: UInt32 = 0
+        deadLettersMax: UInt32 = 0,
+        deadLetterBytesMax: UInt64 = 0,
+        outcomesMax: UInt32 = 0,
+        resultBytesMax: UInt64 = 0
     ) {
         self.retryPolicy = retryPolicy
         self.retriesMax = retriesMax
@@ -37,6 +46,9 @@ public struct QueuePolicy: Hashable, Sendable {
         self.retentionMilliseconds = retentionMilliseconds
         self.deadLetterRetentionMilliseconds = deadLetterRetentionMilliseconds
         self.deadLettersMax = deadLettersMax
+        self.deadLetterBytesMax = deadLetterBytesMax
+        self.outcomesMax = outcomesMax
+        self.resultBytesMax = resultBytesMax
     }
 
     /// Whether it says nothing: a queue without a policy has this one.

@@ -364,6 +364,8 @@ public struct BrokerTotals: Hashable, Sendable {
     public var replaced: UInt64 = 0
     /// Finished tasks whose retention ran out.
     public var expired: UInt64 = 0
+    /// Ended tasks that somebody deleted, or that were more than their queues keep.
+    public var forgotten: UInt64 = 0
     /// Leases that ended without a word of their worker.
     public var lapsed: UInt64 = 0
 

@@ -28,6 +28,7 @@ extension BulkSpec {
             case (.redrive, nil, nil): .redrive
             case (.purge, nil, nil): .purge
             case (.cancel, nil, nil): .cancel
+            case (.delete, nil, nil): .delete
             case (.move, let queue?, nil): .move(to: queue)
             case (.setPriority, nil, let priority?): .setPriority(priority)
             default: nil
@@ -43,7 +44,7 @@ extension BulkSpec {
         bytes.appendRecord { filter.write(to: &$0) }
         bytes.append(field: Tag.perSecond, nonZero: perSecond)
         switch change {
-        case .redrive, .purge, .cancel: break
+        case .redrive, .purge, .cancel, .delete: break
         case .move(let queue): bytes.append(field: Tag.queue, bytes: queue.bytes)
         case .setPriority(let priority): bytes.append(field: Tag.priority, integer: priority.rawValue)
         }

@@ -10,6 +10,9 @@ extension QueuePolicy {
         static let retentionMilliseconds: UInt8 = 6
         static let deadLetterRetentionMilliseconds: UInt8 = 7
         static let deadLettersMax: UInt8 = 8
+        static let deadLetterBytesMax: UInt8 = 9
+        static let outcomesMax: UInt8 = 10
+        static let resultBytesMax: UInt8 = 11
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -24,6 +27,9 @@ extension QueuePolicy {
             case Tag.retentionMilliseconds: retentionMilliseconds = try reader.integer(of: field)
             case Tag.deadLetterRetentionMilliseconds: deadLetterRetentionMilliseconds = try reader.integer(of: field)
             case Tag.deadLettersMax: deadLettersMax = try reader.integer(of: field)
+            case Tag.deadLetterBytesMax: deadLetterBytesMax = try reader.integer(of: field)
+            case Tag.outcomesMax: outcomesMax = try reader.integer(of: field)
+            case Tag.resultBytesMax: resultBytesMax = try reader.integer(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -38,5 +44,8 @@ extension QueuePolicy {
         bytes.append(field: Tag.retentionMilliseconds, nonZero: retentionMilliseconds)
         bytes.append(field: Tag.deadLetterRetentionMilliseconds, nonZero: deadLetterRetentionMilliseconds)
         bytes.append(field: Tag.deadLettersMax, nonZero: deadLettersMax)
+        bytes.append(field: Tag.deadLetterBytesMax, nonZero: deadLetterBytesMax)
+        bytes.append(field: Tag.outcomesMax, nonZero: outcomesMax)
+        bytes.append(field: Tag.resultBytesMax, nonZero: resultBytesMax)
     }
 }

@@ -21,7 +21,7 @@ extension BrokerTotals {
     private static var all: [WritableKeyPath<BrokerTotals, UInt64>] {
         [
             \.submitted, \.claimed, \.completed, \.failed, \.retried, \.deadLettered, \.cancelled, \.expired, \.lapsed,
-            \.timedOut, \.replaced,
+            \.timedOut, \.replaced, \.forgotten,
         ]
     }
 

@@ -13,7 +13,7 @@ struct BulkNoun: AsyncParsableCommand {
             Example: tq-admin bulk move --to slow --queue mail --type 'newsletter.*' --dry-run
             """,
         subcommands: [
-            BulkRedrive.self, BulkPurge.self, BulkCancel.self, BulkMove.self, BulkPriority.self, ListBulk.self,
+            BulkRedrive.self, BulkPurge.self, BulkCancel.self, BulkDelete.self, BulkMove.self, BulkPriority.self, ListBulk.self,
             ShowBulk.self, StopBulk.self,
         ]
     )
@@ -50,6 +50,17 @@ struct BulkCancel: AsyncParsableCommand {
     @OptionGroup var operation: BulkOptions
 
     func run() async throws { try await operation.run(.cancel) }
+}
+
+struct BulkDelete: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "delete",
+        abstract: "Forget tasks that were completed or cancelled, with their results, before their time."
+    )
+
+    @OptionGroup var operation: BulkOptions
+
+    func run() async throws { try await operation.run(.delete) }
 }
 
 struct BulkMove: AsyncParsableCommand {

@@ -146,6 +146,7 @@ enum Listings {
             Column("total dead-lettered", "total_dead_lettered", count: { $0.totals.deadLettered }),
             Column("total cancelled", "total_cancelled", count: { $0.totals.cancelled }),
             Column("total expired", "total_expired", count: { $0.totals.expired }),
+            Column("total forgotten", "total_forgotten", count: { $0.totals.forgotten }),
             Column("leases lapsed", "total_lapsed", count: { $0.totals.lapsed }),
             Column("attempts timed out", "total_timed_out", count: { $0.totals.timedOut }),
             Column("total replaced", "total_replaced", count: { $0.totals.replaced }),
@@ -177,12 +178,16 @@ enum Listings {
             ("retention", policy.retentionMilliseconds),
             ("dead-letter-retention", policy.deadLetterRetentionMilliseconds),
         ]
+        let bounds: [(String, UInt64)] = [
+            ("max-dead-letters", UInt64(policy.deadLettersMax)),
+            ("max-dead-letter-bytes", policy.deadLetterBytesMax), ("max-results", UInt64(policy.outcomesMax)),
+            ("max-result-bytes", policy.resultBytesMax),
+        ]
         let texts: [(String, String?)] =
             [
                 ("retry", policy.retryPolicy?.description), ("max-retries", policy.retriesMax.map { "\($0)" }),
                 ("max-crashes", policy.crashesMax.map { "\($0)" }),
-                ("max-dead-letters", policy.deadLettersMax == 0 ? nil : "\(policy.deadLettersMax)"),
-            ] + spans.map { ($0, $1 == 0 ? nil : "\(DurationArgument(milliseconds: $1))") }
+            ] + bounds.map { ($0, $1 == 0 ? nil : "\($1)") } + spans.map { ($0, $1 == 0 ? nil : "\(DurationArgument(milliseconds: $1))") }
         return texts.compactMap { name, text in text.map { "\(name) \($0)" } }.joined(separator: "; ")
     }
 
@@ -197,6 +202,9 @@ enum Listings {
             .init("retention_ms", said(policy.retentionMilliseconds)),
             .init("dead_letter_retention_ms", said(policy.deadLetterRetentionMilliseconds)),
             .init("max_dead_letters", said(UInt64(policy.deadLettersMax))),
+            .init("max_dead_letter_bytes", said(policy.deadLetterBytesMax)),
+            .init("max_results", said(UInt64(policy.outcomesMax))),
+            .init("max_result_bytes", said(policy.resultBytesMax)),
         ])
     }
 

@@ -89,10 +89,26 @@ struct PolicyOptions: ParsableArguments {
         transform: { try .init(bound: $0) }
     )
     var maxDeadLetters: PolicySetting<UInt32>?
+    @Option(
+        help: ArgumentHelp("Bytes of their payloads and errors beyond which the oldest are over.", valueName: "bytes"),
+        transform: { try .init(bytes: $0) }
+    )
+    var maxDeadLetterBytes: PolicySetting<UInt64>?
+    @Option(
+        help: ArgumentHelp("Ended tasks beyond which those go first that would expire first.", valueName: "count"),
+        transform: { try .init(bound: $0) }
+    )
+    var maxResults: PolicySetting<UInt32>?
+    @Option(
+        help: ArgumentHelp("Bytes of their results beyond which the same happens.", valueName: "bytes"),
+        transform: { try .init(bytes: $0) }
+    )
+    var maxResultBytes: PolicySetting<UInt64>?
 
     private var isEmpty: Bool {
         retry == nil && maxRetries == nil && maxCrashes == nil && lease == nil && timeout == nil && retention == nil
-            && deadLetterRetention == nil && maxDeadLetters == nil
+            && deadLetterRetention == nil && maxDeadLetters == nil && maxDeadLetterBytes == nil && maxResults == nil
+            && maxResultBytes == nil
     }
 
     func validate() throws {
@@ -111,6 +127,9 @@ struct PolicyOptions: ParsableArguments {
         if let retention { policy.retentionMilliseconds = retention.value ?? 0 }
         if let deadLetterRetention { policy.deadLetterRetentionMilliseconds = deadLetterRetention.value ?? 0 }
         if let maxDeadLetters { policy.deadLettersMax = maxDeadLetters.value ?? 0 }
+        if let maxDeadLetterBytes { policy.deadLetterBytesMax = maxDeadLetterBytes.value ?? 0 }
+        if let maxResults { policy.outcomesMax = maxResults.value ?? 0 }
+        if let maxResultBytes { policy.resultBytesMax = maxResultBytes.value ?? 0 }
         return policy
     }
 }
@@ -142,6 +161,13 @@ extension PolicySetting<UInt32> {
 }
 
 extension PolicySetting<UInt64> {
+    init(bytes text: String) throws {
+        try self.init(text) { text in
+            if let bytes = UInt64(text), bytes > 0 { return bytes }
+            throw ValidationError("'\(text)' is neither a number of bytes from 1 on nor 'none'.")
+        }
+    }
+
     init(span text: String) throws {
         try self.init(text) { text in
             if let span = DurationArgument(argument: text), span.milliseconds > 0 { return span.milliseconds }

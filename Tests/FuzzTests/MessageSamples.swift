@@ -80,7 +80,10 @@ enum MessageSamples {
         timeoutMilliseconds: 2,
         retentionMilliseconds: 3,
         deadLetterRetentionMilliseconds: 4,
-        deadLettersMax: 5
+        deadLettersMax: 5,
+        deadLetterBytesMax: 6,
+        outcomesMax: 7,
+        resultBytesMax: 8
     )
 
     private static let recurring = RecurringSpec(

@@ -94,6 +94,11 @@ extension ReferenceQueue {
         return .done
     }
 
+    mutating func forget(_ id: TaskID) -> Outcome {
+        if state[id]?.state.isFinal == true { state[id] = nil }
+        return .done
+    }
+
     /// Nobody looks at where a task waits here.
     mutating func arrange(_ id: TaskID, _ queue: QueueNumber, _ rank: Rank) -> Outcome { .done }
 

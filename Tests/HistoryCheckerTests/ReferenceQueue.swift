@@ -55,7 +55,7 @@ struct ReferenceQueue {
         case .fail: makes(.failureAcknowledgedBeforeSync)
         case .cancel: makes(.cancelAcknowledgedBeforeSync)
         case .status, .result: makes(.readRevealsUnsynced)
-        case .claim, .release, .renew, .redrive, .purge, .arrange: false
+        case .claim, .release, .renew, .redrive, .purge, .forget, .arrange: false
         }
     }
 
@@ -70,6 +70,7 @@ struct ReferenceQueue {
         case .cancel(let id): cancel(id, now)
         case .redrive(let id, let payload): redrive(id, payload)
         case .purge(let id): purge(id, now)
+        case .forget(let id): forget(id)
         case .arrange(let id, let queue, let rank): arrange(id, queue, rank)
         case .status(let id), .result(let id): read(id)
         }

@@ -134,6 +134,7 @@ extension Rehearsal {
         case (..<58, _, let id?): return .redrive(id, payload: nil)
         case (..<59, _, let id?): return .redrive(id, payload: Digest(rawValue: UInt64(below(1 << 30)) << 32 | 1))
         case (..<60, _, let id?): return .purge(id)
+        case (..<61, _, let id?): return .forget(id)
         case (..<66, _, let id?): return .status(id)
         case (..<70, _, let id?): return .result(id)
         default: return .claim(queues: below(3) == 0 ? [1] : [1, 2])

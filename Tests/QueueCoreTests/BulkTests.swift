@@ -38,21 +38,28 @@ import Testing
         let running = core.submit()
         _ = try core.lease()
         let scheduled = core.submit(start: .after(milliseconds: 60_000))
+        let completed = core.submit()
+        #expect(core.complete(try core.lease()) == nil)
         let pending = core.submit()
         let change: BulkChange =
             switch kind {
             case .redrive: .redrive
             case .purge: .purge
             case .cancel: .cancel
+            case .delete: .delete
             case .move: .move(to: "other")
             case .setPriority: .setPriority(Priority(7))
             }
-        let all = [dead, failed, running, scheduled, pending]
+        let all = [dead, failed, running, scheduled, completed, pending]
         let before = all.compactMap { core.status($0) }
         let ended = try run(&core, BulkSpec(change))
         let meant = zip(all, before).filter { kind.states.contains($0.1.state) }.map(\.0)
         #expect(ended.phase == .finished && ended.changed == UInt64(meant.count) && ended.refused == 0)
         for (id, old) in zip(all, before) {
+            guard change != .delete || !meant.contains(id) else {
+                #expect(core.status(id) == nil)
+                continue
+            }
             let new = try core.known(id)
             guard meant.contains(id) else {
                 #expect((new.state, new.queue, new.priority) == (old.state, old.queue, old.priority))
@@ -62,6 +69,7 @@ import Testing
             case .redrive: #expect(new.state == .pending)
             case .purge: #expect(new.state == .cancelled && new.cancelReason == .purged)
             case .cancel: #expect(new.state == .cancelled || new.isCancelRequested)
+            case .delete: Issue.record("It is still there")
             case .move(let queue): #expect(new.queue == queue && new.state == old.state)
             case .setPriority(let priority): #expect(new.priority == priority && new.state == old.state)
             }

@@ -167,6 +167,7 @@ struct CoreHarness {
         #expect(store.faults.isEmpty, comment, sourceLocation: sourceLocation)
         #expect(diverged.isEmpty, comment, sourceLocation: sourceLocation)
         #expect(store.endlessHistories(core.index).isEmpty, comment, sourceLocation: sourceLocation)
+        #expect(store.danglingLocations(core.index).isEmpty, comment, sourceLocation: sourceLocation)
         let live = core.index.canonicalDump
         #expect(difference(live, follower.canonicalDump) == "", comment, sourceLocation: sourceLocation)
         #expect(core.index.pendingOrder == follower.pendingOrder, comment, sourceLocation: sourceLocation)

@@ -128,6 +128,13 @@ struct FakeStore {
             outcomes[location, default: []].append(StoredOutcome(row: row, result: batch.results[row.result.range]))
             if row.tagCount > 0 { endedTags.insert(ExpiringRecord(.tags(row.sequence, []), bucket: row.bucket)) }
         }
+        for record in batch.rewrittenOutcomes { rewrite(record, batch.results) }
+        for rewritten in batch.rewrittenLocators {
+            if locators[rewritten.locator.key]?.bucket != rewritten.oldBucket {
+                faults.append("locator \(rewritten.locator.key) expired in another bucket")
+            }
+            locators[rewritten.locator.key] = rewritten.locator
+        }
         for row in batch.deadLetters {
             letters[row.task.sequence] = StoredLetter(
                 row: row,
@@ -138,6 +145,18 @@ struct FakeStore {
         for redriven in batch.redrivenDeadLetters.map(\.sequence) where letters.removeValue(forKey: redriven) == nil {
             faults.append("dead letter \(redriven) was removed and not there")
         }
+    }
+
+    private mutating func rewrite(_ record: RewrittenOutcomes, _ results: [UInt8]) {
+        let old = outcomes[record.location] ?? []
+        let rows = record.rows.map { StoredOutcome(row: $0, result: results[$0.result.range]) }
+        outcomes[record.location] = rows.isEmpty ? nil : rows
+        let known = Dictionary(uniqueKeysWithValues: old.map { ($0.row.sequence, $0.result) })
+        if old.count <= rows.count || rows.contains(where: { known[$0.row.sequence] != $0.result }) {
+            faults.append("outcomes at \(record.location) are others than before")
+        }
+        let lists = Set(ListedBy.all(of: old.map(\.row))).subtracting(ListedBy.all(of: record.rows))
+        if lists != Set(record.unlisted) { faults.append("lists lead to \(record.location), or lead there no more") }
     }
 
     private mutating func delete(_ derived: EffectBatch.Derived) {
@@ -216,7 +235,68 @@ struct FakeStore {
             let rows = letters.values.map(\.row).filter { $0.task.queue == queue }
                 .sorted { $0.task.sequence < $1.task.sequence }
             return .endingDeadLetters(Array(rows.prefix(limit)), next: nil)
+        case .outcomes(let selection, let position, let last, let limit, _):
+            return outcomes(selection, from: position, through: last, limit: limit)
         }
+    }
+
+    private func outcomes(
+        _ selection: TaskSelection,
+        from position: OutcomePosition,
+        through last: TaskSequence,
+        limit: Int
+    ) -> Fetched {
+        var walk = OutcomeWalk()
+        var records: [OutcomeRecord] = []
+        for location in outcomes.keys.sorted() where location >= position.location {
+            let stored = (outcomes[location] ?? []).sorted { $0.row.sequence < $1.row.sequence }
+            let first = location == position.location ? position.sequence : TaskSequence(0)
+            let meant = stored.map(\.row).filter { row in
+                row.sequence >= first && row.sequence <= last && selection.states.contains(row.state)
+                    && selection.matches(
+                        queue: row.queue,
+                        type: row.type,
+                        row.rank,
+                        createdMilliseconds: row.createdMilliseconds
+                    ) && selection.tag.map { tags[row.sequence]?.contains($0) ?? false } ?? true
+            }
+            guard let start = meant.first else { continue }
+            let room = limit - records.reduce(0) { $0 + $1.meant.count }
+            if room > 0 {
+                var results: [UInt8] = []
+                let rows = stored.map { outcome in
+                    var row = outcome.row
+                    row.result.offset = UInt32(results.count)
+                    results += outcome.result
+                    return row
+                }
+                records.append(
+                    OutcomeRecord(
+                        location: location,
+                        rows: rows,
+                        results: Bytes(results),
+                        meant: meant.prefix(room).map { ($0, traces(of: $0, at: location)) }
+                    )
+                )
+                walk.scanned += UInt64(stored.count)
+            }
+            guard meant.count > room else { continue }
+            walk.next = OutcomePosition(location, room > 0 ? meant[room].sequence : start.sequence)
+            break
+        }
+        return .outcomes(records, walk)
+    }
+
+    private func traces(of row: OutcomeRow, at location: OutcomeLocation) -> OutcomeTraces {
+        var expiring = endedHistories.filter { record in
+            if case .history(row.sequence, _) = record.kind { true } else { false }
+        }
+        if let tags = tags[row.sequence] { expiring.insert(ExpiringRecord(.tags(row.sequence, tags), bucket: row.bucket)) }
+        let locator = locator(of: row.sequence)
+        return OutcomeTraces(
+            expiring: Array(expiring),
+            locator: locator?.location == location ? locator?.locator : nil
+        )
     }
 
     /// The history of a task, the oldest attempt first.
@@ -260,13 +340,32 @@ struct FakeStore {
         return location.flatMap { outcomes[$0] }?.first { $0.row.sequence == sequence }
     }
 
-    private func locate(_ sequence: TaskSequence) -> OutcomeLocation? {
-        if let own = locators[LocatorKey(sequence: sequence, isSegment: false)] { return own.locations.first ?? nil }
+    private func locate(_ sequence: TaskSequence) -> OutcomeLocation? { locator(of: sequence)?.location }
+
+    private func locator(of sequence: TaskSequence) -> (locator: Locator, location: OutcomeLocation?)? {
+        if let own = locators[LocatorKey(sequence: sequence, isSegment: false)] {
+            return (own, own.locations.first ?? nil)
+        }
         let covering = locators.values.first {
             $0.key.isSegment && $0.key.sequence <= sequence
                 && sequence.rawValue < $0.key.sequence.rawValue + UInt64($0.locations.count)
         }
-        return covering.flatMap { $0.locations[Int(sequence.rawValue - $0.key.sequence.rawValue)] }
+        return covering.map { ($0, $0.locations[Int(sequence.rawValue - $0.key.sequence.rawValue)]) }
+    }
+
+    /// What leads to outcomes that are not there.
+    func danglingLocations(_ index: DurableIndex) -> [OutcomeLocation] {
+        let located = locators.values.flatMap { locator in
+            locator.locations.enumerated().compactMap { place, location in
+                location.map { (TaskSequence(locator.key.sequence.rawValue + UInt64(place)), $0) }
+            }
+        }
+        let inMemory = segments.values.joined().map(\.row.sequence)
+            .compactMap { sequence in index.outcome(of: sequence).map { (sequence, $0) } }
+        return (located + inMemory).filter { sequence, location in
+            location.bucket > index.expiredThrough
+                && outcomes[location]?.contains { $0.row.sequence == sequence } != true
+        }.map(\.1)
     }
 
     /// An index that is fed with the records that are left, as a broker does when it starts.

@@ -41,6 +41,15 @@ extension EffectBatch {
             row.result = Span()
             lines.append("\(row) \(hex(results[outcome.result.range]))")
         }
+        for record in rewrittenOutcomes {
+            lines.append("rewritten \(record.location) \(record.unlisted)")
+            for outcome in record.rows {
+                var row = outcome
+                row.result = Span()
+                lines.append("kept \(row) \(hex(results[outcome.result.range]))")
+            }
+        }
+        lines += rewrittenLocators.map { "rewritten \($0)" }
         for letter in deadLetters {
             var row = letter
             (row.error, row.payload) = (Span(), Span())

@@ -61,6 +61,7 @@ enum FormatFixture {
         try tags(broker)
         try contents(broker)
         try policies(broker)
+        try forgotten(broker)
         try broker.settleAndSync()
         return broker
     }
@@ -123,7 +124,10 @@ enum FormatFixture {
             timeoutMilliseconds: 600_000,
             retentionMilliseconds: 86_400_000,
             deadLetterRetentionMilliseconds: 864_000_000,
-            deadLettersMax: 1_000
+            deadLettersMax: 1_000,
+            deadLetterBytesMax: 1 << 40,
+            outcomesMax: 50_000,
+            resultBytesMax: 1 << 33
         )
         try broker.ask(.putQueuePolicy("mail", full))
         try broker.ask(.putQueuePolicy("new", QueuePolicy(retriesMax: 0)))
@@ -133,6 +137,18 @@ enum FormatFixture {
         let spec = TaskSpec(queue: "new", type: "send", deadLetterRetentionMilliseconds: 3_600_000)
         _ = try broker.submit(spec)
         try broker.fail(try broker.claim(1, queue: "new")[0], error: "no such address")
+    }
+
+    /// The one result of three that a queue keeps, and the locator that leads to no other.
+    private static func forgotten(_ broker: TestBroker) throws {
+        _ = try broker.submit((0..<3).map { _ in TaskSpec(queue: "small", type: "index") })
+        let results = try broker.claim(3, queue: "small").enumerated().map { place, delivery in
+            Completion(lease: delivery.lease, result: Bytes("result \(place)".utf8))
+        }
+        try broker.expectDone(.complete(results))
+        try broker.ask(.putQueuePolicy("small", QueuePolicy(outcomesMax: 1)))
+        try broker.settleAndSync()
+        try broker.run(.tick)
     }
 
     /// A recurring task with a tick behind it, and a paused one.

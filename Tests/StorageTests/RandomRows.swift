@@ -99,6 +99,7 @@ struct RandomRows {
             let saved = span(&texts, 60)
             if saved.count > 0 { row.checkpoint = saved }
         }
+        row.byteCount = number()
         row.isCancelRequested = below(2) == 0
         row.isRedriven = below(2) == 0
         row.hasEarlierAttempts = below(2) == 0
@@ -176,7 +177,10 @@ struct RandomRows {
             timeoutMilliseconds: number(),
             retentionMilliseconds: number(UInt64.self) | 1,
             deadLetterRetentionMilliseconds: number(),
-            deadLettersMax: number()
+            deadLettersMax: number(),
+            deadLetterBytesMax: number(),
+            outcomesMax: number(),
+            resultBytesMax: number()
         )
     }
 

@@ -230,10 +230,12 @@ enum RecordForm: String, CaseIterable {
     }
 
     private func counter(_ rows: inout RandomRows) -> RecordSample {
-        let key: CounterKey =
-            rows.below(2) == 0
-            ? .deadLetters(queue: rows.number())
-            : .outcomes(bucket: ExpiryBucket(rawValue: rows.number()), queue: rows.number(), state: .completed)
+        let keys: [CounterKey] = [
+            .deadLetters(queue: rows.number()), .deadLetterBytes(queue: rows.number()),
+            .outcomes(bucket: ExpiryBucket(rawValue: rows.number()), queue: rows.number(), state: .completed),
+            .resultBytes(bucket: ExpiryBucket(rawValue: rows.number()), queue: rows.number()),
+        ]
+        let key = keys[rows.below(keys.count)]
         let row = CounterRow(key: key, value: rows.number(UInt64.self) | 1)
         return indexed(["\(row)"]) {
             CounterRecord.write(row, to: $0)

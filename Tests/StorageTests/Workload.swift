@@ -33,8 +33,21 @@ struct Workload {
         case 84..<87: try work(broker)
         case 87..<90: try broker.run(.clean)
         case 90..<92: for id in someIDs() { _ = try broker.status(id) }
+        case 92..<94: try forget(broker)
         default: try passTime(broker)
         }
+    }
+
+    private mutating func forget(_ broker: TestBroker) throws {
+        let queue = Self.queues[Int(below(3))]
+        guard below(2) == 0 else {
+            let policy = QueuePolicy(outcomesMax: UInt32(below(20)), resultBytesMax: below(500))
+            _ = try broker.ask(.putQueuePolicy(queue, below(2) == 0 ? policy : QueuePolicy()))
+            return
+        }
+        let filter = TaskFilter(queue: queue, type: below(2) == 0 ? "fast" : nil)
+        _ = try broker.ask(.startBulk(BulkSpec(.delete, filter: filter)))
+        for _ in 0..<3 { try broker.run(.stepBulk) }
     }
 
     private mutating func submit(_ broker: TestBroker) throws {

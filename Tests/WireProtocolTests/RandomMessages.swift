@@ -103,7 +103,7 @@ struct RandomMessages {
 
     private mutating func bulk() -> BulkSpec {
         let changes: [BulkChange] = [
-            .redrive, .purge, .cancel, .move(to: name()), .setPriority(Priority(number())),
+            .redrive, .purge, .cancel, .delete, .move(to: name()), .setPriority(Priority(number())),
         ]
         return BulkSpec(changes[below(changes.count)], filter: taskQuery().filter, perSecond: number())
     }
@@ -161,7 +161,10 @@ struct RandomMessages {
             timeoutMilliseconds: number(),
             retentionMilliseconds: number(),
             deadLetterRetentionMilliseconds: number(),
-            deadLettersMax: number()
+            deadLettersMax: number(),
+            deadLetterBytesMax: number(),
+            outcomesMax: number(),
+            resultBytesMax: number()
         )
     }
 

@@ -126,6 +126,7 @@ struct RepairedStore {
         letter.task.options?.start = .none
         batch.deadLetters.append(letter)
         counters[.deadLetters(queue: letter.task.queue), default: 0] += 1
+        counters[.deadLetterBytes(queue: letter.task.queue), default: 0] += UInt64(letter.byteCount)
         try commitIfFull()
     }
 
@@ -143,6 +144,7 @@ struct RepairedStore {
             batch.outcomes.append(row)
             locations.append((row.sequence.rawValue, location))
             counters[.outcomes(bucket: bucket, queue: row.queue, state: row.state), default: 0] += 1
+            counters[.resultBytes(bucket: bucket, queue: row.queue), default: 0] += UInt64(row.result.count)
         }
         try commitIfFull()
     }

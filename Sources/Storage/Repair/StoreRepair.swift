@@ -375,7 +375,8 @@ public struct StoreRepair {
                 report.lostTasks.append(task(transition.sequence, created[sequence], "it was \(state)"))
                 continue
             }
-            if !transition.bucket.isExpired(storeMilliseconds: salvaged.storeMilliseconds) {
+            if transition.operation != .forget,
+                !transition.bucket.isExpired(storeMilliseconds: salvaged.storeMilliseconds) {
                 let note = "it was \(transition.state.name)"
                 report.lostOutcomes.append(task(transition.sequence, created[sequence], note))
             }
