@@ -14,7 +14,7 @@ struct Compactions {
 }
 
 extension Engine {
-    /// Gives the disk space of expired outcomes back; for an answer, after all those have gone whose time has come.
+    /// Gives the disk space of outcomes back that are gone; for an answer, after all those whose time has come.
     ///
     /// Call it about once an hour without one.
     func compact(for answer: Answer? = nil) {
@@ -45,8 +45,8 @@ extension Engine {
         let expired = awaitExpiry(ofAllDue: isAsked)
         do throws(StorageError) {
             // What expired since the last turn; the rest has nothing to give.
-            if isAsked || compactions.withLock({ $0.reclaimed }) < expired.bucket {
-                try files.reclaimExpired(through: expired.bucket)
+            if isAsked || compactions.withLock({ $0.reclaimed }) < expired.bucket || expired.forgotten != nil {
+                try files.reclaim(expiredThrough: expired.bucket, forgotten: expired.forgotten)
                 // What ticks still remove has its turn with the next one.
                 if expired.isGone { compactions.withLock { $0.reclaimed = expired.bucket } }
             }
@@ -65,19 +65,22 @@ extension Engine {
     /// Waits until what ticks have taken is gone from the store: only then a compaction gives its space back.
     ///
     /// - Parameter all: Waits for the ticks that take all that is due, too.
-    /// - Returns: The last bucket that expired, and whether nothing of it is left.
-    private func awaitExpiry(ofAllDue all: Bool) -> (bucket: ExpiryBucket, isGone: Bool) {
+    /// - Returns: The last bucket that expired, whether nothing of it is left, and where outcomes were forgotten since the last
+    ///   turn.
+    private func awaitExpiry(
+        ofAllDue all: Bool
+    ) -> (bucket: ExpiryBucket, isGone: Bool, forgotten: ClosedRange<OutcomeLocation>?) {
         let decided = monitor.withLock(when: { !all || $0.cannotChange || !$0.core.isExpiring }) { state in
             (
                 bucket: state.core.index.expiredThrough, isSwept: !state.core.isExpiring,
-                epoch: state.core.epoch, group: state.core.newestGroup
+                forgotten: state.core.takeForgottenRange(), epoch: state.core.epoch, group: state.core.newestGroup
             )
         }
         return monitor.withLock(when: { state in
             state.cannotChange || state.core.epoch != decided.epoch || state.written >= decided.group
         }) { state in
             let isWritten = state.core.epoch == decided.epoch && state.written >= decided.group
-            return (decided.bucket, isWritten && decided.isSwept)
+            return (decided.bucket, isWritten && decided.isSwept, decided.forgotten)
         }
     }
 }

@@ -77,9 +77,9 @@ final class StoreFiles {
     /// Forgets what recovery found, once the core has it.
     func releaseIndex() { index = DurableIndex() }
 
-    /// Gives the disk space of expired outcomes back; may take long, and disturbs nobody.
-    func reclaimExpired(through bucket: ExpiryBucket) throws(StorageError) {
-        try Compaction.reclaimExpired(in: store, through: bucket)
+    /// Gives the disk space of outcomes back that are gone; may take long, and disturbs nobody.
+    func reclaim(expiredThrough bucket: ExpiryBucket, forgotten: ClosedRange<OutcomeLocation>?) throws(StorageError) {
+        try Compaction.reclaim(in: store, expiredThrough: bucket, forgotten: forgotten)
     }
 
     /// What the store's tables and its log hold; 0 where that cannot be read.

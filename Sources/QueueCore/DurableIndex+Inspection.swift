@@ -26,10 +26,12 @@ public struct IndexedTask: Sendable {
 
 /// What inspectors ask of a recovered index.
 extension DurableIndex {
-    /// The task of a stored row; `nil` when the task is unknown or has a newer row elsewhere.
-    public func task(_ sequence: TaskSequence, in segment: SegmentKey) -> IndexedTask? {
+    /// The task of a stored row; `nil` when the task is unknown or has a newer row, which may be in the same segment.
+    public func task(_ sequence: TaskSequence, in segment: SegmentKey, place: Int) -> IndexedTask? {
         let slot = tasks[sequence]
         guard slot.stateValue != 0, records[slot.segment].key == segment else { return nil }
+        // Of a task that has an outcome nobody knows the place, and its older rows say nothing of it.
+        guard slot.state.isFinal || Int(slot.place) == place else { return nil }
         let waitsForStart = slot.state == .scheduled || slot.state == .failed
         return IndexedTask(
             state: slot.state,

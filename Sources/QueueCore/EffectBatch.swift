@@ -284,7 +284,7 @@ public struct Transition: Hashable, Sendable {
     }
 
     /// Whether the task waits elsewhere than its row says, or with another rank.
-    var arranges: Bool { operation != .replace && operation != .forget && (rank != nil || queue != nil) }
+    var arranges: Bool { operation != .replace && (rank != nil || queue != nil) }
 
     /// Creates a transition that changes nothing else.
     public init(

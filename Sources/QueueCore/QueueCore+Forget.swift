@@ -44,6 +44,7 @@ extension QueueCore {
     /// Forgets outcomes of queues that have more than they keep, some in each tick.
     mutating func forgetSurplus(_ fetched: [Fetch: Fetched]) {
         var choice = ForgottenOutcomes()
+        var through = forgottenThrough
         for (queue, surplus, read) in surplusTurn {
             guard case .outcomes(let records, _)? = fetched[read] else { continue }
             var surplus = surplus
@@ -53,10 +54,11 @@ extension QueueCore {
                     return !surplus.isNone
                 }
                 choice.add(meant, of: record)
-                forgottenThrough[queue] = record.location
+                through[queue] = record.location
             }
         }
-        forget(choice)
+        // One that has another turn must be found again.
+        if forget(choice) == choice.count { forgottenThrough = through }
     }
 
     // MARK: Forgetting
@@ -64,7 +66,6 @@ extension QueueCore {
     /// Forgets outcomes of records that are still as they were read: all that a command forgets, at once.
     ///
     /// - Returns: How many; of one that has lost its row since it was read nobody knows yet what leads to it.
-    @discardableResult
     mutating func forget(_ choice: ForgottenOutcomes) -> Int {
         var locators = RewrittenLocators()
         var count = 0
@@ -92,6 +93,12 @@ extension QueueCore {
         if count > 0 { forgets += 1 }
         totals.forgotten += UInt64(count)
         return count
+    }
+
+    /// Where outcomes were forgotten since the last call; their disk space may be given back once that is written.
+    public mutating func takeForgottenRange() -> ClosedRange<OutcomeLocation>? {
+        defer { forgottenRange = nil }
+        return forgottenRange
     }
 
     private mutating func rewrite(_ record: OutcomeRecord, without gone: [OutcomeRow]) {
@@ -122,7 +129,7 @@ extension QueueCore {
             crashes: row.crashes,
             token: row.token
         )
-        forgotten.queue = row.queue
+        (forgotten.queue, forgotten.rank) = (row.queue, row.rank)
         forgotten.bucket = row.bucket
         forgotten.byteCount = row.result.count
         record(forgotten)

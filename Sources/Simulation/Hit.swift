@@ -115,7 +115,8 @@ public enum Happening: String, Sendable, CaseIterable {
     /// What a restart finds, and undoes.
     case recoveryOfPendingTasks, recoveryOfLeases
     /// The checks that have looked at something.
-    case replayCompared, orderChecked, storeRecounted, listCompared, tagCompared, drained, baselineReached
+    case replayCompared, orderChecked, storeRecounted, storeVerified, listCompared, tagCompared
+    case drained, baselineReached
     /// What becomes of a flipped bit.
     case damageRefused, damageReported, damageOfNoUse
 }

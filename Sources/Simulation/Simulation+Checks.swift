@@ -30,6 +30,10 @@ extension Simulation {
         guard !isReadOnly() else { return }
         try checkRest()
         try dump(mustEqualPrevious: false)
+        if dice.oneIn(3), !isReadOnly() {
+            try verifyStore("while nothing is under way")
+            report.hits.count(.event(.storeVerified))
+        }
         if dice.oneIn(4), !isReadOnly() {
             // A crash in which nothing is under way must change nothing.
             endConnections()
@@ -193,14 +197,19 @@ extension Simulation {
                 throw Broken("I14", "\(family.name) has \(rows) rows when only \(deadLetters) dead letters are left")
             }
         }
-        var problem: StoreVerification.Problem?
-        _ = StoreVerification.verify(broker.disk, mark: nil) { problem = problem ?? $0 }
-        if let problem { throw Broken("I14", "\(problem.place): \(problem.message), when only dead letters are left") }
+        try verifyStore("when only dead letters are left")
         let entries = broker.process.core.index.taskEntryCount
         guard entries == 0 else {
             throw Broken("I14", "The broker remembers \(entries) things of tasks when only dead letters are left")
         }
         report.hits.count(.event(.baselineReached))
+    }
+
+    /// Compares what the store says of itself, as 'tq-inspect verify' does.
+    private func verifyStore(_ moment: String) throws(Broken) {
+        var problem: StoreVerification.Problem?
+        _ = StoreVerification.verify(broker.disk, mark: nil) { problem = problem ?? $0 }
+        if let problem { throw Broken("I14", "\(problem.place): \(problem.message), \(moment)") }
     }
 
     /// Claims and completes what there is, and says whether there was something.

@@ -211,7 +211,7 @@ public struct StoreInspection: Sendable {
         _ place: Int,
         _ payloads: Payloads?
     ) throws(StorageError) -> InspectedTask? {
-        guard let known = recovered.index.task(row.sequence, in: key),
+        guard let known = recovered.index.task(row.sequence, in: key, place: place),
             known.state.isWaiting || known.state == .inProgress
         else { return nil }
         var task = task(

@@ -20,7 +20,7 @@ extension StoreVerification {
 
     /// Compares a row with what the index makes of it.
     private func verify(_ row: TaskRow, _ place: Int, _ key: SegmentKey) throws(StorageError) {
-        guard let index, let task = index.task(row.sequence, in: key) else { return }
+        guard let index, let task = index.task(row.sequence, in: key, place: place) else { return }
         if index.name(.type, task.type).bytes.isEmpty { throw Self.contradiction("its type \(task.type) has no name") }
         switch task.state {
         case .completed, .cancelled:
@@ -102,7 +102,8 @@ extension StoreVerification {
             for entry in entries {
                 let row = entry.row
                 self.recount[.outcomes(bucket: row.bucket, queue: row.queue, state: row.state), default: 0] += 1
-                self.recount[.resultBytes(bucket: row.bucket, queue: row.queue), default: 0] += UInt64(entry.result.count)
+                let bytes = CounterKey.resultBytes(bucket: row.bucket, queue: row.queue)
+                self.recount[bytes, default: 0] += UInt64(entry.result.count)
                 if !entry.isIntact(value) {
                     self.report(
                         "completed, task \(row.sequence) in group \(location.group)",

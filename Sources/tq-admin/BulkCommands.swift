@@ -13,8 +13,8 @@ struct BulkNoun: AsyncParsableCommand {
             Example: tq-admin bulk move --to slow --queue mail --type 'newsletter.*' --dry-run
             """,
         subcommands: [
-            BulkRedrive.self, BulkPurge.self, BulkCancel.self, BulkDelete.self, BulkMove.self, BulkPriority.self, ListBulk.self,
-            ShowBulk.self, StopBulk.self,
+            BulkRedrive.self, BulkPurge.self, BulkCancel.self, BulkDelete.self, BulkMove.self, BulkPriority.self,
+            ListBulk.self, ShowBulk.self, StopBulk.self,
         ]
     )
 }

@@ -187,7 +187,8 @@ enum Listings {
             [
                 ("retry", policy.retryPolicy?.description), ("max-retries", policy.retriesMax.map { "\($0)" }),
                 ("max-crashes", policy.crashesMax.map { "\($0)" }),
-            ] + bounds.map { ($0, $1 == 0 ? nil : "\($1)") } + spans.map { ($0, $1 == 0 ? nil : "\(DurationArgument(milliseconds: $1))") }
+            ] + bounds.map { ($0, $1 == 0 ? nil : "\($1)") }
+            + spans.map { ($0, $1 == 0 ? nil : "\(DurationArgument(milliseconds: $1))") }
         return texts.compactMap { name, text in text.map { "\(name) \($0)" } }.joined(separator: "; ")
     }
 

@@ -91,8 +91,10 @@ struct BulkTests {
         _ = try bulk("cancel", "--queue", "slow", "--rate", "1", "--detach")
         #expect(try bulk("stop", "3").contains("\"phase\":\"stopped\""))
         #expect(try bulk("cancel", "--all").contains("\"phase\":\"finished\""))
+        #expect(try bulk("delete", "--type", "mail.*").contains("\"changed\":15"))
+        #expect(try broker.admin("task", "list", "-o", "jsonl").output.split(separator: "\n").count == 5)
         let list = try broker.admin("bulk", "list", "-o", "jsonl").output.split(separator: "\n")
-        #expect(list.count == 4 && list[2].contains("\"filter\":\"status="))
+        #expect(list.count == 5 && list[2].contains("\"filter\":\"status="))
         for wrong in [["cancel"], ["cancel", "--all", "--rate", "0"], ["move", "--all"]] {
             #expect(try Commands.run("tq-admin", ["bulk"] + wrong).status == 64, "\(wrong)")
         }

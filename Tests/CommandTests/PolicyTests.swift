@@ -17,9 +17,14 @@ struct PolicyTests {
         let first = ["--max-retries", "7", "--retention", "1d", "--retry", "fixed,30s", "--max-dead-letters", "9"]
         var set = try admin(broker, ["queue", "set", "mail"] + first)
         #expect(set.status == 0, "\(set.output)")
+        let bounds = ["--max-results", "50", "--max-result-bytes", "1000000", "--max-dead-letter-bytes", "2000"]
+        #expect(try admin(broker, ["queue", "set", "mail"] + bounds).status == 0)
         set = try admin(broker, ["queue", "set", "mail", "--retry", "none", "--timeout", "10m"])
         #expect(
-            set.output.contains("max-retries 7; max-dead-letters 9; timeout 10m; retention 1d"),
+            set.output.contains(
+                "max-retries 7; max-dead-letters 9; max-dead-letter-bytes 2000; max-results 50; max-result-bytes 1000000; "
+                    + "timeout 10m; retention 1d"
+            ),
             "\(set.output)"
         )
         broker.signal(SIGKILL)
@@ -29,6 +34,7 @@ struct PolicyTests {
         let json = try #require(try JSONSerialization.jsonObject(with: Data(shown.output.utf8)) as? [String: Any])
         let policy = try #require(json["policy"] as? [String: Any])
         #expect(policy["max_retries"] as? Int == 7 && policy["timeout_ms"] as? Int == 600_000)
+        #expect(policy["max_results"] as? Int == 50 && policy["max_result_bytes"] as? Int == 1_000_000)
         #expect(policy["retention_ms"] as? Int == 86_400_000 && policy["retry_policy"] is NSNull)
         #expect(try admin(broker, ["queue", "show", "nobody"]).status == 2)
         #expect(try admin(broker, ["queue", "set", "mail"]).status == 64)

@@ -126,6 +126,29 @@ struct RetentionTests {
         try expectSound(broker)
     }
 
+    @Test("a queue that keeps so many results and no more gives the disk space of the others back, also over a kill -9")
+    func capped() async throws {
+        let directory = DataDirectory()
+        var broker = try broker(directory, retentionSeconds: 3_600)
+        var client = try await client(broker)
+        let (ids, running) = try await fill(client)
+        let set = try broker.admin("queue", "set", "default", "--max-results", "100")
+        #expect(set.status == 0, "\(set.errors)")
+        while try await !isGone(ids[ids.count / 4], client) { try await moment(client, running) }
+        broker.signal(SIGKILL)
+        #expect(broker.waitForExit() == -SIGKILL)
+        await client.close()
+        broker = try self.broker(directory, retentionSeconds: 3_600)
+        client = try await self.client(broker)
+        while try await client.statistics().counts.completed > 100 { try await moment(client, running) }
+        #expect(try await isGone(ids[Self.count - 101], client))
+        for id in ids.suffix(100) { #expect(try await client.waitForResult(id, within: .zero).result.count == 1024) }
+        while try diskBytes(broker) > Self.resultBytes / 10 { try await moment(client, running) }
+        try await client.complete(running)
+        await client.close()
+        try expectSound(broker)
+    }
+
     @Test("without automatic compaction results stay until somebody asks for it")
     func byHand() async throws {
         let directory = DataDirectory()

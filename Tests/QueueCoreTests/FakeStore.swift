@@ -291,7 +291,9 @@ struct FakeStore {
         var expiring = endedHistories.filter { record in
             if case .history(row.sequence, _) = record.kind { true } else { false }
         }
-        if let tags = tags[row.sequence] { expiring.insert(ExpiringRecord(.tags(row.sequence, tags), bucket: row.bucket)) }
+        if let tags = tags[row.sequence] {
+            expiring.insert(ExpiringRecord(.tags(row.sequence, tags), bucket: row.bucket))
+        }
         let locator = locator(of: row.sequence)
         return OutcomeTraces(
             expiring: Array(expiring),

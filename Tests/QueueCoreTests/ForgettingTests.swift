@@ -213,6 +213,26 @@ import Testing
         try core.checkIndex()
     }
 
+    @Test("The same where there are too many: the next tick finds it, although others were forgotten behind it")
+    func rowLostOfSurplus() throws {
+        var core = CoreHarness()
+        let ids = try submitTogether(2, &core)
+        let leases = core.claim(2).map(\.lease)
+        #expect(core.complete(leases[0]) == nil)
+        core.settle()
+        let others = try complete(2, &core)
+        #expect(core.reply(.putQueuePolicy("q", QueuePolicy(outcomesMax: 1))) == .done)
+        core.settle()
+        var fetched: [Fetch: Fetched] = [:]
+        for fetch in core.reads(.tick) { fetched[fetch] = core.store.read(fetch) }
+        #expect(core.complete(leases[1]) == nil)
+        core.settle()
+        core.run(.tick, fetched: fetched)
+        core.run(.tick)
+        #expect(known(ids + others, &core) == [ids[1]])
+        try core.checkIndex()
+    }
+
     @Test("A deleted task keeps its idempotency key until the window is over, and is known no more")
     func keys() throws {
         var core = CoreHarness()

@@ -72,6 +72,20 @@ import Testing
         #expect(summary.queues == 3)
     }
 
+    @Test("A task that was replaced twice in one group is dumped once, and is no problem")
+    func replacedTwice() throws {
+        let broker = try TestBroker(InMemoryStorage())
+        for tags in [["a"], ["a", "b"], []] as [[TaskTag]] {
+            let key = UniqueKey([1], scope: .waiting, onConflict: .replace)
+            _ = try broker.send(.submit([TaskSpec(queue: "mail", type: "t", uniqueKey: key, tags: tags)]))
+        }
+        _ = try broker.settle()
+        #expect(problems(broker.store) == [])
+        var found: [StoreInspection.InspectedTask] = []
+        try StoreInspection(broker.store, mark: nil).forEachTask(withPayloads: true) { found.append($0) }
+        #expect(found.count == 1 && found.first?.damage == nil && found.first?.tags == [])
+    }
+
     // MARK: Verification
 
     @Test(arguments: UInt64(1)...4)

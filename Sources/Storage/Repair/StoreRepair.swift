@@ -376,7 +376,8 @@ public struct StoreRepair {
                 continue
             }
             if transition.operation != .forget,
-                !transition.bucket.isExpired(storeMilliseconds: salvaged.storeMilliseconds) {
+                !transition.bucket.isExpired(storeMilliseconds: salvaged.storeMilliseconds)
+            {
                 let note = "it was \(transition.state.name)"
                 report.lostOutcomes.append(task(transition.sequence, created[sequence], note))
             }
