@@ -56,6 +56,12 @@ public struct TaskSelection: Hashable, Sendable {
             && created.contains(createdMilliseconds)
     }
 
+    /// Whether an outcome of which no more is known may be meant.
+    public func mayMean(queue: UInt32, type: UInt32, state: UInt8) -> Bool {
+        self.queue ?? queue == queue && self.type ?? type == type
+            && (TaskState(rawValue: state).map(states.contains) ?? true)
+    }
+
     /// Whether the error that a task ended its last attempt with is asked for.
     public func matches(error text: Bytes) -> Bool { error.isEmpty || text.contains(error) }
 }

@@ -10,6 +10,8 @@ import TQModel
 /// the entries.
 enum OutcomeTable {
     private static let entryByteCount = 64
+    /// Where in an entry the queue is, with the type behind it, and where the state.
+    private static let (queueOffset, stateOffset) = (32, 44)
 
     static func byteCount(_ rows: [OutcomeRow]) -> Int {
         rows.reduce(TableHeader.byteCount) { $0 + entryByteCount + Int($1.result.count) }
@@ -67,6 +69,29 @@ enum OutcomeTable {
         entries.reserveCapacity(count)
         for _ in 0..<count { entries.append(try readEntry(&reader, in: value, at: location, count)) }
         return entries
+    }
+
+    /// Those outcomes that may be meant, and how many there are in all; the others are passed over at a glance.
+    static func read(
+        _ value: UnsafeRawBufferPointer,
+        at location: OutcomeLocation,
+        where mayBeMeant: (_ queue: UInt32, _ type: UInt32, _ state: UInt8) -> Bool
+    ) throws(StorageError) -> (entries: [Entry], count: Int) {
+        let (count, reader) = try open(value)
+        var entries: [Entry] = []
+        for place in 0..<count {
+            let start = TableHeader.byteCount + place * entryByteCount
+            func number(at offset: Int) -> UInt32 {
+                UInt32(littleEndian: value.loadUnaligned(fromByteOffset: start + offset, as: UInt32.self))
+            }
+            guard mayBeMeant(number(at: queueOffset), number(at: queueOffset + 4), value[start + stateOffset]) else {
+                continue
+            }
+            var entry = reader
+            _ = try entry.bytes(place * entryByteCount)
+            entries.append(try readEntry(&entry, in: value, at: location, count))
+        }
+        return (entries, count)
     }
 
     /// The outcome of one task, without those of others.

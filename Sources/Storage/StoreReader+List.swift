@@ -230,10 +230,15 @@ struct TaskListing {
         from first: TaskSequence
     ) throws(StorageError) -> TaskSequence? {
         guard !isTired else { return first }
+        let selection = selection
         let found = try read(outcomesAt: location) { value throws(StorageError) in
-            try OutcomeTable.read(value, at: location).map(\.row)
+            try OutcomeTable.read(value, at: location) { queue, type, state in
+                selection.mayMean(queue: queue, type: type, state: state)
+            }
         }
-        let rows = found ?? []
+        guard let (entries, count) = found else { return nil }
+        let rows = entries.map(\.row)
+        page.scanned += UInt64(count - rows.count)
         for row in query.isNewestFirst ? rows.reversed() : rows
         where query.isNewestFirst ? row.sequence <= first : row.sequence >= first {
             guard try take(row) else { return row.sequence }
