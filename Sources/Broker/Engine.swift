@@ -299,6 +299,15 @@ final class Engine: Sendable {
             logger.notice("a bulk operation was started", metadata: operation.logMetadata)
         case .bulkEnded(let operation):
             logger.notice("a bulk operation has ended", metadata: operation.logMetadata)
+        case .gateChanged(let gate):
+            logger.notice(
+                gate.isPaused ? "a gate was paused" : "a gate was changed",
+                metadata: [
+                    "gate": "\(gate.scope)", "running_max": "\(gate.runningMax)", "running": "\(gate.running)",
+                ]
+            )
+        case .pauseEnded(let gate):
+            logger.notice("the pause of a gate is over", metadata: ["gate": "\(gate.scope)"])
         case .zoneUnusable(let zone, let problem):
             logger.error("recurring tasks are not due: \(problem)", metadata: ["zone": "\(zone)"])
         case .damagedRecord(let text):

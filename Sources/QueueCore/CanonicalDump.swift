@@ -33,6 +33,10 @@ extension DurableIndex {
             text.line("", workers[number]?.spec.name.bytes ?? [])
         }
         for row in queuePolicies { text.add(row) }
+        for row in gates.sorted {
+            text.add(row)
+            if row.key.kind == .type { text.line("running", gates.running(ofType: row.key.number) ?? 0) }
+        }
         for number in recurring.keys.sorted() { if let task = recurring[number] { text.add(task) } }
         for operation in bulkInOrder { text.add(operation) }
         for row in keys.sorted { text.add(row) }
@@ -291,6 +295,14 @@ extension DumpText {
         add("", policy.deadLetterBytesMax)
         add("outcomes", policy.outcomesMax)
         line("", policy.resultBytesMax)
+    }
+
+    fileprivate mutating func add(_ row: GateRow) {
+        add("gate", row.key.kind.rawValue)
+        add("", row.key.number)
+        add("since", row.pausedSinceWallMilliseconds)
+        add("until", row.pausedUntilStoreMilliseconds)
+        line("max", row.runningMax)
     }
 
     fileprivate mutating func add(_ row: KeyRow) {

@@ -236,6 +236,10 @@ public enum Notice: Hashable, Sendable {
     case bulkStarted(BulkStatus)
     /// A bulk operation met all its tasks, or was stopped.
     case bulkEnded(BulkStatus)
+    /// Somebody has changed a gate.
+    case gateChanged(GateStatus)
+    /// The pause of a gate is over.
+    case pauseEnded(GateStatus)
     /// Recurring tasks in a time zone are not due, because its file cannot be used.
     case zoneUnusable(ZoneName, String)
     /// A record that should be rewritten cannot be read.

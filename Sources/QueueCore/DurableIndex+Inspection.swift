@@ -47,6 +47,11 @@ extension DurableIndex {
         )
     }
 
+    /// Queues and types of the tasks that run, found by their leases.
+    public var runningTasks: [(queue: UInt32, type: UInt32)] {
+        leases.places { _ in true }.map { tasks[leases[$0].sequence] }.map { ($0.queue, $0.type) }
+    }
+
     /// The bulk operations in order of their numbers.
     public var bulkInOrder: [BulkOperation] { bulkOperations.keys.sorted().compactMap { bulkOperations[$0] } }
 

@@ -13,6 +13,7 @@ extension DurableIndex {
         batch.recurringStates.forEach { apply($0) }
         batch.bulkOperations.forEach { apply($0) }
         batch.queuePolicies.forEach { apply($0) }
+        batch.gates.forEach { apply($0) }
         // A row may let the segment of such a task go, and its locator must not lead to what is forgotten.
         for transition in batch.transitions where transition.operation == .forget {
             forgetOutcome(of: transition.sequence)

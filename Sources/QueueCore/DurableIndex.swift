@@ -23,6 +23,8 @@ public struct DurableIndex: Sendable {
     var contentTypes = NameTable()
     /// What queues say of their tasks, by their numbers.
     var policies: [UInt32: QueuePolicy] = [:]
+    /// What holds tasks back on their way to workers.
+    var gates = GateTable()
     /// Those that keep so much of what is over and no more.
     var cappedQueues: Set<UInt32> = []
     var workers: [UInt32: WorkerRow] = [:]
@@ -211,7 +213,9 @@ public struct DurableIndex: Sendable {
         guard slot.isLive else { return }
         queues[Int(slot.queue)].counts[slot.state] -= 1
         switch slot.state {
-        case .inProgress: leases.remove(slot.link)
+        case .inProgress:
+            leases.remove(slot.link)
+            countRunning(slot, isBegin: false)
         case .scheduled, .failed: dropStart(&slot, sequence)
         default: break
         }
@@ -332,6 +336,7 @@ public struct DurableIndex: Sendable {
             lease.deadlineMilliseconds = UInt64.max
             slot.link = leases.insert(lease)
             queues[Int(slot.queue)].counts.inProgress += 1
+            countRunning(slot, isBegin: true)
         case .scheduled, .failed:
             options[sequence, default: TaskOptions()].start = transition.start
             slot.hasOptions = true

@@ -31,6 +31,8 @@ public struct EffectBatch: Sendable {
     public var removedBulk: [UInt32] = []
     /// What queues say of their tasks, in the order of its changes.
     public var queuePolicies: [QueuePolicyRow] = []
+    /// Gates that were changed, in the order of the changes.
+    public var gates: [GateRow] = []
     /// Tasks stored or moved, segment by segment.
     public var segments: [SegmentSpan] = []
     /// The rows of the segments, one segment after the other.
@@ -80,14 +82,14 @@ public struct EffectBatch: Sendable {
             && deadLetters.isEmpty && redrivenDeadLetters.isEmpty && keys.isEmpty && expiredOutcomes.isEmpty
             && expiredKeys.isEmpty && outcomes.isEmpty && swept.isEmpty && recurring.isEmpty
             && recurringStates.isEmpty && removedRecurring.isEmpty && bulkOperations.isEmpty && removedBulk.isEmpty
-            && queuePolicies.isEmpty && rewrittenOutcomes.isEmpty
+            && queuePolicies.isEmpty && gates.isEmpty && rewrittenOutcomes.isEmpty
     }
 
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
         bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
             + keys.count * 48 + attempts.count * 64 + tags.count * 256 + swept.count * 48 + recurringStates.count * 80
-            + bulkOperations.count * 256 + queuePolicies.count * 128
+            + bulkOperations.count * 256 + queuePolicies.count * 128 + gates.count * 64
             + rewrittenOutcomes.reduce(0) { $0 + $1.rows.count * 64 + 128 }
             + rewrittenLocators.reduce(0) { $0 + $1.locator.locations.count * 14 + 64 }
             + recurring.reduce(0) { $0 + $1.payload.count + 512 }

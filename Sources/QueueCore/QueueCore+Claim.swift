@@ -195,13 +195,18 @@ extension QueueCore {
         _ claim: inout ParkedClaim
     ) -> (entry: ReadyLanes.Entry, queue: UInt32, type: UInt32?)? {
         var best: (entry: ReadyLanes.Entry, queue: UInt32, type: UInt32?)?
+        let isGated = !index.gates.isEmpty
+        let hasGatedTypes = isGated && index.gates.hasTypes
         for queue in claim.queues where index.queues[Int(queue)].counts.pending > 0 {
-            if claim.accepted.isAll {
+            if isGated, !index.isOpen(queue: queue) { continue }
+            if claim.accepted.isAll, !hasGatedTypes {
                 if let entry = first(queue, nil), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, nil) }
                 continue
             }
-            let types = claim.accepted.exact(index.typeNames, index.queueNames.namespace(queue)) ?? pendingTypes(queue)
-            for type in types where claim.accepted.accepts(type, index.typeNames) {
+            let exact = claim.accepted.isAll
+                ? nil : claim.accepted.exact(index.typeNames, index.queueNames.namespace(queue))
+            for type in exact ?? pendingTypes(queue) where claim.accepted.isAll || claim.accepted.accepts(type, index.typeNames) {
+                if hasGatedTypes, !index.isOpen(type: type, in: queue) { continue }
                 if let entry = first(queue, type), best.map({ entry < $0.entry }) ?? true {
                     best = (entry, queue, type)
                 }

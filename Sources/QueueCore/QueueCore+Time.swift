@@ -27,6 +27,7 @@ extension QueueCore {
         giveUpSilentWorkers(fetched)
         endLateTasks(fetched)
         stageDueTasks()
+        endPauses()
         fireTicks(fetched)
         endTimedOutWaits()
         sweep(fetched)

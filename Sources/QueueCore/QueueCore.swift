@@ -162,6 +162,10 @@ public struct QueueCore: Sendable {
         case .orderWorker(let name, let order): self.order(name, order, asker)
         case .compact: compact(asker)
         case .putQueuePolicy(let name, let policy): put(policy, of: name, asker)
+        case .changeGate(let change): self.change(change, asker)
+        case .gates: reply(.gates(gateStatuses(asker.principal.namespace)), to: asker)
+        case .explain(let id): explain(id, asker)
+        case .explainQueue(let name): explain(queue: name, asker)
         case .putRecurring, .removeRecurring, .pauseRecurring, .runRecurring, .recurring, .upcomingTicks:
             answerRecurring(request, asker, fetched)
         case .startBulk, .bulkOperations, .stopBulk: answerBulk(request, asker)

@@ -42,6 +42,11 @@ struct QueueState: Sendable {
         return readyByType?[type]?.first { Self.holds($0, tasks, queue) && tasks[$0.sequence].type == type }
     }
 
+    /// How many pending tasks go before an entry, counting so many at most; takes time in those, and in stale ones.
+    func count(before entry: ReadyLanes.Entry, most: Int, tasks: TaskTable, queue: UInt32) -> Int {
+        ready.count(before: entry, most: most) { Self.holds($0, tasks, queue) }
+    }
+
     /// Entries in the order of all types, stale ones included.
     var readyCount: Int { ready.count }
 

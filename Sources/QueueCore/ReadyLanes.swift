@@ -85,6 +85,22 @@ struct ReadyLanes: Sendable {
         }
     }
 
+    /// How many entries that hold go before one, counting so many at most.
+    func count(before entry: Entry, most: Int, where holds: (Entry) -> Bool) -> Int {
+        var seen: Set<TaskSequence> = []
+        for number in 0...Int(entry.rank.rawValue >> 24) where laneNumbers[number] > 0 {
+            let lane = lanes[Int(laneNumbers[number]) - 1]
+            let rank = Rank(rawValue: UInt32(number) << 24)
+            func take(_ other: Entry) {
+                if seen.count < most, other < entry, holds(other) { seen.insert(other.sequence) }
+            }
+            lane.fifo.forEach { take(Entry(rank: rank, sequence: $0)) }
+            lane.returned.forEach(take)
+            if seen.count >= most { break }
+        }
+        return seen.count
+    }
+
     private func head(lane index: Int, number: Int) -> Entry? {
         let queued = lanes[index].fifo.first.map {
             Entry(rank: Rank(rawValue: UInt32(number) << 24), sequence: $0)

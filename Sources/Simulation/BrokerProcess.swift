@@ -24,6 +24,8 @@ struct BrokerProcess {
     private(set) var errands: [Errand]
     /// Why nothing is changed until the store is rebuilt.
     private(set) var failure: StorageError?
+    /// What a gate let through that it should not have.
+    private(set) var problem: Broken?
     /// Replies that have left.
     private var replies: [SentReply] = []
     private var notices: [Notice] = []
@@ -69,9 +71,15 @@ struct BrokerProcess {
 
     // MARK: Deciding
 
+    private mutating func watchGates(since before: Gates) {
+        problem = problem ?? Gates(of: core.index).problem(since: before)
+    }
+
     mutating func perform(_ command: Command, at now: Now) {
         guard failure == nil else { return refuse(command) }
+        let before = Gates(of: core.index)
         let missing = core.decide(command, now: now)
+        watchGates(since: before)
         if missing.isEmpty {
             collect(after: command)
         } else {
@@ -100,7 +108,9 @@ struct BrokerProcess {
                 errands[0] = .command(command, fetched: fetched, missing: [], decidedThrough: decided)
                 return
             }
+            let before = Gates(of: core.index)
             let more = core.decide(command, fetched: fetched, now: now)
+            watchGates(since: before)
             if more.isEmpty {
                 errands.removeFirst()
                 collect(after: command)

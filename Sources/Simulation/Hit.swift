@@ -63,8 +63,8 @@ public enum CommandKind: String, Sendable, CaseIterable {
     case health, ping, compact
     /// Recurring tasks.
     case putRecurring, removeRecurring, pauseRecurring, runRecurring, recurring, upcomingTicks
-    /// What queues say of their tasks.
-    case putQueuePolicy
+    /// What queues say of their tasks, and what holds tasks back.
+    case putQueuePolicy, changeGate, gates, explain, explainQueue
 }
 
 /// What it answers, but for errors.
@@ -73,7 +73,7 @@ public enum ReplyKind: String, Sendable, CaseIterable {
     case submitted, claimed, delivery, outcomes, completed, cancellations, cancelRequested
     /// Answers to those who look.
     case status, result, tasks, workerOrder, statistics, queues, workers, deadLetters, bulkOperations
-    case compacted, recurring, ticks, health, done
+    case compacted, recurring, ticks, gates, explanation, health, done
 }
 
 /// What goes wrong around the core.
@@ -100,6 +100,8 @@ public enum Happening: String, Sendable, CaseIterable {
     case taskDue, cancelledLate, buriedLate
     /// Recurring tasks.
     case tickSubmitted, tickSkipped
+    /// Gates: claims that one left empty-handed, those at their limits, those that opened by themselves, and explanations.
+    case heldByPause, heldByLimit, pauseEnded, explained
     /// Submits that took the place of a task, and dead letters that hold a unique key.
     case replaced, keyHeldByDeadLetter, tagDropped
     /// The ways into the dead letters, and back.

@@ -26,7 +26,7 @@ extension Simulation {
                 .status($0)
             }
         case ..<91: askForResult(client)
-        case ..<92: putPolicy(client)
+        case ..<92: if dice.oneIn(2) { putPolicy(client) } else { askForGate(client) }
         case ..<94: askAsWorker(client)
         case ..<97: askForRecurring(client)
         case ..<98: if dice.oneIn(2) { askForList(client) } else { askForBulk(client) }
@@ -538,6 +538,10 @@ extension Request {
         case .recurring: .recurring
         case .upcomingTicks: .upcomingTicks
         case .putQueuePolicy: .putQueuePolicy
+        case .changeGate: .changeGate
+        case .gates: .gates
+        case .explain: .explain
+        case .explainQueue: .explainQueue
         case .health: .health
         case .ping: .ping
         }

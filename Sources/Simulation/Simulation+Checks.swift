@@ -10,7 +10,8 @@ extension Simulation {
 
     /// Claims while nothing else happens: tasks must come in order.
     mutating func checkOrder() throws(Broken) {
-        guard !isReadOnly(), try settle() else { return }
+        // Behind a gate tasks keep their order, but others may go before them.
+        guard !isReadOnly(), try settle(), Gates(of: broker.process.core.index).isEmpty else { return }
         let queues = dice.oneIn(2) ? Cast.queues : [Cast.queues[0]]
         history.record(.orderBegan, at: now)
         for _ in 0..<2 + dice.below(4) {
@@ -29,6 +30,7 @@ extension Simulation {
         if dice.oneIn(4) { try checkOutcomeCap() }
         guard !isReadOnly() else { return }
         try checkRest()
+        try checkExplanations()
         try dump(mustEqualPrevious: false)
         if dice.oneIn(3), !isReadOnly() {
             try verifyStore("while nothing is under way")
@@ -141,6 +143,7 @@ extension Simulation {
         }
         perform(.disk(isLow: false), .disk)
         try removeRecurring()
+        try openGates()
         _ = try finishBulk()
         history.record(.clock, at: now)
         // Start times were set by a clock that may have been ahead.

@@ -49,8 +49,8 @@ extension Simulation {
         case .tasks(let page): takeTasks(page, request)
         case .error(let error): takeError(error, request, key)
         case .bulkOperations(let operations): try takeBulk(operations, asked: key.request)
-        case .statistics, .queues, .workers, .workerOrder, .deadLetters, .compacted, .recurring, .ticks, .health, .done,
-            .delivery, .cancelRequested:
+        case .statistics, .queues, .workers, .workerOrder, .deadLetters, .compacted, .recurring, .ticks, .gates, .explanation,
+            .health, .done, .delivery, .cancelRequested:
             break
         }
     }
@@ -344,7 +344,8 @@ extension Simulation {
                 case .payloadDamaged:
                     throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
-            case .zoneUnusable, .bulkStarted, .bulkEnded: break
+            case .pauseEnded: report.hits.count(.event(.pauseEnded))
+            case .zoneUnusable, .bulkStarted, .bulkEnded, .gateChanged: break
             case .damagedRecord(let text):
                 throw Broken("I10", "A record was called damaged, but nothing damages bytes here: \(text)")
             }
@@ -369,6 +370,8 @@ extension Simulation {
         case .workerOrder: report.hits.count(.reply(.workerOrder))
         case .deadLetters: report.hits.count(.reply(.deadLetters))
         case .bulkOperations: report.hits.count(.reply(.bulkOperations))
+        case .gates: report.hits.count(.reply(.gates))
+        case .explanation: report.hits.count(.reply(.explanation))
         case .compacted: report.hits.count(.reply(.compacted))
         case .recurring: report.hits.count(.reply(.recurring))
         case .ticks: report.hits.count(.reply(.ticks))

@@ -8,7 +8,7 @@ extension Simulation {
     mutating func checkStreams() throws(Broken) {
         guard !isReadOnly(), !broker.process.core.isDraining else { return }
         let pending = broker.process.core.index.counts.pending
-        guard pending > 0 else { return }
+        guard pending > 0, Gates(of: broker.process.core.index).isEmpty else { return }
         assignClaims()
         for client in clients where client.streams.contains(where: { isWaiting($0) }) {
             guard let session = client.session, !isUnderWay(session) else { continue }

@@ -189,6 +189,7 @@ public struct Simulation {
     /// One small thing happens.
     private mutating func step() throws(Broken) {
         report.steps += 1
+        if let problem = broker.process.problem { throw problem }
         noticeSilence()
         switch dice.below(100) {
         case ..<46: askSomething()

@@ -154,6 +154,7 @@ enum BatchDecoding {
             case "B": effects.bulkOperations.append(try BulkRecord.read(key: key, value: value))
             case "r": effects.recurringStates.append(try RecurringStateRecord.read(key: key, value: value))
             case "Q": effects.queuePolicies.append(try QueuePolicyRecord.read(key: key, value: value))
+            case "G": effects.gates.append(try GateRecord.read(key: key, value: value))
             case "K": effects.keys.append(contentsOf: try IdempotencyTable.read(key: key, value: value))
             case "t": effects.tags.append(try TagsRecord.read(key: key, value: value))
             case "A": effects.attempts.append(try AttemptRecord.read(key: key, value: value, texts: &effects.texts))
@@ -201,6 +202,7 @@ enum BatchDecoding {
             case (.index, "Q"):
                 let queue = try KeyReader.queuePolicy(key)
                 effects.queuePolicies.append(QueuePolicyRow(queue: queue, policy: QueuePolicy()))
+            case (.index, "G"): effects.gates.append(GateRow(key: try KeyReader.gate(key)))
             case (.index, "P"): effects.swept.append(try KeyReader.expiry(key))
             case (.index, "C"):
                 effects.derived.counters.append(CounterRow(key: try KeyReader.counter(key), value: 0))

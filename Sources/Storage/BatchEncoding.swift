@@ -13,6 +13,7 @@ enum BatchEncoding {
         for state in effects.recurringStates { RecurringStateRecord.write(state, to: batch) }
         for operation in effects.bulkOperations { BulkRecord.write(operation, to: batch) }
         for row in effects.queuePolicies { QueuePolicyRecord.write(row, to: batch) }
+        for row in effects.gates { GateRecord.write(row, to: batch) }
         for segment in effects.segments { encode(segment, of: effects, into: batch) }
         if !effects.transitions.isEmpty {
             let table = TransitionTable.Content(

@@ -41,6 +41,7 @@ enum KeyLayout {
 
     static func recurringState(_ number: UInt32) -> [UInt8] { prefix("r") + bytes(number) }
     static func queuePolicy(_ queue: UInt32) -> [UInt8] { prefix("Q") + bytes(queue) }
+    static func gate(_ key: GateKey) -> [UInt8] { prefix("G") + [key.kind.rawValue] + bytes(key.number) }
     static func deadHold(_ sequence: TaskSequence) -> [UInt8] { prefix("U") + bytes(sequence.rawValue) }
 
     /// Says in which bucket a record expires.
@@ -184,6 +185,18 @@ struct KeyReader {
         let queue: UInt32 = try reader.read()
         try reader.end()
         return queue
+    }
+
+    static func gate(_ key: UnsafeRawBufferPointer) throws(StorageError) -> GateKey {
+        var reader = KeyReader(key)
+        _ = try reader.read(UInt8.self)
+        let kind: UInt8 = try reader.read()
+        let number: UInt32 = try reader.read()
+        try reader.end()
+        guard let kind = GateScope.Kind(rawValue: kind) else {
+            throw StorageError(.corruption, "A gate is of kind \(kind), which is none. Run 'tq-inspect verify'.")
+        }
+        return GateKey(kind, number)
     }
 
     static func counter(_ key: UnsafeRawBufferPointer) throws(StorageError) -> CounterKey {

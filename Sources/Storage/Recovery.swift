@@ -145,6 +145,7 @@ public enum Recovery {
         try take("r", of: store, RecurringStateRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
         try take("B", of: store, BulkRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
         try take("Q", of: store, QueuePolicyRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
+        try take("G", of: store, GateRecord.read) { (row) throws(RecoveryError) in try index.recover(row) }
         try scan(store, "K") { key, value throws(StorageError) in
             for row in try IdempotencyTable.read(key: key, value: value) { index.recover(row) }
         }

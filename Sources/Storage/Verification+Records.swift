@@ -180,6 +180,7 @@ extension StoreVerification {
             case "r": _ = try RecurringStateRecord.read(key: key, value: value)
             case "B": _ = try BulkRecord.read(key: key, value: value)
             case "Q": _ = try QueuePolicyRecord.read(key: key, value: value)
+            case "G": _ = try GateRecord.read(key: key, value: value)
             case "C": _ = try CounterRecord.read(key: key, value: value)
             case "A":
                 var texts: [UInt8] = []

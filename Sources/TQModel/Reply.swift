@@ -23,6 +23,8 @@ public enum Reply: Hashable, Sendable {
     case tasks(TaskPage)
     case deadLetters(DeadLetterPage)
     case bulkOperations([BulkStatus])
+    case gates([GateStatus])
+    case explanation(Explanation)
     case compacted(Compaction)
     case recurring(RecurringPage)
     /// In milliseconds since 1970, ascending.

@@ -60,6 +60,14 @@ public enum Request: Hashable, Sendable {
     /// Says what the tasks of a queue get where they say nothing themselves, in the place of what was said before; an empty
     /// policy ends that. Answer: ``Reply/done``.
     case putQueuePolicy(Name, QueuePolicy)
+    /// Pauses a gate, opens it, or says how many tasks may run that have passed it. Answer: ``Reply/gates(_:)`` with that one.
+    case changeGate(GateChange)
+    /// The gates that are paused or have a limit, in the order of their scopes. Answer: ``Reply/gates(_:)``.
+    case gates
+    /// Why a task does not run now. Answer: ``Reply/explanation(_:)``.
+    case explain(TaskID)
+    /// Why the tasks of a queue do not run now. Answer: ``Reply/explanation(_:)``.
+    case explainQueue(Name)
     /// Keeps a recurring task, in the place of the one with its name. Answer: ``Reply/recurring(_:)`` with that one.
     ///
     /// Ticks count from now on; where the recurrence stays the same, from the last tick on.

@@ -84,6 +84,14 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
 
     /// ``Request/putQueuePolicy(_:_:)``.
     case putQueuePolicy = 0x60
+    /// ``Request/changeGate(_:)``.
+    case changeGate = 0x61
+    /// ``Request/gates``.
+    case gates = 0x62
+    /// ``Request/explain(_:)``.
+    case explain = 0x63
+    /// ``Request/explainQueue(_:)``.
+    case explainQueue = 0x64
 
     /// ``HelloReply``: the first frame of a broker that accepts the connection.
     case helloReply = 0x81
@@ -131,6 +139,10 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case recurringReply = 0xd4
     /// ``Reply/ticks(_:)``.
     case ticksReply = 0xd5
+    /// ``Reply/gates(_:)``.
+    case gatesReply = 0xe2
+    /// ``Reply/explanation(_:)``.
+    case explanationReply = 0xe3
 
     /// Whether a broker sends it.
     public var isReply: Bool { rawValue >= 0x80 }

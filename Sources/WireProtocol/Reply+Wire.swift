@@ -41,6 +41,8 @@ extension Reply {
         case .workerOrder: .workerOrderReply
         case .deadLetters: .deadLettersReply
         case .bulkOperations: .bulkOperationsReply
+        case .gates: .gatesReply
+        case .explanation: .explanationReply
         case .compacted: .compactedReply
         case .recurring: .recurringReply
         case .ticks: .ticksReply
@@ -72,6 +74,8 @@ extension Reply {
             bytes.append(page.hasMore ? 1 : 0)
             bytes.append(records: page.letters) { $1.write(to: &$0) }
         case .bulkOperations(let operations): bytes.append(records: operations) { $1.write(to: &$0) }
+        case .gates(let gates): bytes.append(records: gates) { $1.write(to: &$0) }
+        case .explanation(let explanation): explanation.write(to: &bytes)
         case .compacted(let compaction):
             bytes.append(integer: compaction.diskBytesBefore)
             bytes.append(integer: compaction.diskBytesAfter)
@@ -137,6 +141,9 @@ extension Reply {
             self = .bulkOperations(
                 try reader.records(max: .max) { (reader) throws(TQError) in try BulkStatus(from: &reader) }
             )
+        case .gatesReply:
+            self = .gates(try reader.records(max: .max) { (reader) throws(TQError) in try GateStatus(from: &reader) })
+        case .explanationReply: self = .explanation(try Explanation(from: &reader))
         case .statusReply: self = .status(try TaskStatus(from: &reader))
         case .resultReply: self = .result(try TaskResult(from: &reader))
         case .statisticsReply: self = .statistics(try BrokerStatistics(from: &reader))

@@ -64,6 +64,10 @@ extension Request {
         case .recurring: .recurring
         case .upcomingTicks: .upcomingTicks
         case .putQueuePolicy: .putQueuePolicy
+        case .changeGate: .changeGate
+        case .gates: .gates
+        case .explain: .explain
+        case .explainQueue: .explainQueue
         case .health: .health
         case .ping: .ping
         }
@@ -111,7 +115,10 @@ extension Request {
         case .putQueuePolicy(let name, let policy):
             bytes.append(name: name)
             policy.write(to: &bytes)
-        case .statistics, .queues, .workers, .bulkOperations, .compact, .health, .ping: break
+        case .changeGate(let change): change.write(to: &bytes)
+        case .explain(let id): bytes.append(taskID: id)
+        case .explainQueue(let name): bytes.append(name: name)
+        case .statistics, .queues, .workers, .bulkOperations, .gates, .compact, .health, .ping: break
         }
     }
 
@@ -156,6 +163,9 @@ extension Request {
         case .putQueuePolicy:
             self = .putQueuePolicy(try reader.name(), try QueuePolicy(from: &reader))
             return
+        case .changeGate:
+            self = .changeGate(try GateChange(from: &reader))
+            return
         default:
             try self.init(withoutRecords: message, from: &reader)
         }
@@ -169,6 +179,9 @@ extension Request {
         case .cancel: self = .cancel(try reader.taskIDs())
         case .purge: self = .purge(try reader.taskIDs())
         case .status: self = .status(try reader.taskID())
+        case .gates: self = .gates
+        case .explain: self = .explain(try reader.taskID())
+        case .explainQueue: self = .explainQueue(try reader.name())
         case .result: self = .result(try reader.taskID(), waitMilliseconds: try reader.integer())
         case .deregisterWorker: self = .deregisterWorker(try reader.name())
         case .orderWorker: self = .orderWorker(try reader.name(), try reader.workerOrder())
@@ -214,16 +227,16 @@ extension Request {
         case .claim(let claim), .openStream(_, let claim): try claim.checkLimits()
         case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
         case .deregisterWorker(let name), .orderWorker(let name, _), .removeRecurring(let name),
-            .pauseRecurring(let name, _), .runRecurring(let name), .putQueuePolicy(let name, _):
+            .pauseRecurring(let name, _), .runRecurring(let name), .putQueuePolicy(let name, _), .explainQueue(let name):
             try name.checkLength()
         case .startBulk(let spec): try spec.checkLimits()
+        case .changeGate(let change): try change.scope.name.checkLength()
         case .putRecurring(let spec): try spec.checkLimits()
         case .recurring(let after, _): try after?.checkLength()
         case .tasks(let query): try query.checkLimits()
         case .deadLetters(let query): try query.queue?.checkLength()
         case .addCredit, .closeStream, .upcomingTicks, .status, .result, .statistics, .queues, .workers,
-            .bulkOperations,
-            .stopBulk, .compact, .health, .ping:
+            .bulkOperations, .stopBulk, .gates, .explain, .compact, .health, .ping:
             break
         }
     }

@@ -13,15 +13,15 @@ struct Admin: AsyncParsableCommand {
             """,
         version: tqVersion,
         subcommands: [
-            Submit.self, Status.self, Wait.self, ShowResult.self, Cancel.self, Stats.self, ShowHealth.self,
-            Compact.self,
+            Submit.self, Status.self, Wait.self, ShowResult.self, Cancel.self, ExplainTask.self, Stats.self,
+            ShowHealth.self, Compact.self,
         ],
         groupedSubcommands: [
             CommandGroup(
                 name: "Nouns",
                 subcommands: [
                     TaskNoun.self, QueueNoun.self, RecurringNoun.self, WorkerNoun.self, DeadLetterNoun.self,
-                    BulkNoun.self, SystemNoun.self,
+                    BulkNoun.self, GateNoun.self, SystemNoun.self,
                 ]
             )
         ]
@@ -32,7 +32,9 @@ struct TaskNoun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "task",
         abstract: "Submit, look at, wait for and cancel tasks.",
-        subcommands: [Submit.self, ListTasks.self, Status.self, Wait.self, ShowResult.self, Cancel.self]
+        subcommands: [
+            Submit.self, ListTasks.self, Status.self, Wait.self, ShowResult.self, Cancel.self, ExplainTask.self,
+        ]
     )
 }
 
@@ -40,7 +42,7 @@ struct QueueNoun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "queue",
         abstract: "Look at queues, and say what their tasks get.",
-        subcommands: [ListQueues.self, ShowQueue.self, SetQueue.self]
+        subcommands: [ListQueues.self, ShowQueue.self, SetQueue.self, ExplainQueue.self]
     )
 }
 

@@ -209,6 +209,36 @@ enum Listings {
         ])
     }
 
+    static let gates = Listing<GateStatus>([
+        Column("gate", "scope") { "\($0.scope)" },
+        Column("running", "running", count: \.running),
+        Column(
+            "max",
+            "running_max",
+            .right,
+            json: { $0.runningMax == 0 ? .null : .unsigned(UInt64($0.runningMax)) },
+            text: { $0.runningMax == 0 ? "" : "\($0.runningMax)" }
+        ),
+        Column("paused", "paused_since", time: \.pausedSinceWallMilliseconds),
+        Column("until", "paused_until", time: \.pausedUntilWallMilliseconds),
+    ])
+
+    static let reasons = Listing<ExplainedReason>([
+        Column("reason", "reason", optional: { $0.reason?.kind.name }),
+        Column("scope", "scope", optional: { $0.reason?.scope.map { "\($0)" } }),
+        Column("since", "since", time: { $0.reason?.sinceWallMilliseconds ?? 0 }),
+        Column("until", "until", time: { $0.reason?.untilWallMilliseconds ?? 0 }),
+        Column(
+            "count",
+            "count",
+            .right,
+            json: { .unsigned($0.reason?.count ?? 0) },
+            text: { $0.reason.map { $0.count == 0 ? "" : "\($0.count)" } ?? "" }
+        ),
+        Column("worker", "worker", optional: { $0.reason?.worker.map { "\($0)" } }),
+        Column("", "explanation") { $0.sentence },
+    ])
+
     static let workers = Listing<WorkerStatus>([
         Column("worker", "worker") { "\($0.spec.name)" },
         Column("running", "running", count: { UInt64($0.spec.running) }),

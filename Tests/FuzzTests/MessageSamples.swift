@@ -69,6 +69,8 @@ enum MessageSamples {
         .health, .ping,
         .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
         .putQueuePolicy("q", policy),
+        .changeGate(GateChange(.type("t"), isPaused: true, pauseMilliseconds: 5, runningMax: 3)), .gates,
+        .explain(id), .explainQueue("q"),
         .recurring(after: "a", count: 5), .upcomingTicks(recurrence: recurring.recurrence),
     ]
 
@@ -136,6 +138,13 @@ enum MessageSamples {
         .workerOrder(.stop),
         .bulkOperations([BulkStatus(number: 1, spec: BulkSpec(.cancel), phase: .stopped, problem: [1])]),
         .tasks(TaskPage(tasks: [status], next: [1, 2], scanned: 3, damaged: 4, count: 5)),
+        .gates([GateStatus(scope: .queue("q"), pausedSinceWallMilliseconds: 1, runningMax: 2, running: 3)]),
+        .explanation(
+            Explanation(
+                state: .pending,
+                reasons: [WaitReason(.paused, scope: .everything, sinceWallMilliseconds: 1, worker: "w")]
+            )
+        ),
         .compacted(Compaction(diskBytesBefore: 1, diskBytesAfter: 2)),
         .ticks([1, 2]),
         .recurring(

@@ -54,6 +54,7 @@ struct FakeStore {
     private(set) var recurringStates: [UInt32: RecurringState] = [:]
     private(set) var bulkOperations: [UInt32: BulkOperation] = [:]
     private(set) var policies: [UInt32: QueuePolicy] = [:]
+    private(set) var gates: [GateKey: GateRow] = [:]
     /// What the files of time zones say; a test changes it.
     var zones: [String: ZoneRules] = ["Test/Zone": .utc]
     /// Sentences about what a store must never be asked for.
@@ -78,6 +79,7 @@ struct FakeStore {
             recurringStates[number] = nil
         }
         for row in batch.queuePolicies { policies[row.queue] = row.policy.isEmpty ? nil : row.policy }
+        for row in batch.gates { gates[row.key] = row.isEmpty ? nil : row }
         putTasks(batch)
         putEnds(batch)
         for row in batch.keys { keys[row.bucket, default: [:]][row.key] = row }
@@ -384,6 +386,7 @@ struct FakeStore {
         for number in bulkOperations.keys.sorted() {
             if let operation = bulkOperations[number] { try index.recover(operation) }
         }
+        for row in gates.values { try index.recover(row) }
         for (queue, policy) in policies { try index.recover(QueuePolicyRow(queue: queue, policy: policy)) }
         for letter in letters.values { if let hold = DeadHold(letter.row) { index.recover(hold) } }
         for (key, value) in counters { try index.recover(CounterRow(key: key, value: value)) }

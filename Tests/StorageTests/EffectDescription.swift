@@ -18,7 +18,7 @@ extension EffectBatch {
         }
         lines += recurringStates.map { "\($0)" } + removedRecurring.map { "recurring task \($0) removed" }
         lines += bulkOperations.flatMap(\.facts) + removedBulk.map { "bulk operation \($0) removed" }
-        lines += queuePolicies.map { "\($0)" }
+        lines += queuePolicies.map { "\($0)" } + gates.map { "\($0)" }
         for segment in segments {
             lines.append("segment \(segment.key) \(segment.bodyByteCount)")
             var position = segment.firstBody

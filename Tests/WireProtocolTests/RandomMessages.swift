@@ -45,11 +45,15 @@ struct RandomMessages {
         case 32: .bulkOperations
         case 33: .stopBulk(number())
         case 34: .putQueuePolicy(name(), queuePolicy())
+        case 35: .changeGate(gateChange())
+        case 36: .gates
+        case 37: .explain(taskID())
+        case 38: .explainQueue(name())
         default: .ping
         }
     }
 
-    static let requestKinds = 36
+    static let requestKinds = 40
 
     mutating func reply(_ kind: Int) -> Reply {
         switch kind % Self.replyKinds {
@@ -85,6 +89,8 @@ struct RandomMessages {
         case 17: .ticks(list { $0.number() })
         case 19: .workerOrder(WorkerOrder.allCases[below(3)])
         case 20: .bulkOperations(list { $0.bulkStatus() })
+        case 21: .gates(list { $0.gate() })
+        case 22: .explanation(Explanation(state: maybe { _ in .pending }, reasons: list { $0.waitReason() }))
         case 18:
             .tasks(
                 TaskPage(
@@ -99,7 +105,7 @@ struct RandomMessages {
         }
     }
 
-    static let replyKinds = 22
+    static let replyKinds = 24
 
     private mutating func bulk() -> BulkSpec {
         let changes: [BulkChange] = [
@@ -149,6 +155,42 @@ struct RandomMessages {
             task: task(),
             catchUpMax: number(),
             overlap: RecurringSpec.Overlap.allCases[below(3)]
+        )
+    }
+
+    private mutating func gateScope() -> GateScope {
+        let kind = GateScope.Kind.allCases[below(3)]
+        return GateScope(kind, kind == .everything ? Name(bytes: []) : name())
+    }
+
+    private mutating func gateChange() -> GateChange {
+        GateChange(
+            gateScope(),
+            isPaused: maybe { $0.flag() },
+            pauseMilliseconds: number(),
+            runningMax: maybe { $0.number() }
+        )
+    }
+
+    private mutating func gate() -> GateStatus {
+        GateStatus(
+            scope: gateScope(),
+            pausedSinceWallMilliseconds: number(),
+            pausedUntilWallMilliseconds: number(),
+            runningMax: number(),
+            running: number()
+        )
+    }
+
+    private mutating func waitReason() -> WaitReason {
+        WaitReason(
+            WaitReason.Kind.allCases[below(WaitReason.Kind.allCases.count)],
+            scope: maybe { $0.gateScope() },
+            sinceWallMilliseconds: number(),
+            untilWallMilliseconds: number(),
+            count: number(),
+            countMax: number(),
+            worker: maybe { $0.name() }
         )
     }
 

@@ -70,6 +70,8 @@ struct RepairedStore {
 
     mutating func add(_ name: NameRow) { batch.names.append(name) }
     mutating func add(_ row: QueuePolicyRow) { batch.queuePolicies.append(row) }
+
+    mutating func add(_ row: GateRow) { batch.gates.append(row) }
     mutating func add(_ worker: WorkerRow) { batch.registeredWorkers.append(worker) }
     /// Adds a recurring task; of one whose state is gone ticks count from now on.
     mutating func add(_ row: RecurringRow, _ state: RecurringState?, wallMilliseconds: UInt64) {

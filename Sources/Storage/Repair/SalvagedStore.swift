@@ -25,6 +25,7 @@ struct SalvagedStore {
     private(set) var tagCounts: [UInt64: UInt8] = [:]
     private(set) var recurring: [RecurringRow] = []
     private(set) var queuePolicies: [QueuePolicyRow] = []
+    private(set) var gates: [GateRow] = []
     private(set) var recurringStates: [UInt32: RecurringState] = [:]
     private(set) var bulkOperations: [BulkOperation] = []
     /// The newest transition of each task.
@@ -125,6 +126,7 @@ struct SalvagedStore {
                 store.note(operation.last)
                 store.bulkOperations.append(operation)
             case "Q": store.queuePolicies.append(try QueuePolicyRecord.read(key: key, value: value))
+            case "G": store.gates.append(try GateRecord.read(key: key, value: value))
             case "A":
                 var texts: [UInt8] = []
                 let row = try AttemptRecord.read(key: key, value: value, texts: &texts)

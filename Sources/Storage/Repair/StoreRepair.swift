@@ -140,6 +140,14 @@ public struct StoreRepair {
             use(row.queue, 0)
             target.add(row)
         }
+        for row in salvaged.gates {
+            switch row.key.kind {
+            case .everything: break
+            case .queue: use(.queue, row.key.number)
+            case .type: use(.type, row.key.number)
+            }
+            target.add(row)
+        }
         writeNames()
         salvaged.workers.forEach { target.add($0) }
         try target.finish()

@@ -1,0 +1,102 @@
+import TQModel
+
+// Tasks pass gates on their way to workers: that of everything, that of their queue and that of their type. A gate that is
+// closed hides nothing and moves nothing: claims pass over what is behind it, and whatever opens it lets those who wait look
+// again.
+extension QueueCore {
+    mutating func change(_ change: GateChange, _ asker: Asker) {
+        do throws(TQError) {
+            let row = try changed(change, asker.principal.namespace)
+            record(row)
+            let status = status(row)
+            notices.append(.gateChanged(status))
+            reply(.gates([status]), to: asker)
+        } catch {
+            reply(error, to: asker)
+        }
+    }
+
+    private mutating func changed(_ change: GateChange, _ namespace: UInt32) throws(TQError) -> GateRow {
+        try checkDuration(change.pauseMilliseconds, "pause", longest: Self.delayMillisecondsMax)
+        if change.scope == .everything, change.runningMax ?? 0 > 0 {
+            throw TQError(
+                .invalidArgument,
+                "A limit of \(change.runningMax ?? 0) running tasks is not for everything. Name a queue or a type."
+            )
+        }
+        let key = try key(of: change.scope, namespace)
+        var row = index.gates.rows[key] ?? GateRow(key: key)
+        if let isPaused = change.isPaused {
+            let since = row.isPaused ? row.pausedSinceWallMilliseconds : max(1, now.wallMilliseconds)
+            row.pausedSinceWallMilliseconds = isPaused ? since : 0
+            let isEndless = !isPaused || change.pauseMilliseconds == 0
+            row.pausedUntilStoreMilliseconds = isEndless ? 0 : clock.milliseconds + change.pauseMilliseconds
+        }
+        row.runningMax = change.runningMax ?? row.runningMax
+        return row
+    }
+
+    private mutating func key(of scope: GateScope, _ namespace: UInt32) throws(TQError) -> GateKey {
+        switch scope {
+        case .everything: GateKey(.everything, namespace)
+        case .queue(let name): GateKey(.queue, try number(of: name, .queue, namespace))
+        case .type(let name): GateKey(.type, try number(of: name, .type, namespace))
+        }
+    }
+
+    /// Keeps a gate as it is from now on; those behind it are served when it is open.
+    private mutating func record(_ row: GateRow) {
+        guard index.gates.rows[row.key] ?? GateRow(key: row.key) != row else { return }
+        index.apply(row)
+        batch.gates.append(row)
+        index.announce(behind: row.key)
+    }
+
+    /// Opens gates whose pauses are over.
+    mutating func endPauses() {
+        for row in index.gates.sorted
+        where row.isPaused && (1...clock.milliseconds).contains(row.pausedUntilStoreMilliseconds) {
+            var open = row
+            (open.pausedSinceWallMilliseconds, open.pausedUntilStoreMilliseconds) = (0, 0)
+            record(open)
+            notices.append(.pauseEnded(status(open)))
+        }
+    }
+
+    func gateStatuses(_ namespace: UInt32) -> [GateStatus] {
+        index.gates.sorted.filter { self.namespace($0.key) == namespace }.map { status($0) }
+    }
+
+    private func namespace(_ key: GateKey) -> UInt32 {
+        switch key.kind {
+        case .everything: key.number
+        case .queue: index.queueNames.namespace(key.number)
+        case .type: index.typeNames.namespace(key.number)
+        }
+    }
+
+    func status(_ row: GateRow) -> GateStatus {
+        GateStatus(
+            scope: scope(row.key),
+            pausedSinceWallMilliseconds: row.pausedSinceWallMilliseconds,
+            pausedUntilWallMilliseconds: untilWallMilliseconds(row),
+            runningMax: row.runningMax,
+            running: index.running(row.key)
+        )
+    }
+
+    func scope(_ key: GateKey) -> GateScope {
+        switch key.kind {
+        case .everything: .everything
+        case .queue: .queue(index.queueNames.name(key.number))
+        case .type: .type(index.typeNames.name(key.number))
+        }
+    }
+
+    /// About when a pause ends; 0 when somebody must end it.
+    func untilWallMilliseconds(_ row: GateRow) -> UInt64 {
+        guard row.pausedUntilStoreMilliseconds > 0 else { return 0 }
+        let left = row.pausedUntilStoreMilliseconds - min(row.pausedUntilStoreMilliseconds, clock.milliseconds)
+        return now.wallMilliseconds + left
+    }
+}

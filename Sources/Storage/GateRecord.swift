@@ -1,0 +1,36 @@
+import ByteStore
+import QueueCore
+import TQModel
+
+/// A gate that is paused or has a limit.
+///
+/// Behind the table header (count 1; everything is covered) come since when it is paused u64 and until when u64, 0 for not and for no
+/// end, and how many tasks may run at once u32, 0 for any number.
+enum GateRecord {
+    private static let covered = 20
+
+    static func write(_ row: GateRow, to batch: WriteBatch) {
+        let key = KeyLayout.gate(row.key)
+        guard !row.isEmpty else { return batch.delete(.index, key: key) }
+        batch.put(.index, key: key, valueByteCount: TableHeader.byteCount + covered) { value in
+            var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
+            writer.write(row.pausedSinceWallMilliseconds)
+            writer.write(row.pausedUntilStoreMilliseconds)
+            writer.write(row.runningMax)
+            TableHeader(count: 1).seal(value, covered: covered)
+        }
+    }
+
+    static func read(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StorageError) -> GateRow {
+        var row = GateRow(key: try KeyReader.gate(key))
+        var (_, reader) = try TableHeader.open(value, "gate") { _ in covered }
+        row.pausedSinceWallMilliseconds = try reader.read()
+        row.pausedUntilStoreMilliseconds = try reader.read()
+        row.runningMax = try reader.read()
+        try reader.end()
+        guard !row.isEmpty, row.isPaused || row.pausedUntilStoreMilliseconds == 0 else {
+            throw reader.corrupt("a gate that holds nothing back")
+        }
+        return row
+    }
+}

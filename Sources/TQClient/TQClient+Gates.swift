@@ -1,0 +1,59 @@
+public import TQModel
+
+extension TQClient {
+    /// Lets no task through a gate, for a while or until ``resume(_:)``; attempts that run go on.
+    ///
+    /// - Throws: `invalidArgument` when the pause is too long, among others.
+    @discardableResult
+    public func pause(_ scope: GateScope, for duration: Duration = .zero) async throws(TQError) -> GateStatus {
+        try await change(GateChange(scope, isPaused: true, pauseMilliseconds: duration.wholeMilliseconds))
+    }
+
+    /// Ends the pause of a gate.
+    @discardableResult
+    public func resume(_ scope: GateScope) async throws(TQError) -> GateStatus {
+        try await change(GateChange(scope, isPaused: false))
+    }
+
+    /// Lets so many tasks run at once that have passed a gate; 0 for any number.
+    ///
+    /// - Throws: `invalidArgument` for everything, among others.
+    @discardableResult
+    public func limitRunning(_ scope: GateScope, to count: UInt32) async throws(TQError) -> GateStatus {
+        try await change(GateChange(scope, runningMax: count))
+    }
+
+    /// The gates that are paused or have limits.
+    public func gates() async throws(TQError) -> [GateStatus] {
+        guard case .gates(let gates) = try await call(.gates) else { throw .unexpectedReply }
+        return gates
+    }
+
+    private func change(_ change: GateChange) async throws(TQError) -> GateStatus {
+        guard case .gates(let gates) = try await call(.changeGate(change)), let gate = gates.first else {
+            throw .unexpectedReply
+        }
+        return gate
+    }
+
+    // MARK: Why
+
+    /// Why a task does not run now.
+    ///
+    /// - Throws: `taskNotFound` when no task can have this id, among others.
+    public func explain(_ id: TaskID) async throws(TQError) -> Explanation {
+        try await explanation(.explain(id))
+    }
+
+    /// Why the tasks of a queue do not run now.
+    ///
+    /// - Throws: `queueNotFound` when nobody has used it, among others.
+    public func explain(queue: Name) async throws(TQError) -> Explanation {
+        try await explanation(.explainQueue(queue))
+    }
+
+    private func explanation(_ request: Request) async throws(TQError) -> Explanation {
+        guard case .explanation(let explanation) = try await call(request) else { throw .unexpectedReply }
+        return explanation
+    }
+}

@@ -1,0 +1,142 @@
+import TQModel
+
+/// Gates, and what explains why tasks wait.
+extension GateScope {
+    init(from reader: inout FieldReader) throws(TQError) {
+        let number: UInt8 = try reader.integer()
+        guard let kind = Kind(rawValue: number) else {
+            throw reader.malformed("gates of kind \(number) are not known")
+        }
+        self.init(kind, try reader.name())
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(kind.rawValue)
+        bytes.append(name: name)
+    }
+}
+
+extension GateChange {
+    private enum Tag {
+        static let isPaused: UInt8 = 1
+        static let pauseMilliseconds: UInt8 = 2
+        static let runningMax: UInt8 = 3
+    }
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(try GateScope(from: &reader))
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.isPaused: isPaused = try reader.integer(of: field) as UInt8 != 0
+            case Tag.pauseMilliseconds: pauseMilliseconds = try reader.integer(of: field)
+            case Tag.runningMax: runningMax = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        scope.write(to: &bytes)
+        bytes.append(field: Tag.isPaused, integer: isPaused.map { $0 ? 1 as UInt8 : 0 })
+        bytes.append(field: Tag.pauseMilliseconds, nonZero: pauseMilliseconds)
+        bytes.append(field: Tag.runningMax, integer: runningMax)
+    }
+}
+
+extension GateStatus {
+    private enum Tag {
+        static let since: UInt8 = 1
+        static let until: UInt8 = 2
+        static let runningMax: UInt8 = 3
+    }
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(scope: try GateScope(from: &reader), running: try reader.integer())
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.since: pausedSinceWallMilliseconds = try reader.integer(of: field)
+            case Tag.until: pausedUntilWallMilliseconds = try reader.integer(of: field)
+            case Tag.runningMax: runningMax = try reader.integer(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        scope.write(to: &bytes)
+        bytes.append(integer: running)
+        bytes.append(field: Tag.since, nonZero: pausedSinceWallMilliseconds)
+        bytes.append(field: Tag.until, nonZero: pausedUntilWallMilliseconds)
+        bytes.append(field: Tag.runningMax, nonZero: runningMax)
+    }
+}
+
+extension Explanation {
+    private enum Tag {
+        static let state: UInt8 = 1
+    }
+
+    private static let reasonsMax = 64
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(
+            state: nil,
+            reasons: try reader.records(max: Self.reasonsMax) { (reader) throws(TQError) in try WaitReason(from: &reader) }
+        )
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.state: state = TaskState(rawValue: try reader.integer(of: field))
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(records: reasons) { $1.write(to: &$0) }
+        bytes.append(field: Tag.state, integer: state?.rawValue)
+    }
+}
+
+extension WaitReason {
+    private enum Tag {
+        static let scope: UInt8 = 1
+        static let since: UInt8 = 2
+        static let until: UInt8 = 3
+        static let count: UInt8 = 4
+        static let countMax: UInt8 = 5
+        static let worker: UInt8 = 6
+    }
+
+    init(from reader: inout FieldReader) throws(TQError) {
+        let number: UInt8 = try reader.integer()
+        guard let kind = Kind(rawValue: number) else {
+            throw reader.malformed("reason \(number) for waiting is not known")
+        }
+        self.init(kind)
+        while let field = try reader.nextField() {
+            switch field.tag {
+            case Tag.scope:
+                scope = try reader.nested(in: field) { (reader) throws(TQError) in try GateScope(from: &reader) }
+            case Tag.since: sinceWallMilliseconds = try reader.integer(of: field)
+            case Tag.until: untilWallMilliseconds = try reader.integer(of: field)
+            case Tag.count: count = try reader.integer(of: field)
+            case Tag.countMax: countMax = try reader.integer(of: field)
+            case Tag.worker: worker = try reader.name(of: field)
+            default: try reader.unknown(field)
+            }
+        }
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(kind.rawValue)
+        if let scope {
+            bytes.append(Tag.scope)
+            bytes.appendRecord { scope.write(to: &$0) }
+        }
+        bytes.append(field: Tag.since, nonZero: sinceWallMilliseconds)
+        bytes.append(field: Tag.until, nonZero: untilWallMilliseconds)
+        bytes.append(field: Tag.count, nonZero: count)
+        bytes.append(field: Tag.countMax, nonZero: countMax)
+        if let worker { bytes.append(field: Tag.worker, bytes: worker.bytes) }
+    }
+}

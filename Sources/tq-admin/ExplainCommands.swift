@@ -1,0 +1,86 @@
+import ArgumentParser
+import CommandLineSupport
+import TQClient
+import TQModel
+import Telemetry
+
+struct ExplainTask: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain",
+        abstract: "Say why a task does not run now."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "The id that submit printed.")
+    var id: TaskIDArgument
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let explanation = try await client.explain(id.id)
+            // Of one that is over its status knows more, or that it is not known any more.
+            let state = explanation.state == nil ? try await client.status(id.id).state : explanation.state
+            let rows = explanation.reasons.map { ExplainedReason(reason: $0, state: state) }
+            let none = [ExplainedReason(reason: nil, state: state)]
+            Listings.reasons.print(rows.isEmpty ? none : rows, format: output.format)
+        }
+    }
+}
+
+struct ExplainQueue: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain",
+        abstract: "Say why the tasks of a queue do not run now."
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "Its name.")
+    var name: String
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let explanation = try await client.explain(queue: Name(name))
+            let rows = explanation.reasons.map { ExplainedReason(reason: $0, state: nil) }
+            Listings.reasons.print(rows.isEmpty ? [ExplainedReason(reason: nil, state: nil)] : rows, format: output.format)
+        }
+    }
+}
+
+/// A reason in words; `nil` when nothing holds a task back.
+struct ExplainedReason: Sendable {
+    var reason: WaitReason?
+    var state: TaskState?
+
+    var sentence: String {
+        guard let reason else { return "Nothing holds it back: the next claim takes it." }
+        let scope = reason.scope.map { "\($0)" } ?? ""
+        switch reason.kind {
+        case .running: return "It runs\(reason.worker.map { " on worker \($0)" } ?? "").\(since(reason))"
+        case .ended: return "It is over: \(state?.name ?? "nobody knows how")."
+        case .notDue: return "It is not to start before \(time(reason.untilWallMilliseconds))."
+        case .backoff:
+            return "Its last attempt failed, and the next one is due at \(time(reason.untilWallMilliseconds))."
+        case .paused:
+            let end = reason.untilWallMilliseconds
+            let until = end == 0 ? "until somebody resumes it" : "until \(time(end))"
+            return "The gate of \(scope) is paused, \(until).\(since(reason))"
+        case .limited:
+            return "The gate of \(scope) lets \(reason.countMax) tasks run at once, and \(reason.count) run."
+        case .draining: return "The broker shuts down and hands out nothing."
+        case .noWorker: return "No worker is connected that takes such tasks, or none asks for some now."
+        case .workersBusy:
+            return "All workers that take such tasks are busy: \(reason.count) streams have as many as they want."
+        case .behind:
+            let count = reason.countMax > 0 ? "At least \(reason.count)" : "\(reason.count)"
+            return "\(count) tasks of its queue go before it."
+        case .empty: return "No task of the queue is waiting to be claimed."
+        }
+    }
+
+    private func since(_ reason: WaitReason) -> String {
+        reason.sinceWallMilliseconds == 0 ? "" : " That is so since \(time(reason.sinceWallMilliseconds))."
+    }
+
+    private func time(_ milliseconds: UInt64) -> String { rfc3339(wallMilliseconds: Int64(clamping: milliseconds)) }
+}
