@@ -203,9 +203,11 @@ extension QueueCore {
                 if let entry = first(queue, nil), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, nil) }
                 continue
             }
-            let exact = claim.accepted.isAll
+            let exact =
+                claim.accepted.isAll
                 ? nil : claim.accepted.exact(index.typeNames, index.queueNames.namespace(queue))
-            for type in exact ?? pendingTypes(queue) where claim.accepted.isAll || claim.accepted.accepts(type, index.typeNames) {
+            for type in exact ?? pendingTypes(queue)
+            where claim.accepted.isAll || claim.accepted.accepts(type, index.typeNames) {
                 if hasGatedTypes, !index.isOpen(type: type, in: queue) { continue }
                 if let entry = first(queue, type), best.map({ entry < $0.entry }) ?? true {
                     best = (entry, queue, type)

@@ -49,8 +49,8 @@ extension Simulation {
         case .tasks(let page): takeTasks(page, request)
         case .error(let error): takeError(error, request, key)
         case .bulkOperations(let operations): try takeBulk(operations, asked: key.request)
-        case .statistics, .queues, .workers, .workerOrder, .deadLetters, .compacted, .recurring, .ticks, .gates, .explanation,
-            .health, .done, .delivery, .cancelRequested:
+        case .statistics, .queues, .workers, .workerOrder, .deadLetters, .compacted, .recurring, .ticks, .gates,
+            .explanation, .health, .done, .delivery, .cancelRequested:
             break
         }
     }

@@ -58,7 +58,9 @@ public struct GateChange: Hashable, Sendable {
     public var isPaused: Bool?
     /// How long a pause lasts; 0 until somebody ends it.
     public var pauseMilliseconds: UInt64
-    /// How many tasks may run at once that have passed it; 0 for any number. Not for everything.
+    /// How many tasks may run at once that have passed it; 0 for any number.
+    ///
+    /// Everything has no such limit.
     public var runningMax: UInt32?
 
     public init(

@@ -81,7 +81,9 @@ extension Explanation {
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(
             state: nil,
-            reasons: try reader.records(max: Self.reasonsMax) { (reader) throws(TQError) in try WaitReason(from: &reader) }
+            reasons: try reader.records(max: Self.reasonsMax) { (reader) throws(TQError) in
+                try WaitReason(from: &reader)
+            }
         )
         while let field = try reader.nextField() {
             switch field.tag {

@@ -227,7 +227,8 @@ extension Request {
         case .claim(let claim), .openStream(_, let claim): try claim.checkLimits()
         case .registerWorker(let worker), .heartbeat(let worker): try worker.checkLimits()
         case .deregisterWorker(let name), .orderWorker(let name, _), .removeRecurring(let name),
-            .pauseRecurring(let name, _), .runRecurring(let name), .putQueuePolicy(let name, _), .explainQueue(let name):
+            .pauseRecurring(let name, _), .runRecurring(let name), .putQueuePolicy(let name, _),
+            .explainQueue(let name):
             try name.checkLength()
         case .startBulk(let spec): try spec.checkLimits()
         case .changeGate(let change): try change.scope.name.checkLength()

@@ -42,7 +42,10 @@ struct ExplainQueue: AsyncParsableCommand {
         try await connection.withClient { client in
             let explanation = try await client.explain(queue: Name(name))
             let rows = explanation.reasons.map { ExplainedReason(reason: $0, state: nil) }
-            Listings.reasons.print(rows.isEmpty ? [ExplainedReason(reason: nil, state: nil)] : rows, format: output.format)
+            Listings.reasons.print(
+                rows.isEmpty ? [ExplainedReason(reason: nil, state: nil)] : rows,
+                format: output.format
+            )
         }
     }
 }

@@ -93,7 +93,7 @@ import Testing
         try core.checkIndex()
     }
 
-    @Test("A type is counted over all queues, also tasks that ran before it had a limit; failures and lapses free places")
+    @Test("A type is counted over all queues, also tasks that ran before it had a limit; a failure frees a place")
     func limitedType() throws {
         var core = CoreHarness()
         let early = core.submit(queue: "a")

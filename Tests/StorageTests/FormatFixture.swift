@@ -62,6 +62,7 @@ enum FormatFixture {
         try contents(broker)
         try policies(broker)
         try forgotten(broker)
+        try gates(broker)
         try broker.settleAndSync()
         return broker
     }
@@ -137,6 +138,15 @@ enum FormatFixture {
         let spec = TaskSpec(queue: "new", type: "send", deadLetterRetentionMilliseconds: 3_600_000)
         _ = try broker.submit(spec)
         try broker.fail(try broker.claim(1, queue: "new")[0], error: "no such address")
+    }
+
+    /// Gates of each kind.
+    private static func gates(_ broker: TestBroker) throws {
+        try broker.ask(.changeGate(GateChange(.everything, isPaused: true)))
+        try broker.ask(.changeGate(GateChange(.everything, isPaused: false)))
+        try broker.ask(.changeGate(GateChange(.queue("mail"), runningMax: 4)))
+        let pause = GateChange(.type("index"), isPaused: true, pauseMilliseconds: 86_400_000, runningMax: 2)
+        try broker.ask(.changeGate(pause))
     }
 
     /// The one result of three that a queue keeps, and the locator that leads to no other.

@@ -18,6 +18,7 @@ enum RecordForm: String, CaseIterable {
     case pendingTable, payloads, transitions, outcomes, deadLetter
     case name, worker, idempotencyKeys, attempt, locator, counter, recurring, recurringState, bulk, deadHold, tags
     case queuePolicy
+    case gate
     case header, identity, epoch
 
     func sample(_ rows: inout RandomRows) -> RecordSample {
@@ -39,6 +40,7 @@ enum RecordForm: String, CaseIterable {
         case .deadHold: deadHold(&rows)
         case .tags: tags(&rows)
         case .queuePolicy: queuePolicy(&rows)
+        case .gate: gate(&rows)
         case .header: header(&rows)
         case .identity: identity(&rows)
         case .epoch: epoch(&rows)
@@ -259,6 +261,19 @@ enum RecordForm: String, CaseIterable {
         (copy.name, copy.recurrence, copy.payload, copy.tags) = (Name(bytes: []), [], [], [])
         let tags = row.tags.map { hex($0.bytes) }
         return "\(copy) \(hex(row.name.bytes)) \(hex(row.recurrence)) \(hex(row.payload)) \(tags)"
+    }
+
+    private func gate(_ rows: inout RandomRows) -> RecordSample {
+        let kind = GateScope.Kind.allCases[rows.below(3)]
+        var row = GateRow(key: GateKey(kind, rows.number()))
+        row.pausedSinceWallMilliseconds = rows.number(UInt64.self) | 1
+        row.pausedUntilStoreMilliseconds = rows.number()
+        row.runningMax = rows.number()
+        return indexed(["\(row)"]) {
+            GateRecord.write(row, to: $0)
+        } _: { key, value throws(StorageError) in
+            ["\(try GateRecord.read(key: key, value: value))"]
+        }
     }
 
     private func queuePolicy(_ rows: inout RandomRows) -> RecordSample {

@@ -1,0 +1,115 @@
+import Foundation
+import TQClient
+import TQModel
+import Testing
+
+@Suite("Gates and explanations, by real processes", .timeLimit(.minutes(10)))
+struct GateCommandTests {
+    /// The reasons that tq-admin gives, each as `reason` or `reason scope`.
+    private func explain(_ broker: BrokerProcess, _ id: TaskID) throws -> [String] {
+        let result = try broker.admin("explain", "\(id)", "-o", "jsonl")
+        #expect(result.status == 0, "\(result.errors)")
+        return try result.output.split(separator: "\n").map { line in
+            let json = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+            let words = [json?["reason"], json?["scope"]].compactMap { $0 as? String }
+            #expect(json?["explanation"] as? String != nil)
+            return words.joined(separator: " ")
+        }
+    }
+
+    @Test("explain gives the right reasons in a dozen situations, and again after kill -9")
+    func explained() async throws {
+        let directory = DataDirectory()
+        var broker = try BrokerProcess(directory)
+        let client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        func submit(_ queue: Name, type: Name = "t", start: TaskSpec.Start = .now) async throws -> TaskID {
+            try await client.submit(
+                TaskSpec(queue: queue, type: type, start: start, retryPolicy: RetryPolicy(.fixed(3_600_000)))
+            )
+        }
+        func claim(_ queue: Name) async throws -> Delivery {
+            try #require(try await client.claim(ClaimSpec(queues: [queue])).first)
+        }
+        var expected: [(TaskID, [String])] = []
+        expected.append((try await submit("later", start: .after(milliseconds: 3_600_000)), ["notDue"]))
+        expected.append((try await submit("lonely"), ["noWorker"]))
+        expected.append((try await submit("lonely"), ["behind", "noWorker"]))
+        let failed = try await submit("failed")
+        try await client.fail(try await claim("failed"), error: "no")
+        expected.append((failed, ["backoff"]))
+        let dead = try await submit("dead")
+        try await client.fail(try await claim("dead"), error: "no", isPermanent: true)
+        expected.append((dead, ["ended"]))
+        let done = try await submit("done")
+        try await client.complete(try await claim("done"))
+        expected.append((done, ["ended"]))
+        let cancelled = try await submit("gone")
+        #expect(try await client.cancel(cancelled) == .cancelled)
+        expected.append((cancelled, ["ended"]))
+        expected.append((try await submit("paused"), ["paused queue paused", "noWorker"]))
+        expected.append((try await submit("any", type: "slow"), ["paused type slow", "noWorker"]))
+        let running = try await submit("limited")
+        expected.append((try await submit("limited"), ["limited queue limited", "noWorker"]))
+        expected.append((running, ["running"]))
+        let first = try await submit("first", type: "scarce")
+        expected.append((try await submit("second", type: "scarce"), ["limited type scarce", "noWorker"]))
+        expected.append((first, ["running"]))
+        for arguments in [
+            ["pause", "--queue", "paused"], ["pause", "--type", "slow", "--for", "1h"],
+            ["limit", "--queue", "limited", "--running", "1"], ["limit", "--type", "scarce", "--running", "1"],
+        ] {
+            let address = ["TQ_BROKER_ADDR": "127.0.0.1:\(broker.port)"]
+            #expect(try Commands.run("tq-admin", ["gate"] + arguments, environment: address).status == 0)
+        }
+        #expect(try await claim("limited").lease.task == running)
+        #expect(try await claim("first").lease.task == first)
+        for (id, reasons) in expected { #expect(try explain(broker, id) == reasons) }
+        await client.close()
+        broker.signal(SIGKILL)
+        _ = broker.waitForExit()
+        broker = try BrokerProcess(directory)
+        for (id, reasons) in expected { #expect(try explain(broker, id) == reasons) }
+        // A stream that wants such tasks is served as soon as the gate lets them through.
+        let worker = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        async let waiting = worker.claim(ClaimSpec(queues: ["paused", "any"], count: 1, waitMilliseconds: 60_000))
+        #expect(try broker.admin("gate", "resume", "--queue", "paused").status == 0)
+        #expect(try await waiting.map(\.queue) == ["paused"])
+        let list = try broker.admin("gate", "list", "-o", "jsonl").output.split(separator: "\n")
+        #expect(list.count == 3 && list[0].contains("\"running\":1") && list[0].contains("\"scope\":\"queue limited\""))
+        let queue = try broker.admin("queue", "explain", "limited")
+        #expect(queue.status == 0 && queue.output.contains("lets 1 tasks run at once"), "\(queue.output)")
+        #expect(try broker.admin("queue", "explain", "nobody").status == 2)
+        for wrong in [["pause"], ["pause", "--all", "--queue", "q"], ["limit", "--queue", "q", "--running", "0"]] {
+            #expect(try Commands.run("tq-admin", ["gate"] + wrong).status == 64, "\(wrong)")
+        }
+        await worker.close()
+        broker.stop()
+        let verified = try Commands.run("tq-inspect", ["verify", "--data-dir", directory.url.path])
+        #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
+    }
+
+    @Test("A limit holds with workers that are killed: never more run, and none of the tasks is left")
+    func killedWorkers() async throws {
+        let broker = try BrokerProcess()
+        let client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        try await client.limitRunning(.queue("default"), to: 2)
+        let ids = try await client.submit((0..<30).map { _ in TaskSpec(type: "t", leaseMilliseconds: 1_000) })
+            .map { try $0.get().id }
+        let last = ids[ids.count - 1]
+        var claims = 0
+        while true {
+            // A connection that is cut while it holds tasks, as a worker that is killed.
+            let worker = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+            let deliveries = try await worker.claim(ClaimSpec(queues: ["default"], count: 10, waitMilliseconds: 5_000))
+            #expect(deliveries.count <= 2)
+            #expect(try await client.queues().first?.counts.inProgress ?? 0 <= 2)
+            claims += 1
+            if claims % 3 > 0 { for delivery in deliveries { try await worker.complete(delivery) } }
+            await worker.close()
+            if try await client.queues().first?.counts.completed == UInt64(ids.count) { break }
+        }
+        #expect(try await client.status(last).state == .completed)
+        await client.close()
+        broker.stop()
+    }
+}
