@@ -57,6 +57,11 @@ struct CoreHarness {
         core.decide(command, fetched: fetched, now: now)
     }
 
+    /// What a command finds in the store now, for one that is decided later.
+    mutating func readEarly(_ command: Command) -> [Fetch: Fetched] {
+        Dictionary(uniqueKeysWithValues: reads(command).map { ($0, store.read($0)) })
+    }
+
     mutating func open(_ session: SessionID, endsLeasesOnClose: Bool = false) {
         run(.openSession(session, SessionSettings(endsLeasesOnClose: endsLeasesOnClose)))
     }

@@ -194,8 +194,7 @@ struct DeadLetterExpiryTests {
         var core = CoreHarness()
         #expect(core.reply(.putQueuePolicy("q", QueuePolicy(deadLettersMax: 1))) == .done)
         let ids = [try bury(&core, kept: 0), try bury(&core, kept: 0)]
-        var fetched: [Fetch: Fetched] = [:]
-        for fetch in core.reads(.tick) { fetched[fetch] = core.store.read(fetch) }
+        let fetched = core.readEarly(.tick)
         #expect(core.redrive(ids[0]) == nil)
         core.run(.tick, fetched: fetched)
         #expect(core.state(ids[0]) == .pending && core.state(ids[1]) == .deadLetter)

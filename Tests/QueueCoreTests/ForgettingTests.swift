@@ -184,8 +184,7 @@ import Testing
         guard case .bulkOperations? = core.reply(.startBulk(BulkSpec(.delete))) else { throw Unanswered() }
         #expect(core.reply(.putQueuePolicy("q", QueuePolicy(outcomesMax: 3))) == .done)
         core.settle()
-        var fetched: [Fetch: Fetched] = [:]
-        for fetch in core.reads(.stepBulk) { fetched[fetch] = core.store.read(fetch) }
+        let fetched = core.readEarly(.stepBulk)
         core.run(.tick)
         #expect(known(ids, &core).count == 3)
         core.run(.stepBulk, fetched: fetched)
@@ -203,8 +202,7 @@ import Testing
         core.settle()
         guard case .bulkOperations? = core.reply(.startBulk(BulkSpec(.delete))) else { throw Unanswered() }
         core.settle()
-        var fetched: [Fetch: Fetched] = [:]
-        for fetch in core.reads(.stepBulk) { fetched[fetch] = core.store.read(fetch) }
+        let fetched = core.readEarly(.stepBulk)
         #expect(core.complete(leases[1]) == nil)
         core.settle()
         core.run(.stepBulk, fetched: fetched)
@@ -223,8 +221,7 @@ import Testing
         let others = try complete(2, &core)
         #expect(core.reply(.putQueuePolicy("q", QueuePolicy(outcomesMax: 1))) == .done)
         core.settle()
-        var fetched: [Fetch: Fetched] = [:]
-        for fetch in core.reads(.tick) { fetched[fetch] = core.store.read(fetch) }
+        let fetched = core.readEarly(.tick)
         #expect(core.complete(leases[1]) == nil)
         core.settle()
         core.run(.tick, fetched: fetched)
