@@ -302,7 +302,10 @@ extension DumpText {
         add("", row.key.number)
         add("since", row.pausedSinceWallMilliseconds)
         add("until", row.pausedUntilStoreMilliseconds)
-        line("max", row.runningMax)
+        add("max", row.runningMax)
+        add("rate", row.rate.count)
+        add("", row.rate.milliseconds)
+        line("", row.rate.burst)
     }
 
     fileprivate mutating func add(_ row: KeyRow) {

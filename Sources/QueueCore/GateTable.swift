@@ -29,6 +29,8 @@ public struct GateRow: Hashable, Sendable {
     public var pausedUntilStoreMilliseconds: UInt64
     /// How many tasks may run at once that have passed it; 0 for any number.
     public var runningMax: UInt32
+    /// How fast it lets tasks through.
+    public var rate: StartRate
 
     /// Creates an open gate.
     public init(key: GateKey) {
@@ -36,12 +38,13 @@ public struct GateRow: Hashable, Sendable {
         self.pausedSinceWallMilliseconds = 0
         self.pausedUntilStoreMilliseconds = 0
         self.runningMax = 0
+        self.rate = .unlimited
     }
 
     /// Whether it lets no task through.
     public var isPaused: Bool { pausedSinceWallMilliseconds > 0 }
     /// Whether nothing is kept of it.
-    public var isEmpty: Bool { !isPaused && runningMax == 0 }
+    public var isEmpty: Bool { !isPaused && runningMax == 0 && rate.isUnlimited }
 }
 
 /// The gates that are paused or have limits: without one, nobody looks further than at that.
@@ -51,6 +54,11 @@ struct GateTable: Sendable {
     private var typeRunning: [UInt32: UInt64] = [:]
     /// Queues in which somebody passed tasks of a type over because its gate was closed; a restart has passed nothing over.
     private var passedOver: [UInt32: Set<UInt32>] = [:]
+    /// When the next task passes each gate with a rate if tasks pass as fast as they may, on the monotonic clock; a restart has let
+    /// none through.
+    private var due: [GateKey: UInt64] = [:]
+    /// The monotonic time.
+    var nowMicroseconds: UInt64 = 0
 
     var isEmpty: Bool { rows.isEmpty }
     /// Whether tasks of one queue may meet different gates.
@@ -61,12 +69,28 @@ struct GateTable: Sendable {
     /// - Parameter running: How many tasks of the type run; for a gate of a type that had none before.
     mutating func set(_ row: GateRow, running: () -> UInt64) {
         rows[row.key] = row.isEmpty ? nil : row
+        if row.rate.isUnlimited { due[row.key] = nil }
         guard row.key.kind == .type else { return }
         let known = typeRunning[row.key.number]
         typeRunning[row.key.number] = row.isEmpty ? nil : known ?? running()
     }
 
     func running(ofType type: UInt32) -> UInt64? { typeRunning[type] }
+
+    /// When a gate lets the next task through that its rate allows: now or earlier, when it does.
+    func nextMicroseconds(_ row: GateRow) -> UInt64 {
+        guard !row.rate.isUnlimited, let due = due[row.key] else { return 0 }
+        let ahead = UInt64(row.rate.effectiveBurst - 1) * row.rate.intervalMicroseconds
+        return due - min(due, ahead)
+    }
+
+    /// Notes that a task has passed the gates of a queue and a type.
+    mutating func pass(_ keys: [GateKey]) {
+        for key in keys {
+            guard let row = rows[key], !row.rate.isUnlimited else { continue }
+            due[key] = max(due[key] ?? 0, nowMicroseconds) + row.rate.intervalMicroseconds
+        }
+    }
 
     mutating func begin(type: UInt32) {
         if let running = typeRunning[type] { typeRunning[type] = running + 1 }
@@ -75,6 +99,9 @@ struct GateTable: Sendable {
     mutating func end(type: UInt32) {
         if let running = typeRunning[type] { typeRunning[type] = running - min(1, running) }
     }
+
+    /// Gates that let tasks through at a rate.
+    var paced: [GateKey] { rows.values.filter { !$0.rate.isUnlimited }.map(\.key).sorted() }
 
     /// Notes that tasks of a type wait in a queue for their gate.
     mutating func passOver(type: UInt32, in queue: UInt32) { passedOver[type, default: []].insert(queue) }
@@ -126,7 +153,16 @@ extension DurableIndex {
     /// Whether a gate lets a task through.
     private func isOpen(_ key: GateKey) -> Bool {
         guard let row = gates.rows[key] else { return true }
-        return !row.isPaused && (row.runningMax == 0 || running(key) < UInt64(row.runningMax))
+        return !row.isPaused && !isFull(row) && gates.nextMicroseconds(row) <= gates.nowMicroseconds
+    }
+
+    /// Whether as many tasks run behind a gate as may.
+    func isFull(_ row: GateRow) -> Bool { row.runningMax > 0 && running(row.key) >= UInt64(row.runningMax) }
+
+    /// Notes that a task begins an attempt.
+    mutating func pass(_ slot: TaskSlot) {
+        guard !gates.isEmpty else { return }
+        gates.pass([GateKey(.queue, slot.queue), GateKey(.type, slot.type)])
     }
 
     /// Whether the gates of a queue let its tasks through, as far as their types do.
@@ -168,5 +204,16 @@ extension DurableIndex {
         case .everything:
             for queue in queues.indices.dropFirst() where isIn(key, UInt32(queue)) { announce(UInt32(queue)) }
         }
+    }
+}
+
+extension StartRate {
+    /// The time between two attempts that begin as fast as they may.
+    fileprivate var intervalMicroseconds: UInt64 { max(1, UInt64(milliseconds) * 1_000 / UInt64(max(1, count))) }
+
+    /// Who waits is served with a tick, so as many come together as become due between some.
+    fileprivate var effectiveBurst: UInt32 {
+        let inTenth = UInt64(count) * 100 / UInt64(milliseconds)
+        return max(1, burst, UInt32(clamping: inTenth))
     }
 }

@@ -240,6 +240,7 @@ extension QueueCore {
         transition.worker = worker
         transition.leaseMilliseconds = duration
         record(transition)
+        index.pass(slot)
         totals.claimed += 1
         let place = index.tasks[sequence].link
         let timeout = timeoutMilliseconds(sequence, slot)

@@ -68,6 +68,12 @@ extension QueueCore {
 
     private func reason(_ row: GateRow) -> WaitReason {
         guard row.isPaused else {
+            guard index.isFull(row) else {
+                let next = index.gates.nextMicroseconds(row) / 1_000
+                let wait = next - min(next, now.monotonicMilliseconds)
+                let until = now.wallMilliseconds + wait
+                return WaitReason(.rateLimited, scope: scope(row.key), untilWallMilliseconds: until)
+            }
             return WaitReason(
                 .limited,
                 scope: scope(row.key),

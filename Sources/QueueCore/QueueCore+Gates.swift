@@ -18,11 +18,8 @@ extension QueueCore {
 
     private mutating func changed(_ change: GateChange, _ namespace: UInt32) throws(TQError) -> GateRow {
         try checkDuration(change.pauseMilliseconds, "pause", longest: Self.delayMillisecondsMax)
-        if change.scope == .everything, change.runningMax ?? 0 > 0 {
-            throw TQError(
-                .invalidArgument,
-                "A limit of \(change.runningMax ?? 0) running tasks is not for everything. Name a queue or a type."
-            )
+        if change.scope == .everything, change.runningMax ?? 0 > 0 || change.rate?.isUnlimited == false {
+            throw TQError(.invalidArgument, "A limit is not for everything. Name a queue or a type.")
         }
         let key = try key(of: change.scope, namespace)
         var row = index.gates.rows[key] ?? GateRow(key: key)
@@ -33,6 +30,7 @@ extension QueueCore {
             row.pausedUntilStoreMilliseconds = isEndless ? 0 : clock.milliseconds + change.pauseMilliseconds
         }
         row.runningMax = change.runningMax ?? row.runningMax
+        row.rate = change.rate ?? row.rate
         return row
     }
 
@@ -50,6 +48,12 @@ extension QueueCore {
         index.apply(row)
         batch.gates.append(row)
         index.announce(behind: row.key)
+    }
+
+    /// Lets those who wait look again behind gates that have a rate.
+    mutating func servePaced() {
+        guard !index.gates.isEmpty else { return }
+        for key in index.gates.paced { index.announce(behind: key) }
     }
 
     /// Opens gates whose pauses are over.
@@ -81,7 +85,8 @@ extension QueueCore {
             pausedSinceWallMilliseconds: row.pausedSinceWallMilliseconds,
             pausedUntilWallMilliseconds: untilWallMilliseconds(row),
             runningMax: row.runningMax,
-            running: index.running(row.key)
+            running: index.running(row.key),
+            rate: row.rate.isUnlimited ? nil : row.rate
         )
     }
 

@@ -28,6 +28,7 @@ extension QueueCore {
         endLateTasks(fetched)
         stageDueTasks()
         endPauses()
+        servePaced()
         fireTicks(fetched)
         endTimedOutWaits()
         sweep(fetched)

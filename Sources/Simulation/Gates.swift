@@ -47,10 +47,10 @@ struct Gates {
 
 extension Simulation {
     mutating func askForGate(_ client: Int) {
-        switch dice.below(8) {
+        switch dice.below(12) {
         case 0: ask(client, .gates)
         case 1: ask(client, .explainQueue(dice.pick(Cast.queues) ?? "a"))
-        case 2, 3: if let id = dice.pick(storedIDs) { ask(client, .explain(id)) }
+        case 2: if let id = dice.pick(storedIDs) { ask(client, .explain(id)) }
         default: ask(client, .changeGate(someChange()))
         }
     }
@@ -69,6 +69,9 @@ extension Simulation {
             change.pauseMilliseconds = dice.oneIn(4) ? 0 : UInt64(1 + dice.below(10_000))
         }
         if scope != .everything, dice.oneIn(2) { change.runningMax = dice.oneIn(3) ? UInt32(1 + dice.below(4)) : 0 }
+        if scope != .everything, dice.oneIn(3) {
+            change.rate = dice.oneIn(2) ? StartRate(UInt32(1 + dice.below(50)), per: 1_000, burst: 2) : .unlimited
+        }
         return change
     }
 
@@ -76,7 +79,8 @@ extension Simulation {
     mutating func openGates() throws(Broken) {
         guard case .gates(let gates)? = try reply(to: .gates) else { return }
         for gate in gates {
-            _ = try reply(to: .changeGate(GateChange(gate.scope, isPaused: false, runningMax: 0)))
+            let open = GateChange(gate.scope, isPaused: false, runningMax: 0, rate: .unlimited)
+            _ = try reply(to: .changeGate(open))
         }
     }
 
@@ -85,6 +89,12 @@ extension Simulation {
         let gates = Gates(of: broker.process.core.index)
         if gates.isHeld(by: .paused) { report.hits.count(.event(.heldByPause)) }
         if gates.isHeld(by: .limited) { report.hits.count(.event(.heldByLimit)) }
+        let index = broker.process.core.index
+        if let late = index.gateRows.first(where: {
+            (1...index.storeMilliseconds).contains($0.pausedUntilStoreMilliseconds)
+        }) {
+            throw Broken("I21", "The pause of \(late) is over, and it is still closed")
+        }
         for _ in 0..<5 {
             guard let id = dice.pick(storedIDs), !isReadOnly(),
                 case .status(let status)? = try reply(to: .status(id)),

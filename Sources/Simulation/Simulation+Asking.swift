@@ -25,8 +25,9 @@ extension Simulation {
             } call: {
                 .status($0)
             }
-        case ..<91: askForResult(client)
-        case ..<92: if dice.oneIn(2) { putPolicy(client) } else { askForGate(client) }
+        case ..<90: askForResult(client)
+        case ..<91: putPolicy(client)
+        case ..<92: askForGate(client)
         case ..<94: askAsWorker(client)
         case ..<97: askForRecurring(client)
         case ..<98: if dice.oneIn(2) { askForList(client) } else { askForBulk(client) }

@@ -5,9 +5,10 @@ import TQModel
 /// A gate that is paused or has a limit.
 ///
 /// Behind the table header (count 1; everything is covered) come since when it is paused u64 and until when u64, 0 for not and for no
-/// end, and how many tasks may run at once u32, 0 for any number.
+/// end, how many tasks may run at once u32, 0 for any number, and the rate at which they begin: so many u32, 0 for no bound, in so many
+/// milliseconds u32, and at most so many at once u32.
 enum GateRecord {
-    private static let covered = 20
+    private static let covered = 32
 
     static func write(_ row: GateRow, to batch: WriteBatch) {
         let key = KeyLayout.gate(row.key)
@@ -17,6 +18,9 @@ enum GateRecord {
             writer.write(row.pausedSinceWallMilliseconds)
             writer.write(row.pausedUntilStoreMilliseconds)
             writer.write(row.runningMax)
+            writer.write(row.rate.count)
+            writer.write(row.rate.milliseconds)
+            writer.write(row.rate.burst)
             TableHeader(count: 1).seal(value, covered: covered)
         }
     }
@@ -27,6 +31,7 @@ enum GateRecord {
         row.pausedSinceWallMilliseconds = try reader.read()
         row.pausedUntilStoreMilliseconds = try reader.read()
         row.runningMax = try reader.read()
+        row.rate = StartRate(try reader.read(), per: try reader.read(), burst: try reader.read())
         try reader.end()
         guard !row.isEmpty, row.isPaused || row.pausedUntilStoreMilliseconds == 0 else {
             throw reader.corrupt("a gate that holds nothing back")

@@ -23,13 +23,23 @@ extension TQClient {
         try await change(GateChange(scope, runningMax: count))
     }
 
+    /// Lets tasks begin at a rate that have passed a gate; ``StartRate/unlimited`` for as fast as they are claimed.
+    ///
+    /// - Throws: `invalidArgument` for everything, among others.
+    @discardableResult
+    public func limitRate(_ scope: GateScope, to rate: StartRate) async throws(TQError) -> GateStatus {
+        try await change(GateChange(scope, rate: rate))
+    }
+
     /// The gates that are paused or have limits.
     public func gates() async throws(TQError) -> [GateStatus] {
         guard case .gates(let gates) = try await call(.gates) else { throw .unexpectedReply }
         return gates
     }
 
-    private func change(_ change: GateChange) async throws(TQError) -> GateStatus {
+    /// Changes what a change names, all at once.
+    @discardableResult
+    public func change(_ change: GateChange) async throws(TQError) -> GateStatus {
         guard case .gates(let gates) = try await call(.changeGate(change)), let gate = gates.first else {
             throw .unexpectedReply
         }

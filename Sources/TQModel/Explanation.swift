@@ -70,6 +70,8 @@ public struct WaitReason: Hashable, Sendable {
         case behind = 10
         /// The queue has no task that waits.
         case empty = 11
+        /// The gate of `scope` lets tasks through at a rate, and the next one at `until`.
+        case rateLimited = 12
 
         /// The name in JSON.
         public var name: String {
@@ -85,6 +87,7 @@ public struct WaitReason: Hashable, Sendable {
             case .workersBusy: "workersBusy"
             case .behind: "behind"
             case .empty: "empty"
+            case .rateLimited: "rateLimited"
             }
         }
     }

@@ -62,18 +62,48 @@ public struct GateChange: Hashable, Sendable {
     ///
     /// Everything has no such limit.
     public var runningMax: UInt32?
+    /// How fast it lets tasks through; ``StartRate/unlimited`` for as fast as they are claimed.
+    ///
+    /// Everything has no such rate.
+    public var rate: StartRate?
 
     public init(
         _ scope: GateScope,
         isPaused: Bool? = nil,
         pauseMilliseconds: UInt64 = 0,
-        runningMax: UInt32? = nil
+        runningMax: UInt32? = nil,
+        rate: StartRate? = nil
     ) {
         self.scope = scope
         self.isPaused = isPaused
         self.pauseMilliseconds = pauseMilliseconds
         self.runningMax = runningMax
+        self.rate = rate
     }
+}
+
+/// How fast attempts begin, evenly but for a burst after a while without any.
+public struct StartRate: Hashable, Sendable {
+    /// So many attempts; 0 for no bound.
+    public var count: UInt32
+    /// In so many milliseconds, from 1 on.
+    public var milliseconds: UInt32
+    /// At most so many at once; fewer than what comes in a tenth of a second count as that.
+    public var burst: UInt32
+
+    /// - Parameter burst: 0 for what comes in a second, or 1.
+    public init(_ count: UInt32, per milliseconds: UInt32 = 1_000, burst: UInt32 = 0) {
+        self.count = count
+        self.milliseconds = max(1, milliseconds)
+        let inSecond = UInt64(count) * 1_000 / UInt64(self.milliseconds)
+        self.burst = burst > 0 ? burst : UInt32(clamping: max(1, inSecond))
+    }
+
+    /// No bound.
+    public static let unlimited = StartRate(0, burst: 1)
+
+    /// Whether there is no bound.
+    public var isUnlimited: Bool { count == 0 }
 }
 
 /// A gate as it is.
@@ -88,19 +118,23 @@ public struct GateStatus: Hashable, Sendable {
     public var runningMax: UInt32
     /// How many do.
     public var running: UInt64
+    /// How fast it lets tasks through; `nil` for as fast as they are claimed.
+    public var rate: StartRate?
 
     public init(
         scope: GateScope,
         pausedSinceWallMilliseconds: UInt64 = 0,
         pausedUntilWallMilliseconds: UInt64 = 0,
         runningMax: UInt32 = 0,
-        running: UInt64 = 0
+        running: UInt64 = 0,
+        rate: StartRate? = nil
     ) {
         self.scope = scope
         self.pausedSinceWallMilliseconds = pausedSinceWallMilliseconds
         self.pausedUntilWallMilliseconds = pausedUntilWallMilliseconds
         self.runningMax = runningMax
         self.running = running
+        self.rate = rate
     }
 
     /// Whether it lets no task through.

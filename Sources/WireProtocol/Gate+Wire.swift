@@ -21,6 +21,7 @@ extension GateChange {
         static let isPaused: UInt8 = 1
         static let pauseMilliseconds: UInt8 = 2
         static let runningMax: UInt8 = 3
+        static let rate: UInt8 = 4
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -30,6 +31,8 @@ extension GateChange {
             case Tag.isPaused: isPaused = try reader.integer(of: field) as UInt8 != 0
             case Tag.pauseMilliseconds: pauseMilliseconds = try reader.integer(of: field)
             case Tag.runningMax: runningMax = try reader.integer(of: field)
+            case Tag.rate:
+                rate = try reader.nested(in: field) { (reader) throws(TQError) in try StartRate(from: &reader) }
             default: try reader.unknown(field)
             }
         }
@@ -40,6 +43,7 @@ extension GateChange {
         bytes.append(field: Tag.isPaused, integer: isPaused.map { $0 ? 1 as UInt8 : 0 })
         bytes.append(field: Tag.pauseMilliseconds, nonZero: pauseMilliseconds)
         bytes.append(field: Tag.runningMax, integer: runningMax)
+        rate?.write(to: &bytes, as: Tag.rate)
     }
 }
 
@@ -48,6 +52,7 @@ extension GateStatus {
         static let since: UInt8 = 1
         static let until: UInt8 = 2
         static let runningMax: UInt8 = 3
+        static let rate: UInt8 = 4
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -57,6 +62,8 @@ extension GateStatus {
             case Tag.since: pausedSinceWallMilliseconds = try reader.integer(of: field)
             case Tag.until: pausedUntilWallMilliseconds = try reader.integer(of: field)
             case Tag.runningMax: runningMax = try reader.integer(of: field)
+            case Tag.rate:
+                rate = try reader.nested(in: field) { (reader) throws(TQError) in try StartRate(from: &reader) }
             default: try reader.unknown(field)
             }
         }
@@ -68,6 +75,22 @@ extension GateStatus {
         bytes.append(field: Tag.since, nonZero: pausedSinceWallMilliseconds)
         bytes.append(field: Tag.until, nonZero: pausedUntilWallMilliseconds)
         bytes.append(field: Tag.runningMax, nonZero: runningMax)
+        rate?.write(to: &bytes, as: Tag.rate)
+    }
+}
+
+extension StartRate {
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(try reader.integer(), per: try reader.integer(), burst: try reader.integer())
+    }
+
+    func write(to bytes: inout [UInt8], as tag: UInt8) {
+        bytes.append(tag)
+        bytes.appendRecord {
+            $0.append(integer: count)
+            $0.append(integer: milliseconds)
+            $0.append(integer: burst)
+        }
     }
 }
 

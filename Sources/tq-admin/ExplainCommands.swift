@@ -77,6 +77,9 @@ struct ExplainedReason: Sendable {
         case .behind:
             let count = reason.countMax > 0 ? "At least \(reason.count)" : "\(reason.count)"
             return "\(count) tasks of its queue go before it."
+        case .rateLimited:
+            return
+                "The gate of \(scope) lets tasks through at a rate, the next one at \(time(reason.untilWallMilliseconds))."
         case .empty: return "No task of the queue is waiting to be claimed."
         }
     }

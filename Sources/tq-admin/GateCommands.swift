@@ -89,22 +89,53 @@ struct ResumeGate: AsyncParsableCommand {
 struct LimitGate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "limit",
-        abstract: "Let at most so many tasks run at once, whoever runs them."
+        abstract: "Let at most so many tasks run at once, whoever runs them, or begin in a time.",
+        discussion: "Example: tq-admin gate limit --queue mail --rate 100/1m --burst 20"
     )
 
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var gate: GateOptions
     @Option(
-        help: ArgumentHelp("How many, from 1 on; 'none' for any number.", valueName: "count"),
+        help: ArgumentHelp("How many run at once, from 1 on; 'none' for any number.", valueName: "count"),
         transform: { try .init(bound: $0) }
     )
-    var running: PolicySetting<UInt32>
+    var running: PolicySetting<UInt32>?
+    @Option(
+        help: ArgumentHelp("How many begin, such as 5 (a second) or 100/1m; 'none' for no bound.", valueName: "rate"),
+        transform: { try .init(rate: $0) }
+    )
+    var rate: PolicySetting<StartRate>?
+    @Option(help: ArgumentHelp("How many begin at once after a while without any.", valueName: "count"))
+    var burst: UInt32?
+
+    func validate() throws {
+        guard running != nil || rate != nil else { throw ValidationError("Say --running, --rate, or both.") }
+        if burst != nil, rate?.value == nil { throw ValidationError("--burst needs a --rate.") }
+        if burst == 0 { throw ValidationError("--burst 0 lets no task begin; choose 1 or more.") }
+    }
 
     func run() async throws {
+        var change = GateChange(gate.scope, runningMax: running.map { $0.value ?? 0 })
+        change.rate = rate.map { $0.value ?? .unlimited }
+        if let burst { change.rate?.burst = burst }
         try await connection.withClient { client in
-            let changed = try await client.limitRunning(gate.scope, to: running.value ?? 0)
-            Listings.gates.print(changed, format: output.format)
+            Listings.gates.print(try await client.change(change), format: output.format)
+        }
+    }
+}
+
+extension PolicySetting<StartRate> {
+    init(rate text: String) throws {
+        try self.init(text) { text in
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            let span = parts.count == 2 ? DurationArgument(argument: String(parts[1])) : .init(milliseconds: 1_000)
+            if parts.count <= 2, let count = UInt32(parts[0]), count > 0, let span,
+                let milliseconds = UInt32(exactly: span.milliseconds), milliseconds > 0
+            {
+                return StartRate(count, per: milliseconds)
+            }
+            throw ValidationError("'\(text)' is neither a rate such as 5 or 100/1m nor 'none'.")
         }
     }
 }

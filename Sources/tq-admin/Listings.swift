@@ -219,9 +219,14 @@ enum Listings {
             json: { $0.runningMax == 0 ? .null : .unsigned(UInt64($0.runningMax)) },
             text: { $0.runningMax == 0 ? "" : "\($0.runningMax)" }
         ),
+        Column("rate", "rate", optional: { $0.rate.map { text(of: $0) } }),
         Column("paused", "paused_since", time: \.pausedSinceWallMilliseconds),
         Column("until", "paused_until", time: \.pausedUntilWallMilliseconds),
     ])
+
+    private static func text(of rate: StartRate) -> String {
+        "\(rate.count)/\(DurationArgument(milliseconds: UInt64(rate.milliseconds))), \(rate.burst) at once"
+    }
 
     static let reasons = Listing<ExplainedReason>([
         Column("reason", "reason", optional: { $0.reason?.kind.name }),

@@ -79,7 +79,14 @@ struct GateCommandTests {
         let queue = try broker.admin("queue", "explain", "limited")
         #expect(queue.status == 0 && queue.output.contains("lets 1 tasks run at once"), "\(queue.output)")
         #expect(try broker.admin("queue", "explain", "nobody").status == 2)
-        for wrong in [["pause"], ["pause", "--all", "--queue", "q"], ["limit", "--queue", "q", "--running", "0"]] {
+        let address = ["TQ_BROKER_ADDR": "127.0.0.1:\(broker.port)"]
+        let rate = ["gate", "limit", "--type", "slow", "--rate", "100/1m", "--burst", "7"]
+        let limited = try Commands.run("tq-admin", rate, environment: address)
+        #expect(limited.status == 0 && limited.output.contains("100/1m, 7 at once"), "\(limited.output)")
+        for wrong in [
+            ["pause"], ["pause", "--all", "--queue", "q"], ["limit", "--queue", "q", "--running", "0"],
+            ["limit", "--queue", "q"], ["limit", "--queue", "q", "--rate", "0"], ["limit", "--all", "--rate", "5/x"],
+        ] {
             #expect(try Commands.run("tq-admin", ["gate"] + wrong).status == 64, "\(wrong)")
         }
         await worker.close()

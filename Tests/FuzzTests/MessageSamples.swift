@@ -69,7 +69,8 @@ enum MessageSamples {
         .health, .ping,
         .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
         .putQueuePolicy("q", policy),
-        .changeGate(GateChange(.type("t"), isPaused: true, pauseMilliseconds: 5, runningMax: 3)), .gates,
+        .changeGate(GateChange(.type("t"), isPaused: true, pauseMilliseconds: 5, runningMax: 3, rate: StartRate(4))),
+        .gates,
         .explain(id), .explainQueue("q"),
         .recurring(after: "a", count: 5), .upcomingTicks(recurrence: recurring.recurrence),
     ]

@@ -111,10 +111,72 @@ import Testing
         try core.checkIndex()
     }
 
+    // MARK: Rates
+
+    @Test("Tasks begin at the rate of their gate, after a burst, and whoever waits gets each one when it is due")
+    func rate() throws {
+        var core = CoreHarness()
+        let rate = StartRate(10, per: 1_000, burst: 3)
+        #expect(try change(GateChange(.type("t"), rate: rate), &core).rate == rate)
+        let ids = (0..<10).map { core.submit(queue: $0 % 2 == 0 ? "a" : "b") }
+        let other = core.submit(queue: "a", type: "u")
+        #expect(core.claimIDs(queues: ["a", "b"]) == Array(ids[..<3]) + [other])
+        let reasons = try explain(ids[3], &core)
+        #expect(reasons.first?.kind == .rateLimited && reasons.first?.scope == .type("t"))
+        let request = core.send(.claim(ClaimSpec(queues: ["a", "b"], count: 5, waitMilliseconds: 60_000)))
+        core.advance(milliseconds: 50)
+        #expect(claimed(by: request, &core) == nil)
+        core.advance(milliseconds: 50)
+        #expect(claimed(by: request, &core) == [ids[3]])
+        core.advance(milliseconds: 10_000)
+        #expect(core.claimIDs(queues: ["a", "b"]) == Array(ids[4..<7]))
+        // A restart has let none through.
+        try core.restart()
+        #expect(core.claimIDs(queues: ["a", "b"]) == Array(ids[7...]))
+        try core.checkIndex()
+    }
+
+    @Test(
+        "In no span of time do more begin than the rate and one burst allow, and no fewer where enough wait",
+        arguments: 1...20
+    )
+    func rates(_ seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        var core = CoreHarness()
+        let rate = StartRate(
+            UInt32(1 + random.next() % 2_000),
+            per: UInt32(100 + random.next() % 5_000),
+            burst: UInt32(1 + random.next() % 20)
+        )
+        try change(GateChange(.queue("q"), rate: rate), &core)
+        for _ in 0..<2_000 { core.submit() }
+        var starts: [(at: UInt64, count: Int)] = []
+        let began = core.now.monotonicMilliseconds
+        for _ in 0..<100 {
+            core.wait(milliseconds: random.next() % 50)
+            starts.append((core.now.monotonicMilliseconds, core.claim(100).count))
+        }
+        let burst = max(Double(rate.burst), Double(rate.count) * 0.1 / (Double(rate.milliseconds) / 1_000), 1)
+        let perMillisecond = Double(rate.count) / Double(rate.milliseconds)
+        for first in starts.indices {
+            var count = 0
+            for last in starts[first...] {
+                count += last.count
+                let span = Double(last.at - starts[first].at)
+                #expect(Double(count) <= span * perMillisecond * 1.01 + burst + 1, "\(rate), \(span) ms")
+            }
+        }
+        let all = starts.reduce(0) { $0 + $1.count }
+        let expected = Double(core.now.monotonicMilliseconds - began) * perMillisecond
+        let enough = min(expected, 2_000) * 0.9 - Double(100 * 100)
+        #expect(Double(all) >= enough)
+    }
+
     @Test("Everything has no limit, and a pause that is too long is refused")
     func refused() {
         var core = CoreHarness()
         #expect(core.errorCode(.changeGate(GateChange(.everything, runningMax: 1))) == .invalidArgument)
+        #expect(core.errorCode(.changeGate(GateChange(.everything, rate: StartRate(1)))) == .invalidArgument)
         let endless = GateChange(.queue("q"), isPaused: true, pauseMilliseconds: .max)
         #expect(core.errorCode(.changeGate(endless)) == .invalidArgument)
         #expect(core.errorCode(.explainQueue("nobody")) == .queueNotFound)

@@ -144,7 +144,7 @@ enum FormatFixture {
     private static func gates(_ broker: TestBroker) throws {
         try broker.ask(.changeGate(GateChange(.everything, isPaused: true)))
         try broker.ask(.changeGate(GateChange(.everything, isPaused: false)))
-        try broker.ask(.changeGate(GateChange(.queue("mail"), runningMax: 4)))
+        try broker.ask(.changeGate(GateChange(.queue("mail"), runningMax: 4, rate: StartRate(100, per: 60_000))))
         let pause = GateChange(.type("index"), isPaused: true, pauseMilliseconds: 86_400_000, runningMax: 2)
         try broker.ask(.changeGate(pause))
     }

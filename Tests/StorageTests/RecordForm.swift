@@ -269,6 +269,7 @@ enum RecordForm: String, CaseIterable {
         row.pausedSinceWallMilliseconds = rows.number(UInt64.self) | 1
         row.pausedUntilStoreMilliseconds = rows.number()
         row.runningMax = rows.number()
+        row.rate = StartRate(rows.number(), per: rows.number(UInt32.self) | 1, burst: rows.number(UInt32.self) | 1)
         return indexed(["\(row)"]) {
             GateRecord.write(row, to: $0)
         } _: { key, value throws(StorageError) in

@@ -168,7 +168,8 @@ struct RandomMessages {
             gateScope(),
             isPaused: maybe { $0.flag() },
             pauseMilliseconds: number(),
-            runningMax: maybe { $0.number() }
+            runningMax: maybe { $0.number() },
+            rate: maybe { $0.rate() }
         )
     }
 
@@ -178,8 +179,13 @@ struct RandomMessages {
             pausedSinceWallMilliseconds: number(),
             pausedUntilWallMilliseconds: number(),
             runningMax: number(),
-            running: number()
+            running: number(),
+            rate: maybe { $0.rate() }
         )
+    }
+
+    private mutating func rate() -> StartRate {
+        StartRate(number(), per: (number() as UInt32) | 1, burst: (number() as UInt32) | 1)
     }
 
     private mutating func waitReason() -> WaitReason {
