@@ -92,8 +92,13 @@ extension TaskListing {
                 next = OutcomePosition(location, row.sequence)
                 break
             }
-            let traces = try readable { reader throws(StorageError) in try reader.traces(of: row, at: location) }
-            if let traces { meant.append((row, traces)) }
+            let known = recentLocator
+            let traces = try readable { reader throws(StorageError) in
+                try reader.traces(of: row, at: location, known)
+            }
+            guard let traces else { continue }
+            recentLocator = traces.locator
+            meant.append((row, traces))
         }
         guard !meant.isEmpty else { return (nil, next) }
         return (OutcomeRecord(location: location, rows: rows, results: value, meant: meant), next)
@@ -111,15 +116,22 @@ extension TaskListing {
 
 extension StoreReader {
     /// What else is stored of a task whose outcome is there.
-    fileprivate func traces(of row: OutcomeRow, at location: OutcomeLocation) throws(StorageError) -> OutcomeTraces {
+    ///
+    /// - Parameter known: The locator of the task before it, which mostly is its own, too.
+    fileprivate func traces(
+        of row: OutcomeRow,
+        at location: OutcomeLocation,
+        _ known: Locator?
+    ) throws(StorageError) -> OutcomeTraces {
         var expiring = try history(of: row)
         if row.tagCount > 0 {
             let tags = ExpiringRecord.Kind.tags(row.sequence, try tags(of: row.sequence))
             expiring.append(ExpiringRecord(tags, bucket: row.bucket))
         }
-        let locator = try locator(of: row.sequence)
-        let leadsHere = locator?.location(of: row.sequence) == location
-        return OutcomeTraces(expiring: expiring, locator: leadsHere ? locator : nil)
+        func leadsHere(_ locator: Locator) -> Bool { locator.location(of: row.sequence) == location }
+        if let known, leadsHere(known) { return OutcomeTraces(expiring: expiring, locator: known) }
+        let locator = try locator(of: row.sequence).flatMap { leadsHere($0) ? $0 : nil }
+        return OutcomeTraces(expiring: expiring, locator: locator)
     }
 
     /// What removes the history of a task, when it has one.

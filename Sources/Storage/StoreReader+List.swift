@@ -41,6 +41,8 @@ struct TaskListing {
     private var retriesMax: [UInt32: UInt16] = [:]
     /// The record of outcomes that was read last.
     private var recent: (location: OutcomeLocation, value: [UInt8])?
+    /// The locator that was looked at last.
+    var recentLocator: Locator?
 
     init(reader: StoreReader, query: TaskQuery, selection: TaskSelection, page: TaskPage, readsMax: Int) {
         (self.reader, self.query, self.selection) = (reader, query, selection)
