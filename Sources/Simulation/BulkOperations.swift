@@ -149,15 +149,17 @@ extension Simulation {
 
     private mutating func someBulk(_ filter: TaskFilter) -> BulkSpec {
         let change: BulkChange =
-            switch dice.below(9) {
+            switch dice.below(10) {
             case 0...3: .redrive
             case 4: .purge
             case 5: .cancel
-            case 8: .delete
+            case 8, 9: .delete
             case 6: .move(to: dice.pick(Cast.queues) ?? "a")
             default: .setPriority(dice.pick([.low, .normal, .high]) ?? .normal)
             }
-        return BulkSpec(change, filter: filter, perSecond: dice.oneIn(3) ? UInt32(20 + dice.below(100)) : 0)
+        // Small steps begin and end within a record.
+        let isSlow = change == .delete ? !dice.oneIn(3) : dice.oneIn(3)
+        return BulkSpec(change, filter: filter, perSecond: isSlow ? UInt32(20 + dice.below(100)) : 0)
     }
 
     /// A filter that leaves most tasks alone.

@@ -43,6 +43,20 @@ struct Gates {
     }
 
     var isEmpty: Bool { rows.isEmpty }
+
+    /// Whether a gate may hold tasks of a queue back, as far as that can be told without looking at each.
+    func mayHoldBack(queue: UInt32) -> Bool {
+        rows.values.contains { row in
+            switch row.key.kind {
+            case .everything: row.isPaused
+            case .type: true
+            case .queue:
+                row.key.number == queue
+                    && (row.isPaused || !row.rate.isUnlimited
+                        || row.runningMax > 0 && running[row.key] ?? 0 >= Int(row.runningMax))
+            }
+        }
+    }
 }
 
 extension Simulation {

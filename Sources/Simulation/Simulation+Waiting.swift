@@ -7,8 +7,11 @@ extension Simulation {
     /// No task waits while a stream waits for tasks.
     mutating func checkStreams() throws(Broken) {
         guard !isReadOnly(), !broker.process.core.isDraining else { return }
-        let pending = broker.process.core.index.counts.pending
-        guard pending > 0, Gates(of: broker.process.core.index).isEmpty else { return }
+        let index = broker.process.core.index
+        let gates = Gates(of: index)
+        let open = (0..<UInt32(index.queueCount)).map { $0 + 1 }.filter { !gates.mayHoldBack(queue: $0) }
+        let pending = open.reduce(0) { $0 + index.counts(queue: $1).pending }
+        guard pending > 0 else { return }
         assignClaims()
         for client in clients where client.streams.contains(where: { isWaiting($0) }) {
             guard let session = client.session, !isUnderWay(session) else { continue }
