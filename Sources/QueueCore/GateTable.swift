@@ -57,8 +57,10 @@ struct GateTable: Sendable {
     /// When the next task passes each gate with a rate if tasks pass as fast as they may, on the monotonic clock; a restart has let
     /// none through.
     private var due: [GateKey: UInt64] = [:]
+    /// Far from what overflows, however slow a rate is: 146,000 years.
+    fileprivate static let timeMax: UInt64 = 1 << 62
     /// The monotonic time.
-    var nowMicroseconds: UInt64 = 0
+    private(set) var nowMicroseconds: UInt64 = 0
 
     var isEmpty: Bool { rows.isEmpty }
     /// Whether tasks of one queue may meet different gates.
@@ -68,8 +70,9 @@ struct GateTable: Sendable {
 
     /// - Parameter running: How many tasks of the type run; for a gate of a type that had none before.
     mutating func set(_ row: GateRow, running: () -> UInt64) {
+        // What a slower rate has put off does not hold back a faster one.
+        if rows[row.key]?.rate != row.rate { due[row.key] = nil }
         rows[row.key] = row.isEmpty ? nil : row
-        if row.rate.isUnlimited { due[row.key] = nil }
         guard row.key.kind == .type else { return }
         let known = typeRunning[row.key.number]
         typeRunning[row.key.number] = row.isEmpty ? nil : known ?? running()
@@ -80,15 +83,19 @@ struct GateTable: Sendable {
     /// When a gate lets the next task through that its rate allows: now or earlier, when it does.
     func nextMicroseconds(_ row: GateRow) -> UInt64 {
         guard !row.rate.isUnlimited, let due = due[row.key] else { return 0 }
-        let ahead = UInt64(row.rate.effectiveBurst - 1) * row.rate.intervalMicroseconds
-        return due - min(due, ahead)
+        return due - min(due, row.rate.aheadMicroseconds)
+    }
+
+    mutating func advance(toMilliseconds milliseconds: UInt64) {
+        nowMicroseconds = min(milliseconds, Self.timeMax / 1_000) * 1_000
     }
 
     /// Notes that a task has passed the gates of a queue and a type.
     mutating func pass(_ keys: [GateKey]) {
         for key in keys {
             guard let row = rows[key], !row.rate.isUnlimited else { continue }
-            due[key] = max(due[key] ?? 0, nowMicroseconds) + row.rate.intervalMicroseconds
+            let next = max(due[key] ?? 0, nowMicroseconds) + row.rate.intervalMicroseconds
+            due[key] = min(next, Self.timeMax)
         }
     }
 
@@ -210,6 +217,12 @@ extension DurableIndex {
 extension StartRate {
     /// The time between two attempts that begin as fast as they may.
     fileprivate var intervalMicroseconds: UInt64 { max(1, UInt64(milliseconds) * 1_000 / UInt64(max(1, count))) }
+
+    /// How far ahead of an even pace a burst may be.
+    fileprivate var aheadMicroseconds: UInt64 {
+        let (ahead, isOverflow) = intervalMicroseconds.multipliedReportingOverflow(by: UInt64(effectiveBurst - 1))
+        return isOverflow ? GateTable.timeMax : min(ahead, GateTable.timeMax)
+    }
 
     /// Who waits is served with a tick, so as many come together as become due between some.
     fileprivate var effectiveBurst: UInt32 {

@@ -71,8 +71,11 @@ extension QueueCore {
             guard index.isFull(row) else {
                 let next = index.gates.nextMicroseconds(row) / 1_000
                 let wait = next - min(next, now.monotonicMilliseconds)
-                let until = now.wallMilliseconds + wait
-                return WaitReason(.rateLimited, scope: scope(row.key), untilWallMilliseconds: until)
+                return WaitReason(
+                    .rateLimited,
+                    scope: scope(row.key),
+                    untilWallMilliseconds: wallMilliseconds(after: wait)
+                )
             }
             return WaitReason(
                 .limited,

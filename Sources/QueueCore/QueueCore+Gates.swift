@@ -58,8 +58,7 @@ extension QueueCore {
 
     /// Opens gates whose pauses are over.
     mutating func endPauses() {
-        for row in index.gates.sorted
-        where row.isPaused && (1...clock.milliseconds).contains(row.pausedUntilStoreMilliseconds) {
+        for row in index.gates.sorted where row.isOver(at: clock.milliseconds) {
             var open = row
             (open.pausedSinceWallMilliseconds, open.pausedUntilStoreMilliseconds) = (0, 0)
             record(open)
@@ -102,6 +101,19 @@ extension QueueCore {
     func untilWallMilliseconds(_ row: GateRow) -> UInt64 {
         guard row.pausedUntilStoreMilliseconds > 0 else { return 0 }
         let left = row.pausedUntilStoreMilliseconds - min(row.pausedUntilStoreMilliseconds, clock.milliseconds)
-        return now.wallMilliseconds + left
+        return wallMilliseconds(after: left)
+    }
+
+    /// The wall clock's time after a while.
+    func wallMilliseconds(after milliseconds: UInt64) -> UInt64 {
+        let (until, isOverflow) = now.wallMilliseconds.addingReportingOverflow(milliseconds)
+        return isOverflow ? .max : until
+    }
+}
+
+extension GateRow {
+    /// Whether its pause is over at a store time.
+    fileprivate func isOver(at storeMilliseconds: UInt64) -> Bool {
+        pausedUntilStoreMilliseconds > 0 && pausedUntilStoreMilliseconds <= storeMilliseconds
     }
 }

@@ -202,7 +202,7 @@ public struct QueueCore: Sendable {
         self.now = Now(monotonicMilliseconds: monotonic, wallMilliseconds: now.wallMilliseconds)
         clock.advance(to: self.now)
         index.storeMilliseconds = clock.milliseconds
-        index.gates.nowMicroseconds = monotonic * 1_000
+        index.gates.advance(toMilliseconds: monotonic)
     }
 
     // MARK: Groups

@@ -172,6 +172,20 @@ import Testing
         #expect(Double(all) >= enough)
     }
 
+    @Test("The slowest rate with the largest burst, and the fastest one, stop nothing that they should not")
+    func extremeRates() throws {
+        var core = CoreHarness()
+        for rate in [StartRate(1, per: .max, burst: .max), StartRate(.max, per: 1, burst: .max)] {
+            try change(GateChange(.queue("q"), rate: rate), &core)
+            let ids = (0..<50).map { _ in core.submit() }
+            #expect(core.claimIDs() == ids)
+        }
+        try change(GateChange(.queue("q"), rate: StartRate(1, per: .max, burst: 1)), &core)
+        let (first, last) = (core.submit(), core.submit())
+        #expect(core.claimIDs() == [first])
+        #expect(try explain(last, &core).first?.kind == .rateLimited)
+    }
+
     @Test("Everything has no limit, and a pause that is too long is refused")
     func refused() {
         var core = CoreHarness()
