@@ -186,8 +186,14 @@ struct ConnectionTests {
         } _: { broker, client in
             let slow = try await RawPeer.greet(broker.port, isReading: false)
             try await slow.send([(2, .openStream(stream: 1, ClaimSpec(queues: ["default"], count: 200)))])
-            let payload = Bytes(repeating: 7, count: 1 << 20)
-            for _ in 0..<100 { try await client.submit(TaskSpec(type: "t", payload: payload)) }
+            // However long the peer does not read, no lease ends meanwhile.
+            let task = TaskSpec(
+                type: "t",
+                payload: Bytes(repeating: 7, count: 1 << 20),
+                leaseMilliseconds: 3_600_000,
+                timeoutMilliseconds: 3_600_000
+            )
+            for _ in 0..<100 { try await client.submit(task) }
             #expect(try await client.statistics().counts.pending == 0)
             try await slow.startReading()
             _ = try HelloReply.decode(try await slow.frame())
@@ -196,7 +202,7 @@ struct ConnectionTests {
                 guard case .delivery(1, let deliveries) = try await slow.reply().reply else { continue }
                 for delivery in deliveries {
                     leases.insert(delivery.lease)
-                    #expect(delivery.payload.count == payload.count)
+                    #expect(delivery.payload.count == task.payload.count)
                 }
             }
             await slow.close()

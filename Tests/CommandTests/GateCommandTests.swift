@@ -100,8 +100,8 @@ struct GateCommandTests {
         let broker = try BrokerProcess()
         let client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
         try await client.limitRunning(.queue("default"), to: 2)
-        let ids = try await client.submit((0..<30).map { _ in TaskSpec(type: "t", leaseMilliseconds: 1_000) })
-            .map { try $0.get().id }
+        let task = TaskSpec(type: "t", leaseMilliseconds: 1_000, crashesMax: 0)
+        let ids = try await client.submit([TaskSpec](repeating: task, count: 12)).map { try $0.get().id }
         let last = ids[ids.count - 1]
         var claims = 0
         while true {
@@ -111,12 +111,21 @@ struct GateCommandTests {
             #expect(deliveries.count <= 2)
             #expect(try await client.queues().first?.counts.inProgress ?? 0 <= 2)
             claims += 1
-            if claims % 3 > 0 { for delivery in deliveries { try await worker.complete(delivery) } }
+            if claims % 3 > 0 { for delivery in deliveries { try await complete(delivery, worker) } }
             await worker.close()
             if try await client.queues().first?.counts.completed == UInt64(ids.count) { break }
         }
         #expect(try await client.status(last).state == .completed)
         await client.close()
         broker.stop()
+    }
+
+    /// On a slow machine a lease of a second may be over.
+    private func complete(_ delivery: Delivery, _ worker: TQClient) async throws {
+        do {
+            try await worker.complete(delivery)
+        } catch {
+            guard error.code == .leaseLost else { throw error }
+        }
     }
 }
