@@ -83,7 +83,8 @@ struct ConnectionTests {
     @Test("Bytes that drip in keep no connection open that has not said hello")
     func drip() async throws {
         try await withBroker {
-            $0.idleTimeoutMilliseconds = 100
+            // Less than the bytes take, and more than a slow machine needs for the hello of the client.
+            $0.idleTimeoutMilliseconds = 500
         } _: { broker, client in
             let peer = try await RawPeer.connect(to: broker.port)
             for byte in [0x00, 0xff, 0x00, 0x00] + [UInt8](repeating: 1, count: 3000) where peer.isOpen {
@@ -183,6 +184,8 @@ struct ConnectionTests {
     func lateReader() async throws {
         try await withBroker {
             $0.payloadCacheBytes = 1 << 20
+            // On a machine that is slow the peer may be silent for long before the broker has read what it sent.
+            $0.idleTimeoutMilliseconds = 600_000
         } _: { broker, client in
             let slow = try await RawPeer.greet(broker.port, isReading: false)
             try await slow.send([(2, .openStream(stream: 1, ClaimSpec(queues: ["default"], count: 200)))])

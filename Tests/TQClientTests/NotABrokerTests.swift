@@ -62,7 +62,7 @@ struct NotABrokerTests {
             if case .openStream = request { peer.reply(.done, to: id) }
         }
         var options = ClientOptions()
-        options.helloTimeout = .milliseconds(300)
+        options.helloTimeout = .milliseconds(1_500)
         options.reconnectDelayMin = .milliseconds(5)
         let client = try await TQClient.connect(to: broker.address, options: options)
         let stream = Task {
