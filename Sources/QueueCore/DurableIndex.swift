@@ -49,6 +49,8 @@ public struct DurableIndex: Sendable {
     public internal(set) var expiredThrough = ExpiryBucket(rawValue: 0)
     /// The same with those that the open group expires.
     var expiringThrough = ExpiryBucket(rawValue: 0)
+    /// Outcomes up to this bucket are gone, or go with the open group.
+    var goneThrough: ExpiryBucket { max(expiredThrough, expiringThrough) }
     /// How far running attempts are whose workers said so.
     var progress: [TaskSequence: TaskProgress] = [:]
     /// What tasks that have not ended have saved for their next attempts.

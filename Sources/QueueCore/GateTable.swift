@@ -146,7 +146,7 @@ extension DurableIndex {
     /// The gates that are paused or have limits, in order of their keys.
     public var gateRows: [GateRow] { gates.sorted }
 
-    /// How many tasks run that have passed a gate; of everything nobody counts.
+    /// How many tasks run that have passed a gate; for everything in time of the queues.
     func running(_ key: GateKey) -> UInt64 {
         switch key.kind {
         case .everything: queues.indices.reduce(0) { $0 + (isIn(key, UInt32($1)) ? queues[$1].counts.inProgress : 0) }
@@ -198,8 +198,8 @@ extension DurableIndex {
         guard !isBegin else { return gates.begin(type: slot.type) }
         gates.end(type: slot.type)
         guard !isRecovering else { return }
-        announce(slot.queue)
-        for queue in gates.takePassedOver(type: slot.type) { announce(queue) }
+        announce(behind: GateKey(.queue, slot.queue))
+        announce(behind: GateKey(.type, slot.type))
     }
 
     /// Lets whoever serves waiting claims look at all queues that a gate is for.

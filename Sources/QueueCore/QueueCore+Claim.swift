@@ -221,7 +221,7 @@ extension QueueCore {
         index.queues[Int(queue)].first(type: type, tasks: index.tasks, queue: queue)
     }
 
-    private mutating func pendingTypes(_ queue: UInt32) -> [UInt32] {
+    mutating func pendingTypes(_ queue: UInt32) -> [UInt32] {
         index.queues[Int(queue)].pendingTypes(tasks: index.tasks, queue: queue)
     }
 

@@ -42,8 +42,7 @@ extension QueueCore {
         guard let queue = index.queueNames.known(name, namespace: asker.principal.namespace) else {
             return reply(TQError(.queueNotFound, "There is no queue '\(name)'. See the list of them."), to: asker)
         }
-        let state = index.queues[Int(queue)]
-        let waiting = state.counts.pending > 0 ? [] : [WaitReason(.empty)]
+        let waiting = index.queues[Int(queue)].counts.pending > 0 ? [] : [WaitReason(.empty)]
         let reasons = held(queue, type: nil) + heldTypes(queue) + waiting + workers(queue, type: nil)
         reply(.explanation(Explanation(state: nil, reasons: reasons)), to: asker)
     }
@@ -57,39 +56,30 @@ extension QueueCore {
     }
 
     /// The gates of types that hold tasks of a queue; a queue has few types.
-    private func heldTypes(_ queue: UInt32) -> [WaitReason] {
+    private mutating func heldTypes(_ queue: UInt32) -> [WaitReason] {
         guard index.gates.hasTypes else { return [] }
-        var copy = index.queues[Int(queue)]
-        let types = Set(copy.pendingTypes(tasks: index.tasks, queue: queue)).sorted()
-        return types.flatMap { type in
+        return pendingTypes(queue).sorted().flatMap { type in
             index.closedGates(queue: queue, type: type).filter { $0.key.kind == .type }.map { reason($0) }
         }
     }
 
     private func reason(_ row: GateRow) -> WaitReason {
-        guard row.isPaused else {
-            guard index.isFull(row) else {
-                let next = index.gates.nextMicroseconds(row) / 1_000
-                let wait = next - min(next, now.monotonicMilliseconds)
-                return WaitReason(
-                    .rateLimited,
-                    scope: scope(row.key),
-                    untilWallMilliseconds: wallMilliseconds(after: wait)
-                )
-            }
+        let scope = scope(row.key)
+        if row.isPaused {
             return WaitReason(
-                .limited,
-                scope: scope(row.key),
-                count: index.running(row.key),
-                countMax: UInt64(row.runningMax)
+                .paused,
+                scope: scope,
+                sinceWallMilliseconds: row.pausedSinceWallMilliseconds,
+                untilWallMilliseconds: untilWallMilliseconds(row)
             )
         }
-        return WaitReason(
-            .paused,
-            scope: scope(row.key),
-            sinceWallMilliseconds: row.pausedSinceWallMilliseconds,
-            untilWallMilliseconds: untilWallMilliseconds(row)
-        )
+        if index.isFull(row) {
+            let (running, most) = (index.running(row.key), UInt64(row.runningMax))
+            return WaitReason(.limited, scope: scope, count: running, countMax: most)
+        }
+        let next = index.gates.nextMicroseconds(row) / 1_000
+        let until = wallMilliseconds(after: next - min(next, now.monotonicMilliseconds))
+        return WaitReason(.rateLimited, scope: scope, untilWallMilliseconds: until)
     }
 
     /// Tasks of the same queue that are claimed before this one.

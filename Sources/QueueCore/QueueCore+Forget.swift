@@ -19,7 +19,7 @@ extension QueueCore {
             let read = Fetch.outcomes(
                 TaskSelection(
                     namespace: index.queueNames.namespace(queue),
-                    states: [.completed, .cancelled],
+                    states: BulkChange.Kind.delete.states,
                     queue: queue
                 ),
                 from: OutcomePosition(firstOutcome(of: queue)),
@@ -70,7 +70,7 @@ extension QueueCore {
         var locators = RewrittenLocators()
         var count = 0
         for (record, meant) in choice.records
-        where record.location.bucket > max(index.expiredThrough, index.expiringThrough) {
+        where record.location.bucket > index.goneThrough {
             let gone = meant.filter { row, traces in
                 index.tasks[row.sequence].stateValue != 0 || traces.locator != nil
             }
@@ -84,7 +84,7 @@ extension QueueCore {
             count += gone.count
         }
         for (oldBucket, locator) in locators.all {
-            if let locator = locator.droppingExpired(through: max(index.expiredThrough, index.expiringThrough)) {
+            if let locator = locator.droppingExpired(through: index.goneThrough) {
                 batch.rewrittenLocators.append(RewrittenLocator(oldBucket: oldBucket, locator: locator))
             } else {
                 batch.swept.append(ExpiringRecord(.locator(locator.key), bucket: oldBucket))

@@ -177,7 +177,7 @@ extension QueueCore {
 
     /// Whether ticks have outcomes or dead letters to take, or what is left of some.
     public var isExpiring: Bool {
-        !dueBuckets.isEmpty || sweptThrough < max(index.expiredThrough, index.expiringThrough)
+        !dueBuckets.isEmpty || sweptThrough < index.goneThrough
             || expiringDeadLettersRead != nil
     }
 

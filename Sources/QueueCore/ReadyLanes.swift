@@ -80,7 +80,10 @@ struct ReadyLanes: Sendable {
         for number in 0..<256 where laneNumbers[number] > 0 {
             let lane = lanes[Int(laneNumbers[number]) - 1]
             let rank = Rank(rawValue: UInt32(number) << 24)
-            lane.fifo.forEach { body(Entry(rank: rank, sequence: $0)) }
+            lane.fifo.forEach {
+                body(Entry(rank: rank, sequence: $0))
+                return true
+            }
             lane.returned.forEach(body)
         }
     }
@@ -94,7 +97,12 @@ struct ReadyLanes: Sendable {
             func take(_ other: Entry) {
                 if seen.count < most, other < entry, holds(other) { seen.insert(other.sequence) }
             }
-            lane.fifo.forEach { take(Entry(rank: rank, sequence: $0)) }
+            // Its sequences rise: behind the entry, and behind enough of them, nothing counts.
+            lane.fifo.forEach { sequence in
+                let other = Entry(rank: rank, sequence: sequence)
+                take(other)
+                return seen.count < most && other < entry
+            }
             lane.returned.forEach(take)
             if seen.count >= most { break }
         }
@@ -181,9 +189,13 @@ struct ChunkedFIFO: Sendable {
         }
     }
 
-    func forEach(_ body: (TaskSequence) -> Void) {
+    /// Visits the sequences in their order, as long as the body says to go on.
+    func forEach(_ body: (TaskSequence) -> Bool) {
         for index in firstChunk..<chunks.count {
-            for place in (index == firstChunk ? position : 0)..<chunks[index].count { body(chunks[index][place]) }
+            for place in (index == firstChunk ? position : 0)..<chunks[index].count
+            where !body(chunks[index][place]) {
+                return
+            }
         }
     }
 }

@@ -31,12 +31,16 @@ struct Gates {
         return nil
     }
 
-    /// Which gates hold something back.
+    private func isFull(_ row: GateRow) -> Bool {
+        row.runningMax > 0 && running[row.key] ?? 0 >= Int(row.runningMax)
+    }
+
+    /// Whether some gate holds tasks back in that way.
     func isHeld(by kind: WaitReason.Kind) -> Bool {
         rows.values.contains { row in
             switch kind {
             case .paused: row.isPaused
-            case .limited: row.runningMax > 0 && running[row.key] ?? 0 >= Int(row.runningMax)
+            case .limited: isFull(row)
             default: false
             }
         }
@@ -51,9 +55,7 @@ struct Gates {
             case .everything: row.isPaused
             case .type: true
             case .queue:
-                row.key.number == queue
-                    && (row.isPaused || !row.rate.isUnlimited
-                        || row.runningMax > 0 && running[row.key] ?? 0 >= Int(row.runningMax))
+                row.key.number == queue && (row.isPaused || !row.rate.isUnlimited || isFull(row))
             }
         }
     }

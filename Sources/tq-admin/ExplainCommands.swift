@@ -20,9 +20,7 @@ struct ExplainTask: AsyncParsableCommand {
             let explanation = try await client.explain(id.id)
             // Of one that is over its status knows more, or that it is not known any more.
             let state = explanation.state == nil ? try await client.status(id.id).state : explanation.state
-            let rows = explanation.reasons.map { ExplainedReason(reason: $0, state: state) }
-            let none = [ExplainedReason(reason: nil, state: state)]
-            Listings.reasons.print(rows.isEmpty ? none : rows, format: output.format)
+            explanation.print(state: state, format: output.format)
         }
     }
 }
@@ -40,13 +38,15 @@ struct ExplainQueue: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withClient { client in
-            let explanation = try await client.explain(queue: Name(name))
-            let rows = explanation.reasons.map { ExplainedReason(reason: $0, state: nil) }
-            Listings.reasons.print(
-                rows.isEmpty ? [ExplainedReason(reason: nil, state: nil)] : rows,
-                format: output.format
-            )
+            try await client.explain(queue: Name(name)).print(format: output.format)
         }
+    }
+}
+
+extension Explanation {
+    fileprivate func print(state: TaskState? = nil, format: OutputFormat) {
+        let reasons = reasons.isEmpty ? [nil] : reasons.map { Optional($0) }
+        Listings.reasons.print(reasons.map { ExplainedReason(reason: $0, state: state) }, format: format)
     }
 }
 
