@@ -52,7 +52,7 @@ extension Simulation {
     }
 
     /// An outcome whose time has come is found no more, but counted until a tick has removed it.
-    private mutating func expireWhatIsDue() throws(Broken) {
+    mutating func expireWhatIsDue() throws(Broken) {
         var newest: UInt64
         repeat {
             newest = broker.process.core.newestGroup

@@ -63,7 +63,8 @@ extension Simulation {
         let most = 1 + dice.below(before.count - 1)
         let policy = QueuePolicy(outcomesMax: UInt32(most))
         guard try reply(to: .putQueuePolicy(Self.cappedQueue, policy)) == .done else { return }
-        tick()
+        // What a tick ends is stored only then, and may be one too many for the next one.
+        try expireWhatIsDue()
         guard try settle(), !isReadOnly(), let left = try cappedOutcomes() else { return }
         guard left.count <= most else {
             throw Broken("I14", "\(left.count) outcomes are kept where the queue keeps \(most)")
