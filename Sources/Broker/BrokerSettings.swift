@@ -12,6 +12,9 @@ public struct BrokerSettings: Sendable {
     public var connectionsMax: Int
     /// How long a connection may be silent that holds and waits for nothing.
     public var idleTimeoutMilliseconds: Int64
+    /// How long what was sent to a peer may stay unacknowledged or unread before its connection ends, and with it its
+    /// leases: the peer's host has lost its power or its network, or the peer hangs.
+    public var unreadTimeoutMilliseconds: UInt32
     /// 0 syncs before every success reply; more is the longest time of acknowledged work that a power cut may take.
     public var syncIntervalMilliseconds: UInt32
     /// Memory for writes that are not in table files yet.
@@ -36,6 +39,7 @@ public struct BrokerSettings: Sendable {
         port: Int = 6379,
         connectionsMax: Int = 1000,
         idleTimeoutMilliseconds: Int64 = 30_000,
+        unreadTimeoutMilliseconds: UInt32 = 30_000,
         syncIntervalMilliseconds: UInt32 = 0,
         memtableBytes: Int = 64 << 20,
         payloadCacheBytes: Int = 16 << 20,
@@ -49,6 +53,7 @@ public struct BrokerSettings: Sendable {
         self.port = port
         self.connectionsMax = connectionsMax
         self.idleTimeoutMilliseconds = idleTimeoutMilliseconds
+        self.unreadTimeoutMilliseconds = unreadTimeoutMilliseconds
         self.syncIntervalMilliseconds = syncIntervalMilliseconds
         self.memtableBytes = memtableBytes
         self.payloadCacheBytes = payloadCacheBytes

@@ -32,7 +32,7 @@ final class Listener: Sendable {
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 15)
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 5)
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
-            .childChannelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: 30_000)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: SocketOptionValue(settings.unreadTimeoutMilliseconds))
             // Large reads are worth 1.4 times the throughput; see docs/decisions.
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .childChannelOption(.maxMessagesPerRead, value: 4)

@@ -147,6 +147,7 @@ struct ConnectionTests {
     func slowReader() async throws {
         try await withBroker {
             $0.payloadCacheBytes = 1 << 20
+            $0.unreadTimeoutMilliseconds = 600_000
         } _: { broker, client in
             let payload = Bytes(repeating: 7, count: 1 << 20)
             for _ in 0..<8 {
@@ -184,8 +185,10 @@ struct ConnectionTests {
     func lateReader() async throws {
         try await withBroker {
             $0.payloadCacheBytes = 1 << 20
-            // On a machine that is slow the peer may be silent for long before the broker has read what it sent.
+            // On a machine that is slow the peer may be silent for long before the broker has read what it sent, and may
+            // leave the first deliveries unread for long.
             $0.idleTimeoutMilliseconds = 600_000
+            $0.unreadTimeoutMilliseconds = 600_000
         } _: { broker, client in
             let slow = try await RawPeer.greet(broker.port, isReading: false)
             try await slow.send([(2, .openStream(stream: 1, ClaimSpec(queues: ["default"], count: 200)))])
