@@ -22,6 +22,7 @@ final class Listener: Sendable {
         logger: Logger
     ) async throws {
         let gate = ConnectionGate(limit: connectionsMax)
+        let unreadTimeout = SocketOptionValue(settings.unreadTimeoutMilliseconds)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -32,7 +33,7 @@ final class Listener: Sendable {
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 15)
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 5)
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
-            .childChannelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: SocketOptionValue(settings.unreadTimeoutMilliseconds))
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: unreadTimeout)
             // Large reads are worth 1.4 times the throughput; see docs/decisions.
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 * 1024))
             .childChannelOption(.maxMessagesPerRead, value: 4)
