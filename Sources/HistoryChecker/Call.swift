@@ -58,6 +58,8 @@ public struct SubmitCall: Hashable, Sendable {
     public var startBySpanMilliseconds: UInt64
     /// The unique key; `nil` for none.
     public var unique: UniqueCall?
+    /// Whether others may go before it that were submitted later: it has a key or a group.
+    public var takesTurns: Bool
 
     /// What becomes of a task that did not start in time.
     public enum Lateness: String, Hashable, Sendable, CaseIterable {
@@ -79,7 +81,8 @@ public struct SubmitCall: Hashable, Sendable {
         lateness: Lateness = .none,
         startByWallMilliseconds: UInt64 = 0,
         startBySpanMilliseconds: UInt64 = 0,
-        unique: UniqueCall? = nil
+        unique: UniqueCall? = nil,
+        takesTurns: Bool = false
     ) {
         self.queue = queue
         self.key = key
@@ -94,6 +97,7 @@ public struct SubmitCall: Hashable, Sendable {
         self.startByWallMilliseconds = startByWallMilliseconds
         self.startBySpanMilliseconds = startBySpanMilliseconds
         self.unique = unique
+        self.takesTurns = takesTurns
     }
 }
 

@@ -95,7 +95,8 @@ extension SubmitCall {
             lateness: try Lateness(&line),
             startByWallMilliseconds: try line.number(),
             startBySpanMilliseconds: try line.number(),
-            unique: try UniqueCall(optional: &line)
+            unique: try UniqueCall(optional: &line),
+            takesTurns: try line.flag()
         )
     }
 }

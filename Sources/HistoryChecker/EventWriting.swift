@@ -125,6 +125,7 @@ extension SubmitCall {
         line.number(unique?.key)
         line.word(unique?.scope.rawValue ?? "-")
         line.flag(unique?.replaces ?? false)
+        line.flag(takesTurns)
     }
 }
 

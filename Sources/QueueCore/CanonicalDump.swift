@@ -37,6 +37,13 @@ extension DurableIndex {
             text.add(row)
             if row.key.kind == .type { text.line("running", gates.running(ofType: row.key.number) ?? 0) }
         }
+        for key in sharings.sortedKeys {
+            text.add("sharing", key.gateKey.kind.rawValue)
+            text.add("", key.gateKey.number)
+            text.add("", key.gateKey.name.bytes)
+            text.add("running", key.running)
+            text.line("", key.serialRunning)
+        }
         for number in recurring.keys.sorted() { if let task = recurring[number] { text.add(task) } }
         for operation in bulkInOrder { text.add(operation) }
         for row in keys.sorted { text.add(row) }
@@ -96,7 +103,8 @@ extension DurableIndex {
         text.endLine()
     }
 
-    /// Pending tasks in the order in which a claim would take them, queue by queue; for tests.
+    /// Pending tasks in the order in which a claim would take them, queue by queue, and behind them those that share something;
+    /// for tests.
     public var pendingOrder: [[TaskSequence]] {
         var copy = self
         return (0..<queues.count).map { number in
@@ -106,7 +114,7 @@ extension DurableIndex {
                 copy.queues[number].removeFirst(entry, type: nil)
                 if seen.insert(entry.sequence).inserted { order.append(entry.sequence) }
             }
-            return order
+            return order + sharedPending(queue: UInt32(number))
         }
     }
 
@@ -133,7 +141,7 @@ extension DurableIndex {
         tasks.count + records.liveCount + options.count + starts.count + latestStarts.count + leases.count + keys.count
             + progress.count + checkpoints.count + olderRows.count
             + uniqueKeys.sorted.count { tasks[$0.holder.sequence].isLive }
-            + carriedOutcomes.count + bucketCounters.count
+            + carriedOutcomes.count + bucketCounters.count + sharings.count
     }
 }
 
@@ -212,13 +220,13 @@ extension DumpText {
         add("", options.deadLetterRetentionMilliseconds)
         add("by", options.startBy.rawValue)
         add("", word: options.buriesLate ? "bury" : "cancel")
-        add("keys", options.limitKey)
-        add("", options.serialKey)
+        add("keys", options.sharing.limitKey?.bytes ?? [])
+        add("", options.sharing.serialKey?.bytes ?? [])
         add("", options.uniqueKey?.hash.high ?? 0)
         add("", options.uniqueKey?.hash.low ?? 0)
         add("", options.uniqueKey?.scope.rawValue ?? 0)
-        add("fair", options.fairGroup)
-        add("", options.fairWeight)
+        add("fair", options.sharing.group?.bytes ?? [])
+        add("", options.sharing.weight)
         add("dependencies", options.dependencyCount)
         add("batch", options.batch)
         add("tick", options.tick?.recurring ?? 0)
@@ -305,7 +313,9 @@ extension DumpText {
         add("max", row.runningMax)
         add("rate", row.rate.count)
         add("", row.rate.milliseconds)
-        line("", row.rate.burst)
+        add("", row.rate.burst)
+        add("weight", row.weight)
+        line("", row.key.name.bytes)
     }
 
     fileprivate mutating func add(_ row: KeyRow) {

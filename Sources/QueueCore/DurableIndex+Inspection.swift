@@ -24,6 +24,22 @@ public struct IndexedTask: Sendable {
     public var outcome: OutcomeLocation?
 }
 
+/// Where a task waits or runs, and what it shares.
+public struct IndexedPlace: Sendable {
+    /// The task.
+    public var sequence: TaskSequence
+    /// Where it is in its life.
+    public var state: TaskState
+    /// The queue's number.
+    public var queue: UInt32
+    /// The task type's number.
+    public var type: UInt32
+    /// Its order in the queue.
+    public var rank: Rank
+    /// How it shares the workers with others.
+    public var sharing: Sharing
+}
+
 /// What inspectors ask of a recovered index.
 extension DurableIndex {
     /// The task of a stored row; `nil` when the task is unknown or has a newer row, which may be in the same segment.
@@ -47,9 +63,30 @@ extension DurableIndex {
         )
     }
 
-    /// Queues and types of the tasks that run, found by their leases.
-    public var runningTasks: [(queue: UInt32, type: UInt32)] {
-        leases.places { _ in true }.map { tasks[leases[$0].sequence] }.map { ($0.queue, $0.type) }
+    /// The tasks that run, found by their leases.
+    public var runningTasks: [IndexedPlace] { leases.places { _ in true }.map { place(leases[$0].sequence) } }
+
+    /// The tasks that wait or run and share something, in order of their sequences; takes time in the number of all with options.
+    public var sharedTasks: [IndexedPlace] {
+        options.filter { !$0.value.sharing.isNone && tasks[$0.key].isLive }.keys.sorted().map { place($0) }
+    }
+
+    private func place(_ sequence: TaskSequence) -> IndexedPlace {
+        let slot = tasks[sequence]
+        let sharing = slot.hasOptions ? options[sequence]?.sharing ?? .none : .none
+        return IndexedPlace(
+            sequence: sequence,
+            state: slot.state,
+            queue: slot.queue,
+            type: slot.type,
+            rank: slot.rank,
+            sharing: sharing
+        )
+    }
+
+    /// How many tasks run of each key and group that some task names, as it is counted.
+    public var keysRunning: [(key: GateKey, running: UInt64)] {
+        sharings.sortedKeys.map { ($0.gateKey, $0.running) }
     }
 
     /// The bulk operations in order of their numbers.

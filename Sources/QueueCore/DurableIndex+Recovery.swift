@@ -176,6 +176,8 @@ extension DurableIndex {
             case .scheduled, .failed: pushStart(slot, sequence)
             default: break
             }
+            let serial = sharings[sharing(of: slot)].serial
+            if serial > 0, slot.state == .failed || slot.state == .inProgress { join(sequence, serial) }
             pushLatestStart(slot, sequence)
         }
         _ = takeReadyQueues()

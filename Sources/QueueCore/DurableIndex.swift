@@ -25,6 +25,8 @@ public struct DurableIndex: Sendable {
     var policies: [UInt32: QueuePolicy] = [:]
     /// What holds tasks back on their way to workers.
     var gates = GateTable()
+    /// What tasks share that wait or run.
+    var sharings = SharingTable()
     /// Those that keep so much of what is over and no more.
     var cappedQueues: Set<UInt32> = []
     var workers: [UInt32: WorkerRow] = [:]
@@ -164,6 +166,7 @@ public struct DurableIndex: Sendable {
         let start = row.options?.start ?? .none
         slot.state = (row.options?.dependencyCount ?? 0) > 0 ? .blocked : start != .none ? .scheduled : .pending
         nextSequence = max(nextSequence, row.sequence.rawValue + 1)
+        slot.link = retainSharing(row.options, queue: row.queue)
         tasks.set(row.sequence, slot)
         enter(slot, row.sequence)
     }
@@ -183,6 +186,7 @@ public struct DurableIndex: Sendable {
         let wasLive = slot.isLive
         let old = slot.state
         let hold = slot.hasOptions ? options[sequence]?.uniqueKey : nil
+        var sharing = sharing(of: slot)
         records.addEntry(handle, sequence)
         let oldRecord = slot.transition
         slot.transition = handle
@@ -200,12 +204,16 @@ public struct DurableIndex: Sendable {
             slot.isRedriven = transition.isRedriven
             slot.hasEarlierAttempts = transition.hasEarlierAttempts
             slot.state = transition.state
-            enter(&slot, sequence, transition)
+            if slot.hasOptions, !wasLive, slot.isLive {
+                sharing = retainSharing(options[sequence], queue: slot.queue)
+            }
+            enter(&slot, sequence, transition, sharing)
         }
         tasks.set(sequence, slot)
         if let hold { update(hold, sequence, slot, from: old) }
         if !old.isWaiting || transition.operation == .replace { pushLatestStart(slot, sequence) }
         if slot.state == .pending, !isRecovering, transition.operation != .carry { pushReady(slot, sequence) }
+        if sharing > 0 { settle(sharing, wasRunning: old == .inProgress && slot.state != old, isOver: !slot.isLive) }
         if oldRecord != 0 { release(oldRecord) }
         guard wasLive != slot.isLive, olderRows.isEmpty || !isPinned(sequence) else { return }
         if wasLive { release(slot.segment) } else { records.retainEntry(slot.segment) }
@@ -216,6 +224,7 @@ public struct DurableIndex: Sendable {
         queues[Int(slot.queue)].counts[slot.state] -= 1
         switch slot.state {
         case .inProgress:
+            sharings.countRunning(leases[slot.link].sharing, by: -1)
             leases.remove(slot.link)
             countRunning(slot, isBegin: false)
         case .scheduled, .failed: dropStart(&slot, sequence)
@@ -234,6 +243,7 @@ public struct DurableIndex: Sendable {
         let old = slot.segment
         // In a replay it may be a dead letter that is put back only by the transitions behind it.
         let isCounted = slot.isLive || isPinned(sequence)
+        let sharing = sharing(of: slot)
         releaseUniqueKey(slot, sequence)
         slot.segment = handle
         slot.place = place
@@ -249,8 +259,10 @@ public struct DurableIndex: Sendable {
         slot.setPayload(byteCount: row.bodyByteCount, row.content)
         options[sequence] = row.options
         slot.hasOptions = row.options != nil
+        share(&slot, row)
         tasks.set(sequence, slot)
         takeUniqueKey(slot, sequence)
+        if sharing > 0 { settle(sharing, wasRunning: false, isOver: true) }
         if isCounted { release(old) }
         noteOlderRow(of: sequence, in: old, below: handle)
     }
@@ -323,8 +335,13 @@ public struct DurableIndex: Sendable {
     }
 
     /// Enters the state that a transition states.
-    private mutating func enter(_ slot: inout TaskSlot, _ sequence: TaskSequence, _ transition: Transition) {
-        slot.link = 0
+    private mutating func enter(
+        _ slot: inout TaskSlot,
+        _ sequence: TaskSequence,
+        _ transition: Transition,
+        _ sharing: UInt32
+    ) {
+        slot.link = slot.state.isWaiting ? sharing : 0
         switch slot.state {
         case .inProgress:
             var lease = Lease(
@@ -336,7 +353,9 @@ public struct DurableIndex: Sendable {
             )
             lease.isCancelRequested = transition.isCancelRequested
             lease.deadlineMilliseconds = UInt64.max
+            lease.sharing = sharing
             slot.link = leases.insert(lease)
+            sharings.countRunning(sharing, by: 1)
             queues[Int(slot.queue)].counts.inProgress += 1
             countRunning(slot, isBegin: true)
         case .scheduled, .failed:
@@ -384,12 +403,14 @@ public struct DurableIndex: Sendable {
     private mutating func forget(_ old: TaskSlot, _ sequence: TaskSequence, for handle: UInt32) {
         var slot = old
         let isNeeded = slot.isLive || isPinned(sequence)
+        let sharing = sharing(of: slot)
         releaseUniqueKey(slot, sequence)
         leave(&slot, sequence)
         dropOptions(slot, sequence)
         carriedOutcomes[sequence] = nil
         checkpoints[sequence] = nil
         tasks.remove(sequence)
+        if sharing > 0 { settle(sharing, wasRunning: old.state == .inProgress, isOver: true) }
         if isNeeded { release(slot.segment) }
         if slot.transition != 0 { release(slot.transition) }
         noteOlderRow(of: sequence, in: slot.segment, below: handle)
@@ -397,6 +418,7 @@ public struct DurableIndex: Sendable {
 
     mutating func pushReady(_ slot: TaskSlot, _ sequence: TaskSequence) {
         guard !isRecovering else { return }
+        guard slot.link == 0 else { return pushShared(slot, sequence) }
         let queue = slot.queue
         queues[Int(queue)].push(
             .init(rank: slot.rank, sequence: sequence),

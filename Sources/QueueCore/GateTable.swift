@@ -4,18 +4,28 @@ public import TQModel
 public struct GateKey: Hashable, Comparable, Sendable {
     /// What its number stands for.
     public var kind: GateScope.Kind
-    /// A queue, a type, or, for everything, a namespace.
+    /// A queue or a type; for all others a namespace.
     public var number: UInt32
+    /// A key or a group, or what keys begin with and a `*`; empty for all others, whose names have numbers.
+    public var name: Name
 
     /// Creates a key.
-    public init(_ kind: GateScope.Kind, _ number: UInt32) {
+    public init(_ kind: GateScope.Kind, _ number: UInt32, _ name: Name = Name(bytes: [])) {
         self.kind = kind
         self.number = number
+        self.name = name
     }
 
-    /// Orders by kind, then by number.
+    /// Whether it is that of many keys.
+    public var isPattern: Bool { kind == .key && name.bytes.last == UInt8(ascii: "*") }
+
+    /// Whether a key or a group is one of those that it is for.
+    public func matches(_ key: Name) -> Bool { isPattern ? key.bytes.starts(with: name.bytes.dropLast()) : key == name }
+
+    /// Orders by kind, then by number, then by name.
     public static func < (left: Self, right: Self) -> Bool {
-        (left.kind.rawValue, left.number) < (right.kind.rawValue, right.number)
+        let (one, other) = ((left.kind.rawValue, left.number), (right.kind.rawValue, right.number))
+        return one == other ? left.name.bytes.lexicographicallyPrecedes(right.name.bytes) : one < other
     }
 }
 
@@ -31,6 +41,8 @@ public struct GateRow: Hashable, Sendable {
     public var runningMax: UInt32
     /// How fast it lets tasks through.
     public var rate: StartRate
+    /// How many turns a group takes where another one takes one; 0 for what its tasks say.
+    public var weight: UInt16
 
     /// Creates an open gate.
     public init(key: GateKey) {
@@ -39,17 +51,20 @@ public struct GateRow: Hashable, Sendable {
         self.pausedUntilStoreMilliseconds = 0
         self.runningMax = 0
         self.rate = .unlimited
+        self.weight = 0
     }
 
     /// Whether it lets no task through.
     public var isPaused: Bool { pausedSinceWallMilliseconds > 0 }
     /// Whether nothing is kept of it.
-    public var isEmpty: Bool { !isPaused && runningMax == 0 && rate.isUnlimited }
+    public var isEmpty: Bool { !isPaused && runningMax == 0 && rate.isUnlimited && weight == 0 }
 }
 
 /// The gates that are paused or have limits: without one, nobody looks further than at that.
 struct GateTable: Sendable {
     private(set) var rows: [GateKey: GateRow] = [:]
+    /// Those that are for keys that begin so.
+    private var patterns: Set<GateKey> = []
     /// Tasks that run of each type that has a gate.
     private var typeRunning: [UInt32: UInt64] = [:]
     /// Queues in which somebody passed tasks of a type over because its gate was closed; a restart has passed nothing over.
@@ -57,6 +72,10 @@ struct GateTable: Sendable {
     /// When the next task passes each gate with a rate if tasks pass as fast as they may, on the monotonic clock; a restart has let
     /// none through.
     private var due: [GateKey: UInt64] = [:]
+    /// Keys whose rates do not let the next task through yet, and until when; each is there once.
+    private var waited = BinaryHeap<WaitingKey>()
+    private var waitedNumbers: Set<UInt32> = []
+    private var pruneCount = 1024
     /// Far from what overflows, however slow a rate is: 146,000 years.
     fileprivate static let timeMax: UInt64 = 1 << 62
     /// The monotonic time.
@@ -65,6 +84,15 @@ struct GateTable: Sendable {
     var isEmpty: Bool { rows.isEmpty }
     /// Whether tasks of one queue may meet different gates.
     var hasTypes: Bool { !typeRunning.isEmpty }
+    /// The gate of a key or a group: its own, or that of the keys that begin so, by the longest beginning.
+    func row(of key: GateKey) -> GateRow? {
+        guard !rows.isEmpty else { return nil }
+        if let own = rows[key] { return own }
+        guard key.kind == .key, !patterns.isEmpty else { return nil }
+        let found = patterns.filter { $0.number == key.number && $0.matches(key.name) }
+        return found.max { $0.name.bytes.count < $1.name.bytes.count }.flatMap { rows[$0] }
+    }
+
     /// In order of their keys.
     var sorted: [GateRow] { rows.keys.sorted().compactMap { rows[$0] } }
 
@@ -73,6 +101,8 @@ struct GateTable: Sendable {
         // What a slower rate has put off does not hold back a faster one.
         if rows[row.key]?.rate != row.rate { due[row.key] = nil }
         rows[row.key] = row.isEmpty ? nil : row
+        if row.key.isPattern, row.isEmpty { patterns.remove(row.key) }
+        if row.key.isPattern, !row.isEmpty { patterns.insert(row.key) }
         guard row.key.kind == .type else { return }
         let known = typeRunning[row.key.number]
         typeRunning[row.key.number] = row.isEmpty ? nil : known ?? running()
@@ -81,8 +111,10 @@ struct GateTable: Sendable {
     func running(ofType type: UInt32) -> UInt64? { typeRunning[type] }
 
     /// When a gate lets the next task through that its rate allows: now or earlier, when it does.
-    func nextMicroseconds(_ row: GateRow) -> UInt64 {
-        guard !row.rate.isUnlimited, let due = due[row.key] else { return 0 }
+    ///
+    /// - Parameter key: Which of those that the gate is for.
+    func nextMicroseconds(_ row: GateRow, of key: GateKey) -> UInt64 {
+        guard !row.rate.isUnlimited, let due = due[key] else { return 0 }
         return due - min(due, row.rate.aheadMicroseconds)
     }
 
@@ -90,12 +122,42 @@ struct GateTable: Sendable {
         nowMicroseconds = min(milliseconds, Self.timeMax / 1_000) * 1_000
     }
 
-    /// Notes that a task has passed the gates of a queue and a type.
-    mutating func pass(_ keys: [GateKey]) {
-        for key in keys {
-            guard let row = rows[key], !row.rate.isUnlimited else { continue }
-            let next = max(due[key] ?? 0, nowMicroseconds) + row.rate.intervalMicroseconds
-            due[key] = min(next, Self.timeMax)
+    /// Notes that a task has passed a gate.
+    mutating func pass(_ key: GateKey, _ row: GateRow?) {
+        guard let row, !row.rate.isUnlimited else { return }
+        let next = max(due[key] ?? 0, nowMicroseconds) + row.rate.intervalMicroseconds
+        due[key] = min(next, Self.timeMax)
+        guard due.count > pruneCount else { return }
+        let now = nowMicroseconds
+        due = due.filter { $0.value > now }
+        pruneCount = max(1024, due.count * 2)
+    }
+
+    // MARK: Keys that wait
+
+    /// Notes that tasks of a key wait for its rate.
+    mutating func wait(for number: UInt32, untilMicroseconds until: UInt64) {
+        guard waitedNumbers.insert(number).inserted else { return }
+        waited.push(WaitingKey(untilMicroseconds: until, number: number))
+    }
+
+    /// The keys whose rates may let the next task through by now.
+    mutating func takeWaited() -> [UInt32] {
+        var numbers: [UInt32] = []
+        while let first = waited.first, first.untilMicroseconds <= nowMicroseconds {
+            waited.removeFirst()
+            waitedNumbers.remove(first.number)
+            numbers.append(first.number)
+        }
+        return numbers
+    }
+
+    private struct WaitingKey: Comparable, Sendable {
+        var untilMicroseconds: UInt64
+        var number: UInt32
+
+        static func < (left: Self, right: Self) -> Bool {
+            (left.untilMicroseconds, left.number) < (right.untilMicroseconds, right.number)
         }
     }
 
@@ -107,8 +169,10 @@ struct GateTable: Sendable {
         if let running = typeRunning[type] { typeRunning[type] = running - min(1, running) }
     }
 
-    /// Gates that let tasks through at a rate.
-    var paced: [GateKey] { rows.values.filter { !$0.rate.isUnlimited }.map(\.key).sorted() }
+    /// Gates of queues and types that let tasks through at a rate.
+    var paced: [GateKey] {
+        rows.values.filter { !$0.rate.isUnlimited && $0.key.name.bytes.isEmpty }.map(\.key).sorted()
+    }
 
     /// Notes that tasks of a type wait in a queue for their gate.
     mutating func passOver(type: UInt32, in queue: UInt32) { passedOver[type, default: []].insert(queue) }
@@ -125,6 +189,7 @@ extension DurableIndex {
         gates.set(row) {
             UInt64(leases.places { tasks[$0.sequence].type == row.key.number }.count)
         }
+        takeGate(row.key)
     }
 
     /// Takes a gate.
@@ -136,6 +201,7 @@ extension DurableIndex {
             case .everything: true
             case .queue: row.key.number > 0 && Int(row.key.number) < queues.count
             case .type: row.key.number > 0 && Int(row.key.number) <= typeNames.count
+            case .key, .group: !row.key.name.bytes.isEmpty
             }
         guard isKnown else {
             throw RecoveryError("a gate is that of \(row.key.kind) \(row.key.number), which is unknown")
@@ -152,6 +218,7 @@ extension DurableIndex {
         case .everything: queues.indices.reduce(0) { $0 + (isIn(key, UInt32($1)) ? queues[$1].counts.inProgress : 0) }
         case .queue: queues[Int(key.number)].counts.inProgress
         case .type: gates.running(ofType: key.number) ?? 0
+        case .key, .group: sharings.numbers(behind: key).reduce(0) { $0 + sharings.keys[Int($1)].running }
         }
     }
 
@@ -160,16 +227,23 @@ extension DurableIndex {
     /// Whether a gate lets a task through.
     private func isOpen(_ key: GateKey) -> Bool {
         guard let row = gates.rows[key] else { return true }
-        return !row.isPaused && !isFull(row) && gates.nextMicroseconds(row) <= gates.nowMicroseconds
+        return !row.isPaused && !isFull(row) && gates.nextMicroseconds(row, of: key) <= gates.nowMicroseconds
     }
 
     /// Whether as many tasks run behind a gate as may.
     func isFull(_ row: GateRow) -> Bool { row.runningMax > 0 && running(row.key) >= UInt64(row.runningMax) }
 
-    /// Notes that a task begins an attempt.
+    /// Notes that a pending task begins an attempt.
     mutating func pass(_ slot: TaskSlot) {
         guard !gates.isEmpty else { return }
-        gates.pass([GateKey(.queue, slot.queue), GateKey(.type, slot.type)])
+        for key in [GateKey(.queue, slot.queue), GateKey(.type, slot.type)] { gates.pass(key, gates.rows[key]) }
+        guard slot.link > 0 else { return }
+        for number in sharings[slot.link].keys {
+            let key = sharings.keys[Int(number)]
+            gates.pass(key.gateKey, key.gate)
+            // Who has it as a serial key stands no more when it is closed now.
+            if key.standing != nil { advanceSerial(number) }
+        }
     }
 
     /// Whether the gates of a queue let its tasks through, as far as their types do.
@@ -185,11 +259,37 @@ extension DurableIndex {
     }
 
     /// The gates that hold tasks of a queue, and of a type when one is named, in order of their keys.
-    func closedGates(queue: UInt32, type: UInt32?) -> [GateRow] {
+    func closedGates(queue: UInt32, type: UInt32?) -> [ClosedGate] {
         guard !gates.isEmpty else { return [] }
         var keys = [GateKey(.everything, queueNames.namespace(queue)), GateKey(.queue, queue)]
         if let type { keys.append(GateKey(.type, type)) }
-        return keys.filter { !isOpen($0) }.compactMap { gates.rows[$0] }
+        return keys.filter { !isOpen($0) }.compactMap { key in
+            gates.rows[key].map { ClosedGate(key: key, row: $0, running: running(key)) }
+        }
+    }
+
+    /// The gates of keys and groups that hold what shares them.
+    func closedGates(sharing number: UInt32) -> [ClosedGate] {
+        let sharing = sharings[number]
+        return (sharing.keys + [sharing.group].filter { $0 > 0 }).compactMap { number in
+            let key = sharings.keys[Int(number)]
+            guard let row = key.gate else { return nil }
+            let isFull = row.runningMax > 0 && key.running >= UInt64(row.runningMax)
+            let isTooEarly = gates.nextMicroseconds(row, of: key.gateKey) > gates.nowMicroseconds
+            guard row.isPaused || isFull || isTooEarly else { return nil }
+            return ClosedGate(key: key.gateKey, row: row, running: key.running)
+        }
+    }
+
+    /// A gate that lets no task through now.
+    struct ClosedGate {
+        /// For what; a key, where the gate is that of all that begin so.
+        var key: GateKey
+        var row: GateRow
+        /// Tasks that run and have passed it.
+        var running: UInt64
+
+        var isFull: Bool { row.runningMax > 0 && running >= UInt64(row.runningMax) }
     }
 
     /// Notes that a task runs, or does no more.
@@ -210,6 +310,8 @@ extension DurableIndex {
             for queue in gates.takePassedOver(type: key.number) { announce(queue) }
         case .everything:
             for queue in queues.indices.dropFirst() where isIn(key, UInt32(queue)) { announce(UInt32(queue)) }
+        case .key, .group:
+            for number in sharings.numbers(behind: key) { reopen(key: number) }
         }
     }
 }

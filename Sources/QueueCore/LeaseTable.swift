@@ -12,6 +12,8 @@ struct Lease: Sendable {
     var claimedStoreMilliseconds: UInt64
     /// Whether somebody asked for the end of the attempt: the lease is not renewed any more.
     var isCancelRequested = false
+    /// The number of what the task shares; 0 for nothing.
+    var sharing: UInt32 = 0
 
     // What follows is session state: after a restart each lease has its full duration again, and no session.
 

@@ -169,56 +169,58 @@ extension QueueCore {
         var lateCount = 0
         let worker = claim.worker.flatMap { present($0) } ?? 0
         guard session.orders.isEmpty || session.orders[worker] == nil else { return [] }
-        while taken.count < Int(limit), let (entry, queue, type) = firstReady(&claim) {
-            let slot = index.tasks[entry.sequence]
-            if isLate(slot, entry.sequence) {
+        while taken.count < Int(limit), let ready = firstReady(&claim) {
+            let sequence = ready.entry.sequence
+            let slot = index.tasks[sequence]
+            if isLate(slot, sequence) {
                 // The others that are late have their turn with the next tick, which serves the queue again.
                 guard lateCount < Self.lateTasksPerClaim else {
-                    index.announce(queue)
+                    index.announce(ready.queue)
                     break
                 }
                 lateCount += 1
-                setAside(entry.sequence)
+                setAside(sequence)
                 continue
             }
             byteCount += slot.payloadByteCountMax
-            if !index.checkpoints.isEmpty { byteCount += index.checkpoints[entry.sequence]?.count ?? 0 }
+            if !index.checkpoints.isEmpty { byteCount += index.checkpoints[sequence]?.count ?? 0 }
             if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
-            index.queues[Int(queue)].removeFirst(entry, type: type)
-            taken.append(lease(entry.sequence, slot, for: claim, worker))
+            index.removeFirst(ready)
+            taken.append(lease(sequence, slot, for: claim, worker))
         }
         return taken
     }
 
     /// The best task over all queues and accepted types of a claim: O(queues x types) at worst, mostly O(1).
-    private mutating func firstReady(
-        _ claim: inout ParkedClaim
-    ) -> (entry: ReadyLanes.Entry, queue: UInt32, type: UInt32?)? {
-        var best: (entry: ReadyLanes.Entry, queue: UInt32, type: UInt32?)?
+    private mutating func firstReady(_ claim: inout ParkedClaim) -> DurableIndex.Ready? {
+        var best: DurableIndex.Ready?
         let isGated = !index.gates.isEmpty
         let hasGatedTypes = isGated && index.gates.hasTypes
         for queue in claim.queues where index.queues[Int(queue)].counts.pending > 0 {
             if isGated, !index.isOpen(queue: queue) { continue }
-            if claim.accepted.isAll, !hasGatedTypes {
-                if let entry = first(queue, nil), best.map({ entry < $0.entry }) ?? true { best = (entry, queue, nil) }
-                continue
-            }
-            let exact =
-                claim.accepted.isAll
-                ? nil : claim.accepted.exact(index.typeNames, index.queueNames.namespace(queue))
-            for type in exact ?? pendingTypes(queue)
-            where claim.accepted.isAll || claim.accepted.accepts(type, index.typeNames) {
-                if hasGatedTypes, !index.isOpen(type: type, in: queue) { continue }
-                if let entry = first(queue, type), best.map({ entry < $0.entry }) ?? true {
-                    best = (entry, queue, type)
-                }
-            }
+            let isUndivided = claim.accepted.isAll && !hasGatedTypes
+            let first = isUndivided ? index.first(queue, type: nil) : firstReady(&claim, in: queue, hasGatedTypes)
+            if let first, best.map({ first.entry < $0.entry }) ?? true { best = first }
         }
         return best
     }
 
-    private mutating func first(_ queue: UInt32, _ type: UInt32?) -> ReadyLanes.Entry? {
-        index.queues[Int(queue)].first(type: type, tasks: index.tasks, queue: queue)
+    /// The best task of a queue over the types that a claim accepts.
+    private mutating func firstReady(
+        _ claim: inout ParkedClaim,
+        in queue: UInt32,
+        _ hasGatedTypes: Bool
+    ) -> DurableIndex.Ready? {
+        var best: DurableIndex.Ready?
+        let exact =
+            claim.accepted.isAll ? nil : claim.accepted.exact(index.typeNames, index.queueNames.namespace(queue))
+        for type in exact ?? pendingTypes(queue)
+        where claim.accepted.isAll || claim.accepted.accepts(type, index.typeNames) {
+            if hasGatedTypes, !index.isOpen(type: type, in: queue) { continue }
+            guard let first = index.first(queue, type: type) else { continue }
+            if best.map({ first.head < $0.head }) ?? true { best = first }
+        }
+        return best
     }
 
     mutating func pendingTypes(_ queue: UInt32) -> [UInt32] {

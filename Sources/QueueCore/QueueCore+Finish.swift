@@ -70,6 +70,7 @@ extension QueueCore {
         do throws(TQError) {
             let (sequence, slot, lease) = try held(item.lease)
             if let after = item.retryAfterMilliseconds { try checkDuration(after, "wait before the retry") }
+            try checkPause(item)
             let reason = lease.isCancelRequested ? nil : burialReason(item, slot, sequence)
             if reason != nil, fetched[payloadFetch(slot)]?.isPostponed == true { throw Self.tooMuchAtOnce }
             totals.failed += 1
@@ -77,6 +78,7 @@ extension QueueCore {
                 endCancelled(sequence, slot, lease.token)
                 return nil
             }
+            if item.pausesKey { pauseKey(of: lease, for: item.retryAfterMilliseconds ?? 0) }
             let error = batch.text(Self.cut(item.error))
             addToHistory(slot, lease, item.isPermanent ? .failedPermanently : .failed, error)
             if let reason {
@@ -89,6 +91,11 @@ extension QueueCore {
         } catch {
             return error
         }
+    }
+
+    private func checkPause(_ item: Failure) throws(TQError) {
+        guard item.pausesKey, item.retryAfterMilliseconds ?? 0 == 0 else { return }
+        throw TQError(.invalidArgument, "A failure pauses its key until the retry. Say when that is to be.")
     }
 
     private mutating func retry(

@@ -1,6 +1,6 @@
 import TQModel
 
-// Tasks pass gates on their way to workers: that of everything, that of their queue and that of their type. A gate that is
+// Tasks pass gates on their way to workers: those of everything, of their queue, of their type, and of their keys and group. A gate that is
 // closed hides nothing and moves nothing: claims pass over what is behind it, and whatever opens it lets those who wait look
 // again.
 extension QueueCore {
@@ -18,9 +18,7 @@ extension QueueCore {
 
     private mutating func changed(_ change: GateChange, _ namespace: UInt32) throws(TQError) -> GateRow {
         try checkDuration(change.pauseMilliseconds, "pause", longest: Self.delayMillisecondsMax)
-        if change.scope == .everything, change.runningMax ?? 0 > 0 || change.rate?.isUnlimited == false {
-            throw TQError(.invalidArgument, "A limit is not for everything. Name a queue or a type.")
-        }
+        try checkFitness(change)
         let key = try key(of: change.scope, namespace)
         var row = index.gates.rows[key] ?? GateRow(key: key)
         if let isPaused = change.isPaused {
@@ -31,7 +29,40 @@ extension QueueCore {
         }
         row.runningMax = change.runningMax ?? row.runningMax
         row.rate = change.rate ?? row.rate
+        row.weight = change.weight ?? row.weight
         return row
+    }
+
+    /// Lets no task of a limit key begin for so long, or for longer when it is paused already.
+    mutating func pauseKey(of lease: Lease, for milliseconds: UInt64) {
+        let number = index.sharings[lease.sharing].limit
+        guard number > 0 else { return }
+        let key = index.sharings.keys[Int(number)].gateKey
+        // It is the key's own, and gone when the pause is over: what holds for all keys that begin so holds again then.
+        var row = index.gates.rows[key] ?? GateRow(key: key)
+        let until = clock.milliseconds + milliseconds
+        let isLonger = !row.isPaused || (1..<until).contains(row.pausedUntilStoreMilliseconds)
+        guard isLonger, index.gates.rows[key] != nil || index.gates.rows.count < Limits.gatesMax else { return }
+        if !row.isPaused { row.pausedSinceWallMilliseconds = max(1, now.wallMilliseconds) }
+        row.pausedUntilStoreMilliseconds = until
+        record(row)
+        notices.append(.gateChanged(status(row)))
+    }
+
+    /// Refuses what a gate of that kind has not.
+    private func checkFitness(_ change: GateChange) throws(TQError) {
+        let hasLimit = change.runningMax ?? 0 > 0 || change.rate?.isUnlimited == false
+        if hasLimit, [.everything, .group].contains(change.scope.kind) {
+            let scope = change.scope == .everything ? "everything" : "a group"
+            throw TQError(.invalidArgument, "A limit is not for \(scope). Name a queue, a type or a key.")
+        }
+        guard let weight = change.weight, weight > 0 else { return }
+        guard change.scope.kind == .group else {
+            throw TQError(.invalidArgument, "A weight is not for \(change.scope). Name a group.")
+        }
+        guard weight <= Sharing.weightMax else {
+            throw TQError(.invalidArgument, "A group has a weight of 1 to \(Sharing.weightMax), not \(weight).")
+        }
     }
 
     private mutating func key(of scope: GateScope, _ namespace: UInt32) throws(TQError) -> GateKey {
@@ -39,7 +70,23 @@ extension QueueCore {
         case .everything: GateKey(.everything, namespace)
         case .queue(let name): GateKey(.queue, try number(of: name, .queue, namespace))
         case .type(let name): GateKey(.type, try number(of: name, .type, namespace))
+        case .key(let name): GateKey(.key, namespace, try kept(name, "key"))
+        case .group(let name): GateKey(.group, namespace, try kept(name, "group"))
         }
+    }
+
+    /// The name of a key or a group, or what keys begin with, as a gate keeps it.
+    private func kept(_ name: Name, _ word: String) throws(TQError) -> Name {
+        let isPattern = word == "key" && TypePattern(bytes: name.bytes).isValid
+        if !isPattern { try check(name, word) }
+        let isKnown = index.gates.rows.keys.contains { $0.name == name }
+        guard isKnown || index.gates.rows.count < Limits.gatesMax else {
+            throw TQError(
+                .limitExceeded,
+                "The broker keeps \(index.gates.rows.count) gates, its limit. Use one for all keys that begin so, or open some."
+            )
+        }
+        return Name(bytes: Bytes(Array(name.bytes)))
     }
 
     /// Keeps a gate as it is from now on; those behind it are served when it is open.
@@ -54,6 +101,7 @@ extension QueueCore {
     mutating func servePaced() {
         guard !index.gates.isEmpty else { return }
         for key in index.gates.paced { index.announce(behind: key) }
+        index.reopenPaced()
     }
 
     /// Opens gates whose pauses are over.
@@ -75,6 +123,7 @@ extension QueueCore {
         case .everything: key.number
         case .queue: index.queueNames.namespace(key.number)
         case .type: index.typeNames.namespace(key.number)
+        case .key, .group: key.number
         }
     }
 
@@ -85,7 +134,8 @@ extension QueueCore {
             pausedUntilWallMilliseconds: untilWallMilliseconds(row),
             runningMax: row.runningMax,
             running: index.running(row.key),
-            rate: row.rate.isUnlimited ? nil : row.rate
+            rate: row.rate.isUnlimited ? nil : row.rate,
+            weight: row.weight
         )
     }
 
@@ -94,6 +144,8 @@ extension QueueCore {
         case .everything: .everything
         case .queue: .queue(index.queueNames.name(key.number))
         case .type: .type(index.typeNames.name(key.number))
+        case .key: .key(key.name)
+        case .group: .group(key.name)
         }
     }
 

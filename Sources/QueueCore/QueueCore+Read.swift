@@ -53,7 +53,8 @@ extension QueueCore {
             attemptStartWallMilliseconds: lease.map { wallMilliseconds(ofStore: $0.claimedStoreMilliseconds) } ?? 0,
             isCancelRequested: lease?.isCancelRequested ?? false,
             tick: options?.tick.map { tick($0, slot) },
-            checkpoint: index.checkpoints[sequence] ?? []
+            checkpoint: index.checkpoints[sequence] ?? [],
+            sharing: options?.sharing ?? .none
         )
     }
 

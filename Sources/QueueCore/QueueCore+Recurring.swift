@@ -99,7 +99,7 @@ extension QueueCore {
         let queue = try self.number(of: spec.task.queue, .queue, principal.namespace)
         let type = try self.number(of: spec.task.type, .type, principal.namespace)
         let content = try stored(spec.task.content)
-        var options = try options(of: spec.task)
+        var options = try options(of: spec.task, principal.namespace)
         options.startBy = StartTime.none
         options.buriesLate = false
         var startBy: UInt64 = 0

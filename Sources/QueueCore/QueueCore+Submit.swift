@@ -65,7 +65,7 @@ extension QueueCore {
         let type = try number(of: spec.type, .type, principal.namespace)
         if replaced == nil { try checkDepth(queue) }
         let content = try stored(spec.content)
-        var options = try options(of: spec)
+        var options = try options(of: spec, principal.namespace)
         options.uniqueKey = uniqueKey.flatMap { hold($0, of: spec) }
         return .new(
             Admitted(
@@ -206,8 +206,32 @@ extension QueueCore {
         try checkStartBy(spec)
         if let unique = spec.uniqueKey { try check(unique) }
         if !spec.tags.isEmpty { try check(spec.tags) }
+        if !spec.sharing.isNone { try check(spec.sharing) }
         try checkDuration(spec.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
         try check(deadLetterRetention: spec.deadLetterRetentionMilliseconds)
+    }
+
+    private func check(_ sharing: Sharing) throws(TQError) {
+        if let key = sharing.limitKey { try check(key, "limit key") }
+        if let key = sharing.serialKey { try check(key, "serial key") }
+        if let group = sharing.group { try check(group, "group") }
+        guard (1...Sharing.weightMax).contains(sharing.weight) else {
+            throw TQError(
+                .invalidArgument,
+                "A group has a weight of 1 to \(Sharing.weightMax), not \(sharing.weight)."
+            )
+        }
+    }
+
+    /// Refuses what is no name of something.
+    func check(_ name: Name, _ word: String) throws(TQError) {
+        guard name.isValid else {
+            throw TQError(
+                .invalidArgument,
+                "'\(name)' is no \(word) name: use 1 to \(Limits.nameBytesMax) bytes of UTF-8 without blanks, "
+                    + "control characters and '*'."
+            )
+        }
     }
 
     func checkLimits(retriesMax: UInt16?, crashesMax: UInt16?) throws(TQError) {
@@ -335,7 +359,7 @@ extension QueueCore {
     }
 
     /// What a task asks for beyond the defaults, its unique key aside.
-    mutating func options(of spec: TaskSpec) throws(TQError) -> TaskOptions {
+    mutating func options(of spec: TaskSpec, _ namespace: UInt32) throws(TQError) -> TaskOptions {
         var options = TaskOptions()
         options.start = startTime(spec.start)
         if let startBy = spec.startBy {
@@ -352,6 +376,9 @@ extension QueueCore {
         }
         options.retentionMilliseconds = spec.retentionMilliseconds
         options.tagCount = UInt8(spec.tags.count)
+        if !spec.sharing.isNone {
+            options.sharing = index.sharings.known(spec.sharing, namespace: namespace) ?? spec.sharing.copy
+        }
         options.deadLetterRetentionMilliseconds = spec.deadLetterRetentionMilliseconds
         return options
     }

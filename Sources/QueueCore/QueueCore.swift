@@ -342,13 +342,7 @@ public struct QueueCore: Sendable {
             case .contentType: "content type"
             case .retryPolicy: "retry policy"
             }
-        guard name.isValid else {
-            throw TQError(
-                .invalidArgument,
-                "'\(name)' is no \(word) name: use 1 to \(Limits.nameBytesMax) bytes of UTF-8 without blanks, "
-                    + "control characters and '*'."
-            )
-        }
+        try check(name, word)
         let count = index.nameCount(kind)
         guard count < kind.countMax else {
             throw TQError(.limitExceeded, "The broker knows \(count) \(word) names, its limit. Use fewer of them.")

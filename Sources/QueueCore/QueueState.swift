@@ -9,7 +9,9 @@ struct QueueState: Sendable {
     var deadLetterBytes: UInt64 = 0
     /// Whether the queue is among those that got a pending task since somebody looked.
     var isAnnounced = false
-    /// Every pending task.
+    /// Pending tasks that share something with others.
+    var shared = SharedLines()
+    /// Every other pending task.
     private var ready = ReadyLanes()
     /// The same tasks by type, from the first claim that names types on.
     private var readyByType: [UInt32: ReadyLanes]?
@@ -30,7 +32,8 @@ struct QueueState: Sendable {
     /// The types of which tasks may be pending.
     mutating func pendingTypes(tasks: TaskTable, queue: UInt32) -> [UInt32] {
         if readyByType == nil { buildByType(tasks, queue) }
-        return types
+        guard !shared.isEmpty else { return types }
+        return types + shared.typeNumbers.filter { !types.contains($0) }
     }
 
     /// The first pending task, or the first of one type.
@@ -71,9 +74,10 @@ struct QueueState: Sendable {
         types.append(type)
     }
 
-    /// Whether an entry's task is pending, here and with that rank.
+    /// Whether an entry's task is pending, here and with that rank, and shares nothing.
     private static func holds(_ entry: ReadyLanes.Entry, _ tasks: TaskTable, _ queue: UInt32) -> Bool {
         let slot = tasks[entry.sequence]
         return slot.stateValue == TaskState.pending.rawValue && slot.queue == queue && slot.rank == entry.rank
+            && slot.link == 0
     }
 }

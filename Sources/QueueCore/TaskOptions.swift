@@ -25,16 +25,10 @@ public struct TaskOptions: Hashable, Sendable {
     public var startBy = StartTime.none
     /// Whether the task becomes a dead letter then, instead of being cancelled.
     public var buriesLate = false
-    /// An interned key of which only so many tasks run at once.
-    public var limitKey: UInt32 = 0
-    /// An interned key whose tasks run one after the other.
-    public var serialKey: UInt32 = 0
+    /// How it shares the workers with others.
+    public var sharing = Sharing.none
     /// The unique key that it holds.
     public var uniqueKey: UniqueHold?
-    /// An interned fair group.
-    public var fairGroup: UInt32 = 0
-    /// The weight of the task's fair group.
-    public var fairWeight: UInt16 = 0
     /// Tasks that must end before this one starts.
     public var dependencyCount: UInt32 = 0
     /// An interned batch.

@@ -13,7 +13,7 @@ struct TaskSlot: Sendable {
     var rank = Rank(rawValue: 0)
     var queue: UInt32 = 0
     var type: UInt32 = 0
-    /// In progress: the lease's place in the lease table; ended: the bucket of the outcome.
+    /// Waiting: the number of what it shares; in progress: the lease's place in the lease table; ended: the bucket of the outcome.
     var link: UInt32 = 0
     /// Waiting or in progress: the place in the segment; ended: the part of the outcome's record.
     var place: UInt16 = 0

@@ -26,6 +26,9 @@ struct BrokerProcess {
     private(set) var failure: StorageError?
     /// What a gate let through that it should not have.
     private(set) var problem: Broken?
+    /// Counts of running tasks that were compared with the leases, and keys that were found at their limits.
+    var keysCompared = 0
+    var keysAtLimit = 0
     /// Replies that have left.
     private var replies: [SentReply] = []
     private var notices: [Notice] = []
@@ -72,7 +75,10 @@ struct BrokerProcess {
     // MARK: Deciding
 
     private mutating func watchGates(since before: Gates) {
-        problem = problem ?? Gates(of: core.index).problem(since: before)
+        let gates = Gates(of: core.index)
+        problem = problem ?? gates.problem(since: before, core.index) ?? gates.countProblem(core.index)
+        keysCompared += core.index.keysRunning.count
+        keysAtLimit += gates.keysAtLimit
     }
 
     mutating func perform(_ command: Command, at now: Now) {

@@ -140,11 +140,27 @@ extension Simulation {
     // MARK: Asking
 
     mutating func askForBulk(_ client: Int) {
-        switch dice.below(8) {
+        switch dice.below(10) {
         case 0: ask(client, .bulkOperations)
-        case 1: ask(client, .stopBulk(UInt32(dice.below(6))))
+        case 1, 2:
+            let known = broker.process.core.index.bulkInOrder.suffix(3).map(\.number)
+            ask(client, .stopBulk(dice.pick(known) ?? 1))
+            ask(client, .bulkOperations)
+        case 3: arrangeAndReplace(client)
         default: ask(client, .startBulk(someBulk(someOpenFilter())))
         }
+    }
+
+    /// Moves tasks, and replaces one of them in the same group.
+    private mutating func arrangeAndReplace(_ client: Int) {
+        let wasCalm = isCalm
+        isCalm = true
+        defer { isCalm = wasCalm }
+        let change: BulkChange = dice.oneIn(2) ? .move(to: dice.pick(Cast.queues) ?? "a") : .setPriority(.high)
+        ask(client, .startBulk(BulkSpec(change, filter: TaskFilter(type: TypePattern(bytes: Cast.types[0].bytes)))))
+        perform(.stepBulk, .stepBulk)
+        let specs = (0..<Cast.uniqueScopes.count).map { replacement($0) }
+        ask(client, .submit(specs), calls: specs.map { .submit(call(of: $0)) })
     }
 
     private mutating func someBulk(_ filter: TaskFilter) -> BulkSpec {
@@ -191,7 +207,12 @@ extension Simulation {
         guard try finishBulk(), let before = try statuses() else { return }
         var filter = someFilter(storedIDs.compactMap { before[$0] })
         filter.states = []
-        let spec = someBulk(filter)
+        var spec = someBulk(filter)
+        if dice.oneIn(2), before.values.contains(where: { $0.state == .failed }) {
+            // What nobody said is in no error.
+            filter = TaskFilter(error: Bytes("nobody says so".utf8))
+            spec = BulkSpec(dice.oneIn(2) ? .cancel : .setPriority(.high), filter: filter)
+        }
         guard try start(spec) else { return }
         guard try finishBulk(mayCrash: true), let after = try statuses() else { return }
         guard let operation = broker.process.core.index.bulkInOrder.last, operation.phase == .finished else { return }

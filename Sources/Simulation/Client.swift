@@ -87,6 +87,9 @@ enum Cast {
         .active, .waiting, .unfinished, .window(milliseconds: Simulation.shortestKeptMilliseconds), .active,
         .unfinished, .unfinished,
     ]
+    static let keys: [Name] = ["account-1", "account-2", "host-1"]
+    static let keyPatterns: [Name] = ["account-*", "*"]
+    static let groups: [Name] = ["g1", "g2", "g3"]
     static let tags: [TaskTag] = ["customer:1", "customer:2", "urgent"]
     static let workers: [Name?] = ["w1", "w2", "w1", nil, nil]
 

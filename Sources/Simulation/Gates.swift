@@ -5,22 +5,33 @@ import TQModel
 /// What gates let through, counted from the leases themselves.
 struct Gates {
     private var rows: [GateKey: GateRow] = [:]
-    private var running: [GateKey: Int] = [:]
+    /// Tasks that run behind each gate, and of each key and group whether it has one or not.
+    private(set) var running: [GateKey: Int] = [:]
+    /// Tasks that run, by their serial keys.
+    private var serial: [Name: [TaskSequence]] = [:]
 
     init(of index: DurableIndex) {
         for row in index.gateRows { rows[row.key] = row }
-        guard !rows.isEmpty else { return }
         for task in index.runningTasks {
-            for key in [GateKey(.everything, 0), GateKey(.queue, task.queue), GateKey(.type, task.type)] {
-                running[key, default: 0] += 1
-            }
+            let keys = [task.sharing.limitKey, task.sharing.serialKey].compactMap { $0 }.map { GateKey(.key, 0, $0) }
+            let group = task.sharing.group.map { GateKey(.group, 0, $0) }
+            let places = [GateKey(.everything, 0), GateKey(.queue, task.queue), GateKey(.type, task.type)]
+            for key in Set(places + keys + [group].compactMap { $0 }) { running[key, default: 0] += 1 }
+            if let key = task.sharing.serialKey { serial[key, default: []].append(task.sequence) }
         }
     }
 
+    /// The gate of a key, a group or something else; a key may have that of all that begin so.
+    func row(of key: GateKey) -> GateRow? {
+        if let own = rows[key] { return own }
+        let patterns = rows.values.filter { $0.key.isPattern && key.kind == .key && $0.key.matches(key.name) }
+        return patterns.max { $0.key.name.bytes.count < $1.key.name.bytes.count }
+    }
+
     /// Whether a command let more through than it may.
-    func problem(since before: Gates) -> Broken? {
-        for (key, row) in rows {
-            guard let old = before.rows[key], let new = running[key], new > before.running[key] ?? 0 else { continue }
+    func problem(since before: Gates, _ index: DurableIndex) -> Broken? {
+        for (key, new) in running where new > before.running[key] ?? 0 {
+            guard let row = row(of: key), let old = before.row(of: key) else { continue }
             if row.isPaused, old.isPaused {
                 return Broken("I21", "\(new) tasks run behind gate \(key), which is paused: more than before")
             }
@@ -28,12 +39,38 @@ struct Gates {
                 return Broken("I21", "\(new) tasks run behind gate \(key), which lets \(row.runningMax) through")
             }
         }
+        return serialProblem(since: before, index)
+    }
+
+    private func serialProblem(since before: Gates, _ index: DurableIndex) -> Broken? {
+        for (key, sequences) in serial {
+            guard sequences.count == 1 else {
+                return Broken("I22", "Tasks \(sequences) of serial key \(key) run at once")
+            }
+            guard before.serial[key] != sequences else { continue }
+            let first = index.sharedTasks.first { $0.sharing.serialKey == key && $0.isInLine }
+            guard let first, first.sequence != sequences[0] else { continue }
+            return Broken("I22", "Task \(sequences[0]) of serial key \(key) began before task \(first.sequence)")
+        }
         return nil
     }
 
-    private func isFull(_ row: GateRow) -> Bool {
-        row.runningMax > 0 && running[row.key] ?? 0 >= Int(row.runningMax)
+    /// Whether the core counts as many running tasks of each key and group as there are leases.
+    func countProblem(_ index: DurableIndex) -> Broken? {
+        for (key, counted) in index.keysRunning where counted != UInt64(running[key] ?? 0) {
+            return Broken("I12", "\(counted) tasks of \(key) are counted as running, and \(running[key] ?? 0) run")
+        }
+        return nil
     }
+
+    /// Keys that are at their limits.
+    var keysAtLimit: Int { running.keys.count { $0.kind == .key && row(of: $0).map(isFull(of: $0)) ?? false } }
+
+    private func isFull(of key: GateKey) -> (GateRow) -> Bool {
+        { row in row.runningMax > 0 && running[key] ?? 0 >= Int(row.runningMax) }
+    }
+
+    private func isFull(_ row: GateRow) -> Bool { isFull(of: row.key)(row) }
 
     /// Whether some gate holds tasks back in that way.
     func isHeld(by kind: WaitReason.Kind) -> Bool {
@@ -56,9 +93,63 @@ struct Gates {
             case .type: true
             case .queue:
                 row.key.number == queue && (row.isPaused || !row.rate.isUnlimited || isFull(row))
+            case .key, .group: false
             }
         }
     }
+
+    /// Whether a gate of a key or a group may hold a task back.
+    private func mayHoldBack(_ sharing: Sharing, isPaceOver: Bool = false) -> Bool {
+        let keys = [sharing.limitKey, sharing.serialKey].compactMap { $0 }.map { GateKey(.key, 0, $0) }
+        return (keys + [sharing.group].compactMap { $0 }.map { GateKey(.group, 0, $0) }).contains {
+            mayHoldBack($0, isPaceOver: isPaceOver)
+        }
+    }
+
+    private func mayHoldBack(_ key: GateKey, isPaceOver: Bool) -> Bool {
+        guard let row = row(of: key) else { return false }
+        return row.isPaused || !row.rate.isUnlimited && !isPaceOver || isFull(of: key)(row)
+    }
+
+    /// Tasks with keys or groups that nothing holds back.
+    ///
+    /// - Parameter isPaceOver: Whether so much time has passed that each rate lets the next task through.
+    func freeTasks(_ index: DurableIndex, isPaceOver: Bool) -> [IndexedPlace] {
+        let shared = index.sharedTasks
+        var first: [Name: TaskSequence] = [:]
+        for task in shared where task.isInLine {
+            if let key = task.sharing.serialKey, first[key] == nil { first[key] = task.sequence }
+        }
+        return shared.filter { task in
+            let gates = [GateKey(.everything, 0), GateKey(.queue, task.queue), GateKey(.type, task.type)]
+            guard task.state == .pending, !gates.contains(where: { mayHoldBack($0, isPaceOver: isPaceOver) }),
+                !mayHoldBack(task.sharing, isPaceOver: isPaceOver)
+            else { return false }
+            guard let key = task.sharing.serialKey else { return true }
+            return first[key] == task.sequence && serial[key] == nil
+        }
+    }
+
+    /// Pending tasks of some queues that nothing holds back.
+    func free(in queues: [UInt32], _ index: DurableIndex) -> UInt64 {
+        let shared = index.sharedTasks
+        let all = queues.reduce(0) { $0 + index.counts(queue: $1).pending }
+        var first: [Name: TaskSequence] = [:]
+        for task in shared where task.isInLine {
+            if let key = task.sharing.serialKey, first[key] == nil { first[key] = task.sequence }
+        }
+        let held = shared.filter { task in
+            guard task.state == .pending, queues.contains(task.queue) else { return false }
+            guard let key = task.sharing.serialKey else { return mayHoldBack(task.sharing) }
+            return first[key] != task.sequence || serial[key] != nil || mayHoldBack(task.sharing)
+        }
+        return all - UInt64(held.count)
+    }
+}
+
+extension IndexedPlace {
+    /// Whether it has its place among those of its serial key.
+    fileprivate var isInLine: Bool { [.pending, .failed, .inProgress].contains(state) }
 }
 
 extension Simulation {
@@ -73,29 +164,57 @@ extension Simulation {
 
     private mutating func someChange() -> GateChange {
         let scope: GateScope =
-            switch dice.below(5) {
+            switch dice.below(10) {
             case 0: .everything
             case 1, 2: .type(dice.pick(Cast.types) ?? "t")
-            default: .queue(dice.pick(Cast.queues) ?? "a")
+            case 3, 4: .queue(dice.pick(Cast.queues) ?? "a")
+            case 5: .group(dice.pick(Cast.groups) ?? "g")
+            default: .key(dice.pick(Cast.keys + Cast.keyPatterns) ?? "k")
             }
+        let hasLimits = ![.everything, .group].contains(scope.kind)
         var change = GateChange(scope)
         // Mostly open, so that there is something to do.
         if dice.oneIn(2) {
             change.isPaused = dice.oneIn(3)
             change.pauseMilliseconds = dice.oneIn(4) ? 0 : UInt64(1 + dice.below(10_000))
         }
-        if scope != .everything, dice.oneIn(2) { change.runningMax = dice.oneIn(3) ? UInt32(1 + dice.below(4)) : 0 }
-        if scope != .everything, dice.oneIn(3) {
+        if scope.kind == .group { change.weight = UInt16(dice.below(4)) }
+        if hasLimits, dice.oneIn(2) { change.runningMax = dice.oneIn(3) ? UInt32(1 + dice.below(4)) : 0 }
+        if hasLimits, dice.oneIn(3) {
             change.rate = dice.oneIn(2) ? StartRate(UInt32(1 + dice.below(50)), per: 1_000, burst: 2) : .unlimited
         }
         return change
+    }
+
+    /// A task that nothing holds back is claimed by who asks for its queue and its type: no key wedges.
+    mutating func checkFree() throws(Broken) {
+        guard !isReadOnly(), try settle(), !broker.process.core.isDraining else { return }
+        // Longer than any rate keeps a task from beginning, unless somebody who waits takes it meanwhile.
+        wait(3_000)
+        let claimed = broker.process.core.totals.claimed
+        tick()
+        guard !isReadOnly(), try settle() else { return }
+        let isPaceOver = broker.process.core.totals.claimed == claimed
+        let index = broker.process.core.index
+        guard let task = dice.pick(Gates(of: index).freeTasks(index, isPaceOver: isPaceOver)) else { return }
+        let queue = index.name(.queue, task.queue)
+        let claim = ClaimSpec(queues: [queue], types: [TypePattern(bytes: index.name(.type, task.type).bytes)])
+        let answer = try reply(to: .claim(claim), calls: [.claim(queues: [Cast.number(queue)])])
+        guard case .claimed(let deliveries)? = answer else { return }
+        // One that is late is set aside, and is no delivery.
+        let pending = broker.process.core.index.counts(queue: task.queue).pending
+        let isLate = pending < index.counts(queue: task.queue).pending
+        guard !deliveries.isEmpty || isLate else {
+            throw Broken("I13", "Task \(task.sequence) (\(task.sharing)) could run, and no claim gets it")
+        }
+        report.hits.count(.event(.freeTaskClaimed))
     }
 
     /// Opens all gates, so that what waits must run.
     mutating func openGates() throws(Broken) {
         guard case .gates(let gates)? = try reply(to: .gates) else { return }
         for gate in gates {
-            let open = GateChange(gate.scope, isPaused: false, runningMax: 0, rate: .unlimited)
+            let open = GateChange(gate.scope, isPaused: false, runningMax: 0, rate: .unlimited, weight: 0)
             _ = try reply(to: .changeGate(open))
         }
     }
@@ -105,6 +224,10 @@ extension Simulation {
         let gates = Gates(of: broker.process.core.index)
         if gates.isHeld(by: .paused) { report.hits.count(.event(.heldByPause)) }
         if gates.isHeld(by: .limited) { report.hits.count(.event(.heldByLimit)) }
+        report.hits.count(.event(.keyAtLimit), by: broker.process.keysAtLimit)
+        report.hits.count(.event(.keyCompared), by: broker.process.keysCompared)
+        broker.process.keysCompared = 0
+        broker.process.keysAtLimit = 0
         let index = broker.process.core.index
         if let late = index.gateRows.first(where: {
             (1...index.storeMilliseconds).contains($0.pausedUntilStoreMilliseconds)
@@ -121,7 +244,7 @@ extension Simulation {
         }
     }
 
-    private func check(_ explanation: Explanation, of status: TaskStatus) throws(Broken) {
+    private mutating func check(_ explanation: Explanation, of status: TaskStatus) throws(Broken) {
         let kinds = Set(explanation.reasons.map(\.kind))
         let isRight =
             switch status.state {
@@ -131,6 +254,7 @@ extension Simulation {
             case .completed, .cancelled, .deadLetter: kinds == [.ended]
             case .pending, .blocked: kinds.isDisjoint(with: [.running, .ended, .notDue, .backoff])
             }
+        if kinds.contains(.serial) { report.hits.count(.event(.heldBySerialKey)) }
         guard isRight else { throw Broken("I21", "\(explanation) is no explanation of \(status)") }
     }
 }

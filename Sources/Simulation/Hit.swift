@@ -102,6 +102,11 @@ public enum Happening: String, Sendable, CaseIterable {
     case tickSubmitted, tickSkipped
     /// Gates: claims that one left empty-handed, those at their limits, those that opened by themselves, and explanations.
     case heldByPause, heldByLimit, pauseEnded, explained
+    /// Running tasks of a key that were compared with its leases, keys that were found at their limits, and tasks that waited for an
+    /// earlier one of their serial key.
+    case keyCompared, keyAtLimit, heldBySerialKey
+    /// Groups that waited for their turns while another one had its own, and claims of what nothing held back.
+    case turnTaken, freeTaskClaimed
     /// Submits that took the place of a task, and dead letters that hold a unique key.
     case replaced, keyHeldByDeadLetter, tagDropped
     /// The ways into the dead letters, and back.

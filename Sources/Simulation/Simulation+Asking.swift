@@ -216,6 +216,7 @@ extension Simulation {
         spec.retryPolicy = dice.pick(Cast.retryPolicies) ?? nil
         if dice.oneIn(60) { spec.type = "no name" }
         spec.tags = someTags()
+        if dice.oneIn(2) { spec.sharing = someSharing() }
         guard dice.oneIn(4) else { return spec }
         // Some keys come again with another content, or in another queue, where they are other keys.
         let isReused = dice.oneIn(12)
@@ -225,6 +226,14 @@ extension Simulation {
         if isReused, dice.oneIn(2), let queue = keyed.last?.queue { spec.queue = queue }
         keyed.append(spec)
         return spec
+    }
+
+    /// Keys and groups of which there are few, so that many tasks wait for each other.
+    private mutating func someSharing() -> Sharing {
+        let limitKey = dice.oneIn(2) ? dice.pick(Cast.keys) : nil
+        let serialKey = dice.oneIn(3) ? dice.pick(Cast.keys) : nil
+        let group = dice.oneIn(2) ? dice.pick(Cast.groups) : nil
+        return Sharing(limitKey: limitKey, serialKey: serialKey, group: group, weight: UInt16(1 + dice.below(3)))
     }
 
     /// Tags of which some tasks carry the same, and one that no other task has.
@@ -237,7 +246,7 @@ extension Simulation {
     /// A submit with a unique key; those with one key differ in nothing but their payloads and their tags.
     private mutating func uniqueSpec() -> TaskSpec { uniqueSpec(dice.below(Cast.uniqueScopes.count - 1)) }
 
-    private mutating func replacement(_ number: Int) -> TaskSpec {
+    mutating func replacement(_ number: Int) -> TaskSpec {
         payloads += 1
         var spec = uniqueSpec(number)
         spec.uniqueKey?.onConflict = .replace
@@ -255,6 +264,8 @@ extension Simulation {
         spec.retentionMilliseconds = Self.shortestKeptMilliseconds
         if number == Cast.uniqueScopes.count - 1 { spec.rank = Priority(0).rank }
         spec.tags = someTags()
+        // Its key, because all that have the same unique key are alike but for this.
+        if dice.oneIn(3) { spec.sharing = someSharing() }
         spec.uniqueKey = UniqueKey(
             Bytes("unique \(number)".utf8),
             scope: Cast.uniqueScopes[number],
@@ -297,7 +308,8 @@ extension Simulation {
             lateness: spec.startBy.map { $0.buriesLate ? .buried : .cancelled } ?? .none,
             startByWallMilliseconds: latest,
             startBySpanMilliseconds: span,
-            unique: spec.uniqueKey.map(call)
+            unique: spec.uniqueKey.map(call),
+            takesTurns: !spec.sharing.isNone || spec.uniqueKey != nil
         )
     }
 

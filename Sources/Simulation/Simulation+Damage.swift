@@ -24,7 +24,10 @@ extension Simulation {
             isReported = true
         }
         for id in storedIDs where found.payloads[id] != expected.payloads[id] {
-            guard found.payloads[id] == nil, found.damaged.contains(id) else {
+            let isGone = found.payloads[id] == nil && found.damaged.contains(id)
+            // One that is damaged makes room for the next one of its key.
+            let isInstead = expected.payloads[id] == nil && !found.damaged.isEmpty
+            guard isGone || isInstead else {
                 throw Broken("I10", "A flipped bit changed what is delivered of task \(id)")
             }
         }

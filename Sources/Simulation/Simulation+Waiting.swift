@@ -10,7 +10,7 @@ extension Simulation {
         let index = broker.process.core.index
         let gates = Gates(of: index)
         let open = (0..<UInt32(index.queueCount)).map { $0 + 1 }.filter { !gates.mayHoldBack(queue: $0) }
-        let pending = open.reduce(0) { $0 + index.counts(queue: $1).pending }
+        let pending = gates.free(in: open, index)
         guard pending > 0 else { return }
         assignClaims()
         for client in clients where client.streams.contains(where: { isWaiting($0) }) {

@@ -213,10 +213,12 @@ public struct Simulation {
         case ..<9: changeDiskSpace()
         case ..<13: broker.writeMark()
         case ..<16: perform(.clean, .clean)
-        case ..<18: try checkOrder()
+        case ..<17: try checkOrder()
+        case ..<18: try checkTurns()
         case ..<19: try recount()
         case ..<21: try compareReplay()
         case ..<23: slowDisk()
+        case ..<25: try checkFree()
         default:
             // Mostly after enough was acknowledged for the crash to count.
             let isRipe = acknowledgedSinceCrash >= Self.acknowledgedMin

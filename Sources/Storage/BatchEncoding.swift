@@ -54,10 +54,10 @@ enum BatchEncoding {
 
     private static func encode(_ segment: SegmentSpan, of effects: EffectBatch, into batch: WriteBatch) {
         let rows = effects.tasks[segment.firstTask..<segment.firstTask + segment.taskCount]
-        let columns = PendingTable.columns(rows)
+        let shape = PendingTable.Shape(rows)
         let key = KeyLayout.segment(segment.key)
-        batch.put(.pending, key: key, valueByteCount: PendingTable.byteCount(rows, columns)) {
-            PendingTable.write(rows, columns, to: $0)
+        batch.put(.pending, key: key, valueByteCount: shape.byteCount) {
+            PendingTable.write(rows, shape, to: $0)
         }
         effects.bodies.withUnsafeBytes { bodies in
             let payloads = UnsafeRawBufferPointer(

@@ -12,14 +12,14 @@ enum DeadLetterRecord {
 
     static func byteCount(_ row: DeadLetterRow) -> Int {
         let table = [row.task][...]
-        return TableHeader.byteCount + headByteCount + PendingTable.byteCount(table, PendingTable.columns(table))
+        return TableHeader.byteCount + headByteCount + PendingTable.Shape(table).byteCount
             + Int(row.error.count) + Int(row.payload.count)
     }
 
     static func write(_ row: DeadLetterRow, texts: [UInt8], to value: UnsafeMutableRawBufferPointer) {
         let table = [row.task][...]
-        let columns = PendingTable.columns(table)
-        let tableByteCount = PendingTable.byteCount(table, columns)
+        let shape = PendingTable.Shape(table)
+        let tableByteCount = shape.byteCount
         var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
         writer.write(row.reason.rawValue)
         writer.write(UInt8(0))
@@ -35,7 +35,7 @@ enum DeadLetterRecord {
         let tableStart = TableHeader.byteCount + headByteCount
         PendingTable.write(
             table,
-            columns,
+            shape,
             to: UnsafeMutableRawBufferPointer(rebasing: value[tableStart..<tableStart + tableByteCount])
         )
         var rest = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[(tableStart + tableByteCount)...]))

@@ -6,9 +6,9 @@ import TQModel
 ///
 /// Behind the table header (count 1; everything is covered) come since when it is paused u64 and until when u64, 0 for not and for no
 /// end, how many tasks may run at once u32, 0 for any number, and the rate at which they begin: so many u32, 0 for no bound, in so many
-/// milliseconds u32, and at most so many at once u32.
+/// milliseconds u32, and at most so many at once u32; then the weight of a group u16, 0 for what its tasks say.
 enum GateRecord {
-    private static let covered = 32
+    private static let covered = 34
 
     static func write(_ row: GateRow, to batch: WriteBatch) {
         let key = KeyLayout.gate(row.key)
@@ -21,6 +21,7 @@ enum GateRecord {
             writer.write(row.rate.count)
             writer.write(row.rate.milliseconds)
             writer.write(row.rate.burst)
+            writer.write(row.weight)
             TableHeader(count: 1).seal(value, covered: covered)
         }
     }
@@ -32,6 +33,7 @@ enum GateRecord {
         row.pausedUntilStoreMilliseconds = try reader.read()
         row.runningMax = try reader.read()
         row.rate = StartRate(try reader.read(), per: try reader.read(), burst: try reader.read())
+        row.weight = try reader.read()
         try reader.end()
         guard !row.isEmpty, row.isPaused || row.pausedUntilStoreMilliseconds == 0 else {
             throw reader.corrupt("a gate that holds nothing back")

@@ -133,6 +133,8 @@ public struct StoreInspection: Sendable {
         public var error: Bytes?
         /// The tags that it carries.
         public var tags: [TaskTag] = []
+        /// How it shares the workers with others; `none` when it has ended for good.
+        public var sharing = Sharing.none
         /// What cannot be read of the task.
         public var damage: String?
     }
@@ -229,6 +231,7 @@ public struct StoreInspection: Sendable {
         task.progress = known.progress
         task.payloadContent = recovered.index.content(row.content)
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
+        task.sharing = row.options?.sharing ?? .none
         if known.state == .failed { task.error = try reader.history(of: row.sequence).last?.error }
         try addTags(row.options?.tagCount ?? 0, to: &task)
         return task
@@ -292,6 +295,7 @@ public struct StoreInspection: Sendable {
         task.error = texts[row.error.range]
         try addTags(row.task.options?.tagCount ?? 0, to: &task)
         task.payloadContent = recovered.index.content(row.task.content)
+        task.sharing = row.task.options?.sharing ?? .none
         if row.reason == .payloadDamaged {
             task.damage = task.damage ?? "The payload was lost to damage."
         } else if withPayloads {

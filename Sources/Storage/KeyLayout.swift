@@ -41,7 +41,9 @@ enum KeyLayout {
 
     static func recurringState(_ number: UInt32) -> [UInt8] { prefix("r") + bytes(number) }
     static func queuePolicy(_ queue: UInt32) -> [UInt8] { prefix("Q") + bytes(queue) }
-    static func gate(_ key: GateKey) -> [UInt8] { prefix("G") + [key.kind.rawValue] + bytes(key.number) }
+    static func gate(_ key: GateKey) -> [UInt8] {
+        prefix("G") + [key.kind.rawValue] + bytes(key.number) + Array(key.name.bytes)
+    }
     static func deadHold(_ sequence: TaskSequence) -> [UInt8] { prefix("U") + bytes(sequence.rawValue) }
 
     /// Says in which bucket a record expires.
@@ -95,6 +97,12 @@ struct KeyReader {
         for byte in rest.prefix(MemoryLayout<Number>.size) { value = value << 8 | Number(byte) }
         rest = rest.dropFirst(MemoryLayout<Number>.size)
         return value
+    }
+
+    /// All bytes that are left.
+    mutating func takeRest() -> [UInt8] {
+        defer { rest = rest.dropFirst(rest.count) }
+        return Array(rest)
     }
 
     func end() throws(StorageError) {
@@ -192,11 +200,14 @@ struct KeyReader {
         _ = try reader.read(UInt8.self)
         let kind: UInt8 = try reader.read()
         let number: UInt32 = try reader.read()
-        try reader.end()
+        let name = Name(bytes: Bytes(reader.takeRest()))
         guard let kind = GateScope.Kind(rawValue: kind) else {
             throw StorageError(.corruption, "A gate is of kind \(kind), which is none. Run 'tq-inspect verify'.")
         }
-        return GateKey(kind, number)
+        guard name.bytes.isEmpty != [.key, .group].contains(kind) else {
+            throw StorageError(.corruption, "A gate of kind \(kind) is named '\(name)'. Run 'tq-inspect verify'.")
+        }
+        return GateKey(kind, number, name)
     }
 
     static func counter(_ key: UnsafeRawBufferPointer) throws(StorageError) -> CounterKey {

@@ -7,7 +7,12 @@ import TQModel
 /// Behind the table header (entry size; extra = columns), each entry has 32 bytes (sequence u64, created u64, queue
 /// u32, type u32, rank u32, payload bytes u32), then the columns that the header names, in the order of
 /// their bits. A column is there for all entries of a table or for none.
+///
+/// A table of form 1 has a list behind its entries: what tasks share, each once, counted by a u16. Each has the weight u16, then the
+/// lengths u8 of the limit key, the serial key and the group (0 for none), then the three. Entries name it by its place, from 1.
 enum PendingTable {
+    private static let formWithSharings: UInt8 = 1
+
     /// In the column of the latest start: a task that is late becomes a dead letter.
     private static let buriesLateBit = UInt64(1) << 62
 
@@ -23,10 +28,8 @@ enum PendingTable {
         static let retryPolicy = Columns(rawValue: 1 << 5)
         static let retention = Columns(rawValue: 1 << 6)
         static let startBy = Columns(rawValue: 1 << 7)
-        static let limitKey = Columns(rawValue: 1 << 8)
-        static let serialKey = Columns(rawValue: 1 << 9)
+        static let sharing = Columns(rawValue: 1 << 8)
         static let uniqueKey = Columns(rawValue: 1 << 10)
-        static let fairness = Columns(rawValue: 1 << 11)
         static let dependencies = Columns(rawValue: 1 << 12)
         static let batch = Columns(rawValue: 1 << 13)
         static let tick = Columns(rawValue: 1 << 14)
@@ -35,9 +38,11 @@ enum PendingTable {
         static let tags = Columns(rawValue: 1 << 17)
         static let content = Columns(rawValue: 1 << 18)
 
-        /// The bytes of each column, by bit.
-        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 4, 4, 17, 6, 4, 4, 12, 16, 8, 1, 2]
-        static let known = Columns(rawValue: UInt32(1) << UInt32(byteCounts.count) - 1)
+        /// The bytes of each column, by bit; two bits have no column.
+        static let byteCounts = [8, 4, 4, 2, 2, 4, 8, 8, 2, 0, 17, 0, 4, 4, 12, 16, 8, 1, 2]
+        static let known = Columns(
+            rawValue: byteCounts.enumerated().reduce(0) { $0 | ($1.element > 0 ? 1 << UInt32($1.offset) : 0) }
+        )
 
         var byteCount: Int {
             Self.byteCounts.enumerated().reduce(0) { $0 + (rawValue >> UInt32($1.offset) & 1 == 1 ? $1.element : 0) }
@@ -55,10 +60,8 @@ enum PendingTable {
             if options.retryPolicy != 0 { columns.insert(.retryPolicy) }
             if options.retentionMilliseconds != 0 { columns.insert(.retention) }
             if options.startBy != .none { columns.insert(.startBy) }
-            if options.limitKey != 0 { columns.insert(.limitKey) }
-            if options.serialKey != 0 { columns.insert(.serialKey) }
+            if !options.sharing.isNone { columns.insert(.sharing) }
             if options.uniqueKey != nil { columns.insert(.uniqueKey) }
-            if options.fairGroup != 0 || options.fairWeight != 0 { columns.insert(.fairness) }
             if options.dependencyCount != 0 { columns.insert(.dependencies) }
             if options.batch != 0 { columns.insert(.batch) }
             if options.tick != nil { columns.insert(.tick) }
@@ -75,18 +78,33 @@ enum PendingTable {
 
     // MARK: Writing
 
-    static func columns(_ rows: ArraySlice<TaskRow>) -> Columns {
-        rows.reduce(into: []) { columns, row in
-            if let options = row.options { columns.formUnion(Columns(options)) }
-            if row.content != .unspecified { columns.insert(.content) }
+    /// What a table of some rows consists of.
+    struct Shape {
+        var columns: Columns = []
+        /// What the tasks share, each once.
+        var sharings: [Sharing] = []
+        /// The places in the list, from 1.
+        fileprivate var places: [Sharing: UInt16] = [:]
+        fileprivate let entryByteCount: Int
+        let byteCount: Int
+
+        init(_ rows: ArraySlice<TaskRow>) {
+            for row in rows {
+                if row.content != .unspecified { columns.insert(.content) }
+                guard let options = row.options else { continue }
+                columns.formUnion(Columns(options))
+                guard !options.sharing.isNone, places[options.sharing] == nil else { continue }
+                sharings.append(options.sharing)
+                places[options.sharing] = UInt16(sharings.count)
+            }
+            entryByteCount = baseByteCount + columns.byteCount
+            let listByteCount = sharings.isEmpty ? 0 : 2 + sharings.reduce(0) { $0 + PendingTable.byteCount($1) }
+            byteCount = TableHeader.byteCount + rows.count * entryByteCount + listByteCount
         }
     }
 
-    static func byteCount(_ rows: ArraySlice<TaskRow>, _ columns: Columns) -> Int {
-        TableHeader.byteCount + rows.count * (baseByteCount + columns.byteCount)
-    }
-
-    static func write(_ rows: ArraySlice<TaskRow>, _ columns: Columns, to value: UnsafeMutableRawBufferPointer) {
+    static func write(_ rows: ArraySlice<TaskRow>, _ shape: Shape, to value: UnsafeMutableRawBufferPointer) {
+        let columns = shape.columns
         var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
         for row in rows {
             writer.write(row.sequence.rawValue)
@@ -95,17 +113,34 @@ enum PendingTable {
             writer.write(row.type)
             writer.write(row.rank.rawValue)
             writer.write(row.bodyByteCount)
-            if !columns.isEmpty { write(row.options ?? TaskOptions(), columns, to: &writer) }
+            if !columns.isEmpty { write(row.options ?? TaskOptions(), shape, to: &writer) }
             if columns.contains(.content) { writer.write(row.content.rawValue) }
         }
+        if !shape.sharings.isEmpty {
+            writer.write(UInt16(shape.sharings.count))
+            for sharing in shape.sharings { write(sharing, to: &writer) }
+        }
         TableHeader(
-            entryByteCount: UInt16(baseByteCount + columns.byteCount),
+            form: shape.sharings.isEmpty ? 0 : formWithSharings,
+            entryByteCount: UInt16(shape.entryByteCount),
             count: UInt32(rows.count),
             extra: columns.rawValue
         ).seal(value, covered: writer.position)
     }
 
-    private static func write(_ options: TaskOptions, _ columns: Columns, to writer: inout ByteWriter) {
+    private static func byteCount(_ sharing: Sharing) -> Int {
+        [sharing.limitKey, sharing.serialKey, sharing.group].reduce(5) { $0 + ($1?.bytes.count ?? 0) }
+    }
+
+    private static func write(_ sharing: Sharing, to writer: inout ByteWriter) {
+        writer.write(sharing.weight)
+        let names = [sharing.limitKey, sharing.serialKey, sharing.group]
+        for name in names { writer.write(UInt8(name?.bytes.count ?? 0)) }
+        for name in names { writer.write(name?.bytes ?? []) }
+    }
+
+    private static func write(_ options: TaskOptions, _ shape: Shape, to writer: inout ByteWriter) {
+        let columns = shape.columns
         if columns.contains(.start) { writer.write(options.start.rawValue) }
         if columns.contains(.lease) { writer.write(options.leaseMilliseconds) }
         if columns.contains(.timeout) { writer.write(options.timeoutMilliseconds) }
@@ -116,16 +151,11 @@ enum PendingTable {
         if columns.contains(.startBy) {
             writer.write(options.startBy.rawValue | (options.buriesLate ? buriesLateBit : 0))
         }
-        if columns.contains(.limitKey) { writer.write(options.limitKey) }
-        if columns.contains(.serialKey) { writer.write(options.serialKey) }
+        if columns.contains(.sharing) { writer.write(shape.places[options.sharing] ?? 0) }
         if columns.contains(.uniqueKey) {
             writer.write(options.uniqueKey?.hash.high ?? 0)
             writer.write(options.uniqueKey?.hash.low ?? 0)
             writer.write(options.uniqueKey?.scope.rawValue ?? 0)
-        }
-        if columns.contains(.fairness) {
-            writer.write(options.fairGroup)
-            writer.write(options.fairWeight)
         }
         if columns.contains(.dependencies) { writer.write(options.dependencyCount) }
         if columns.contains(.batch) { writer.write(options.batch) }
@@ -145,27 +175,63 @@ enum PendingTable {
 
     static func read(_ value: UnsafeRawBufferPointer) throws(StorageError) -> [TaskRow] {
         var (header, reader) = try TableHeader.open(value, "pending table") {
-            Int($0.count) * Int($0.entryByteCount)
+            $0.form == formWithSharings
+                ? value.count - TableHeader.byteCount : Int($0.count) * Int($0.entryByteCount)
         }
         let columns = Columns(rawValue: header.extra)
         guard Columns.known.isSuperset(of: columns), Int(header.entryByteCount) == baseByteCount + columns.byteCount,
-            header.count <= UInt16.max
+            header.count <= UInt16.max, header.form == (columns.contains(.sharing) ? formWithSharings : 0)
         else { throw reader.corrupt("columns \(header.extra) with entries of \(header.entryByteCount) bytes") }
         var rows: [TaskRow] = []
         rows.reserveCapacity(Int(header.count))
-        for _ in 0..<header.count { rows.append(try readRow(&reader, columns)) }
-        try reader.end()
+        let sharings = columns.contains(.sharing) ? try readSharings(value, header) : []
+        for _ in 0..<header.count { rows.append(try readRow(&reader, columns, sharings)) }
+        if sharings.isEmpty { try reader.end() }
         return rows
     }
 
-    private static func readRow(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskRow {
+    /// Reads the list behind the entries; `none` is the first, for entries that share nothing.
+    private static func readSharings(
+        _ value: UnsafeRawBufferPointer,
+        _ header: TableHeader
+    ) throws(StorageError) -> [Sharing] {
+        var reader = ByteReader(value, "pending table")
+        _ = try reader.bytes(TableHeader.byteCount)
+        _ = try reader.bytes(Int(header.count) * Int(header.entryByteCount))
+        let count: UInt16 = try reader.read()
+        var sharings = [Sharing.none]
+        for _ in 0..<count { sharings.append(try readSharing(&reader)) }
+        try reader.end()
+        return sharings
+    }
+
+    private static func readSharing(_ reader: inout ByteReader) throws(StorageError) -> Sharing {
+        let weight: UInt16 = try reader.read()
+        let counts: [UInt8] = [try reader.read(), try reader.read(), try reader.read()]
+        var names: [Name?] = []
+        for count in counts {
+            let bytes = try reader.bytes(Int(count))
+            names.append(count == 0 ? nil : Name(bytes: Bytes(Array(bytes))))
+        }
+        let sharing = Sharing(limitKey: names[0], serialKey: names[1], group: names[2], weight: weight)
+        guard !sharing.isNone, sharing.weight == weight, weight > 0 else {
+            throw reader.corrupt("a task that shares \(sharing) with weight \(weight)")
+        }
+        return sharing
+    }
+
+    private static func readRow(
+        _ reader: inout ByteReader,
+        _ columns: Columns,
+        _ sharings: [Sharing]
+    ) throws(StorageError) -> TaskRow {
         let sequence: UInt64 = try reader.read()
         let created: UInt64 = try reader.read()
         let queue: UInt32 = try reader.read()
         let type: UInt32 = try reader.read()
         let rank: UInt32 = try reader.read()
         let byteCount: UInt32 = try reader.read()
-        let options = columns.isEmpty ? nil : try readOptions(&reader, columns)
+        let options = columns.isEmpty ? nil : try readOptions(&reader, columns, sharings)
         let content = StoredContent(rawValue: columns.contains(.content) ? try reader.read() : 0)
         return TaskRow(
             sequence: TaskSequence(sequence),
@@ -179,8 +245,11 @@ enum PendingTable {
         )
     }
 
-    private static func readOptions(_ reader: inout ByteReader, _ columns: Columns) throws(StorageError) -> TaskOptions
-    {
+    private static func readOptions(
+        _ reader: inout ByteReader,
+        _ columns: Columns,
+        _ sharings: [Sharing]
+    ) throws(StorageError) -> TaskOptions {
         var options = TaskOptions()
         if columns.contains(.start) { options.start = StartTime(rawValue: try reader.read()) }
         if columns.contains(.lease) { options.leaseMilliseconds = try reader.read() }
@@ -195,13 +264,12 @@ enum PendingTable {
             options.startBy = StartTime(rawValue: value & ~buriesLateBit)
             options.buriesLate = value & buriesLateBit != 0
         }
-        if columns.contains(.limitKey) { options.limitKey = try reader.read() }
-        if columns.contains(.serialKey) { options.serialKey = try reader.read() }
-        if columns.contains(.uniqueKey) { options.uniqueKey = try readUniqueKey(&reader) }
-        if columns.contains(.fairness) {
-            options.fairGroup = try reader.read()
-            options.fairWeight = try reader.read()
+        if columns.contains(.sharing) {
+            let place = Int(try reader.read(UInt16.self))
+            guard sharings.indices.contains(place) else { throw reader.corrupt("a task that shares number \(place)") }
+            options.sharing = sharings[place]
         }
+        if columns.contains(.uniqueKey) { options.uniqueKey = try readUniqueKey(&reader) }
         if columns.contains(.dependencies) { options.dependencyCount = try reader.read() }
         if columns.contains(.batch) { options.batch = try reader.read() }
         if columns.contains(.tick) {

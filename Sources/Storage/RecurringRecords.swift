@@ -13,8 +13,8 @@ enum RecurringRecord {
 
     static func write(_ row: RecurringRow, to batch: WriteBatch) {
         let table = [row.task][...]
-        let columns = PendingTable.columns(table)
-        let tableByteCount = PendingTable.byteCount(table, columns)
+        let shape = PendingTable.Shape(table)
+        let tableByteCount = shape.byteCount
         let name = row.name.bytes
         let covered =
             headByteCount + name.count + row.recurrence.count + tableByteCount + row.payload.count
@@ -36,7 +36,7 @@ enum RecurringRecord {
             let tableStart = TableHeader.byteCount + writer.position
             PendingTable.write(
                 table,
-                columns,
+                shape,
                 to: UnsafeMutableRawBufferPointer(rebasing: value[tableStart..<tableStart + tableByteCount])
             )
             var rest = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[(tableStart + tableByteCount)...]))

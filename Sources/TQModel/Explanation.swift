@@ -15,7 +15,7 @@ public struct Explanation: Hashable, Sendable {
 public struct WaitReason: Hashable, Sendable {
     /// What it is; the other values are those that belong to it.
     public var kind: Kind
-    /// The gate that holds it.
+    /// The gate that holds it; of the tasks that go before it, whose they are when not the queue's.
     public var scope: GateScope?
     /// Since when, in milliseconds since 1970; 0 where nobody knows.
     public var sinceWallMilliseconds: UInt64
@@ -27,6 +27,8 @@ public struct WaitReason: Hashable, Sendable {
     public var countMax: UInt64
     /// The worker that has the task; `nil` when none does, or one without a name.
     public var worker: Name?
+    /// A task that it waits for; `nil` where that is not one.
+    public var task: TaskID?
 
     public init(
         _ kind: Kind,
@@ -35,7 +37,8 @@ public struct WaitReason: Hashable, Sendable {
         untilWallMilliseconds: UInt64 = 0,
         count: UInt64 = 0,
         countMax: UInt64 = 0,
-        worker: Name? = nil
+        worker: Name? = nil,
+        task: TaskID? = nil
     ) {
         self.kind = kind
         self.scope = scope
@@ -44,6 +47,7 @@ public struct WaitReason: Hashable, Sendable {
         self.count = count
         self.countMax = countMax
         self.worker = worker
+        self.task = task
     }
 
     /// What can hold a task back.
@@ -58,7 +62,8 @@ public struct WaitReason: Hashable, Sendable {
         case backoff = 4
         /// The gate of `scope` lets nothing through, `since` then, and perhaps `until` then.
         case paused = 5
-        /// As many tasks that passed the gate of `scope` run as may: `count` of `countMax`.
+        /// As many tasks that passed the gate of `scope` run as may: `count` of `countMax`. With the gate of a key, `task` is the one
+        /// of them that runs the longest, and `worker` has it `since` then.
         case limited = 6
         /// The broker shuts down and hands out nothing.
         case draining = 7
@@ -66,12 +71,15 @@ public struct WaitReason: Hashable, Sendable {
         case noWorker = 8
         /// All of the `count` streams that take such tasks have as many as they want.
         case workersBusy = 9
-        /// `count` tasks of its queue go before it; of more than `countMax` no more are counted.
+        /// `count` tasks of its queue go before it, or of its key or group when there is a `scope`; of more than `countMax` no more
+        /// are counted.
         case behind = 10
         /// The queue has no task that waits.
         case empty = 11
         /// The gate of `scope` lets tasks through at a rate, and the next one at `until`.
         case rateLimited = 12
+        /// An earlier `task` with the same serial key, that of `scope`, has not ended: `worker` has it `since` then when it runs.
+        case serial = 13
 
         /// The name in JSON.
         public var name: String {
@@ -88,6 +96,7 @@ public struct WaitReason: Hashable, Sendable {
             case .behind: "behind"
             case .empty: "empty"
             case .rateLimited: "rateLimited"
+            case .serial: "serial"
             }
         }
     }

@@ -6,12 +6,19 @@ public enum GateScope: Hashable, Sendable {
     case queue(Name)
     /// Those of a type, in whatever queue.
     case type(Name)
+    /// Those with a limit key or a serial key, in whatever queue. With a `*` at its end the name is that of all keys that begin so:
+    /// each of them has such a gate of its own, unless it has one by its whole name or by more of it.
+    case key(Name)
+    /// Those of a fair group, in whatever queue.
+    case group(Name)
 
     /// The number of its kind, in records and messages.
     public enum Kind: UInt8, Sendable, CaseIterable {
         case everything = 0
         case queue = 1
         case type = 2
+        case key = 3
+        case group = 4
     }
 
     /// The kind without a name.
@@ -20,6 +27,8 @@ public enum GateScope: Hashable, Sendable {
         case .everything: .everything
         case .queue: .queue
         case .type: .type
+        case .key: .key
+        case .group: .group
         }
     }
 
@@ -27,7 +36,7 @@ public enum GateScope: Hashable, Sendable {
     public var name: Name {
         switch self {
         case .everything: Name(bytes: [])
-        case .queue(let name), .type(let name): name
+        case .queue(let name), .type(let name), .key(let name), .group(let name): name
         }
     }
 
@@ -36,6 +45,8 @@ public enum GateScope: Hashable, Sendable {
         case .everything: self = .everything
         case .queue: self = .queue(name)
         case .type: self = .type(name)
+        case .key: self = .key(name)
+        case .group: self = .group(name)
         }
     }
 }
@@ -46,6 +57,8 @@ extension GateScope: CustomStringConvertible {
         case .everything: "everything"
         case .queue(let name): "queue \(name)"
         case .type(let name): "type \(name)"
+        case .key(let name): "key \(name)"
+        case .group(let name): "group \(name)"
         }
     }
 }
@@ -60,25 +73,31 @@ public struct GateChange: Hashable, Sendable {
     public var pauseMilliseconds: UInt64
     /// How many tasks may run at once that have passed it; 0 for any number.
     ///
-    /// Everything has no such limit.
+    /// Everything and groups have no such limit.
     public var runningMax: UInt32?
     /// How fast it lets tasks through; ``StartRate/unlimited`` for as fast as they are claimed.
     ///
-    /// Everything has no such rate.
+    /// Everything and groups have no such rate.
     public var rate: StartRate?
+    /// How many turns a group takes where another one takes one, whatever its tasks say; 0 for what they say.
+    ///
+    /// Only groups have a weight.
+    public var weight: UInt16?
 
     public init(
         _ scope: GateScope,
         isPaused: Bool? = nil,
         pauseMilliseconds: UInt64 = 0,
         runningMax: UInt32? = nil,
-        rate: StartRate? = nil
+        rate: StartRate? = nil,
+        weight: UInt16? = nil
     ) {
         self.scope = scope
         self.isPaused = isPaused
         self.pauseMilliseconds = pauseMilliseconds
         self.runningMax = runningMax
         self.rate = rate
+        self.weight = weight
     }
 }
 
@@ -120,6 +139,8 @@ public struct GateStatus: Hashable, Sendable {
     public var running: UInt64
     /// How fast it lets tasks through; `nil` for as fast as they are claimed.
     public var rate: StartRate?
+    /// How many turns a group takes where another one takes one; 0 for what its tasks say.
+    public var weight: UInt16
 
     public init(
         scope: GateScope,
@@ -127,7 +148,8 @@ public struct GateStatus: Hashable, Sendable {
         pausedUntilWallMilliseconds: UInt64 = 0,
         runningMax: UInt32 = 0,
         running: UInt64 = 0,
-        rate: StartRate? = nil
+        rate: StartRate? = nil,
+        weight: UInt16 = 0
     ) {
         self.scope = scope
         self.pausedSinceWallMilliseconds = pausedSinceWallMilliseconds
@@ -135,6 +157,7 @@ public struct GateStatus: Hashable, Sendable {
         self.runningMax = runningMax
         self.running = running
         self.rate = rate
+        self.weight = weight
     }
 
     /// Whether it lets no task through.

@@ -40,6 +40,8 @@ public enum Limits {
     public static let retryPoliciesMax = 10_000
     /// Content types kept by one broker: they say what bytes are, and no bytes of their own belong into one.
     public static let contentTypesMax = 1000
+    /// Gates of keys and groups kept by one broker.
+    public static let gatesMax = 100_000
     /// Recurring tasks kept by one broker.
     public static let recurringMax = 100_000
     /// The payload of a recurring task in bytes; it is kept in memory.

@@ -13,6 +13,12 @@ public struct Name: Hashable, Sendable, CustomStringConvertible, ExpressibleBySt
     public init(_ text: String) { self.bytes = Bytes(Array(text.utf8)) }
     public init(stringLiteral text: String) { self.init(text) }
 
+    /// All bytes at once: the standard way takes one after the other.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(bytes.count)
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+
     /// Whether the broker takes this name; a `*` is left to patterns.
     public var isValid: Bool { bytes.isWord(bytesMax: Limits.nameBytesMax) }
 

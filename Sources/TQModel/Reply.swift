@@ -171,6 +171,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var checkpoint: Bytes
     /// The tags that it carries.
     public var tags: [TaskTag]
+    /// How it shares the workers with others; `none` when it has ended.
+    public var sharing: Sharing
 
     public init(
         id: TaskID,
@@ -195,9 +197,11 @@ public struct TaskStatus: Hashable, Sendable {
         cancelReason: CancelReason? = nil,
         tick: Tick? = nil,
         checkpoint: Bytes = [],
-        tags: [TaskTag] = []
+        tags: [TaskTag] = [],
+        sharing: Sharing = .none
     ) {
         self.tags = tags
+        self.sharing = sharing
         self.progress = progress
         self.cancelReason = cancelReason
         self.tick = tick

@@ -166,17 +166,23 @@ public struct Failure: Hashable, Sendable {
     public var isPermanent: Bool
     /// When to try again, instead of the task's backoff.
     public var retryAfterMilliseconds: UInt64?
+    /// Whether no other task of its limit key begins before that either: the account is blocked, the host is down.
+    ///
+    /// It pauses the gate of the key, which ends by itself then.
+    public var pausesKey: Bool
 
     public init(
         lease: LeaseHandle,
         error: Bytes,
         isPermanent: Bool = false,
-        retryAfterMilliseconds: UInt64? = nil
+        retryAfterMilliseconds: UInt64? = nil,
+        pausesKey: Bool = false
     ) {
         self.lease = lease
         self.error = error
         self.isPermanent = isPermanent
         self.retryAfterMilliseconds = retryAfterMilliseconds
+        self.pausesKey = pausesKey
     }
 }
 

@@ -36,6 +36,8 @@ public struct TaskSpec: Hashable, Sendable {
     public var uniqueKey: UniqueKey?
     /// Words that the task is found by, each once; at most ``Limits/tagsMax``.
     public var tags: [TaskTag]
+    /// How it shares the workers with others.
+    public var sharing: Sharing
 
     public init(
         queue: Name = Name(Defaults.queue),
@@ -55,7 +57,8 @@ public struct TaskSpec: Hashable, Sendable {
         idempotencyKey: Bytes = [],
         idempotencyWindowMilliseconds: UInt64 = 0,
         uniqueKey: UniqueKey? = nil,
-        tags: [TaskTag] = []
+        tags: [TaskTag] = [],
+        sharing: Sharing = .none
     ) {
         self.queue = queue
         self.type = type
@@ -75,6 +78,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.idempotencyWindowMilliseconds = idempotencyWindowMilliseconds
         self.uniqueKey = uniqueKey
         self.tags = tags
+        self.sharing = sharing
     }
 
     /// By when each attempt of a task must have begun, and what becomes of the task when it has not.

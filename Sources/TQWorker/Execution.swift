@@ -91,6 +91,7 @@ final class Execution: Sendable {
             var failure = Failure(lease: delivery.lease, error: text(of: error))
             failure.isPermanent = error is PermanentFailure
             failure.retryAfterMilliseconds = (error as? RetryLater)?.after.wholeMilliseconds
+            failure.pausesKey = (error as? RetryLater)?.pausesKey ?? false
             return .failed(failure)
         }
     }

@@ -144,9 +144,12 @@ public struct RetryLater: Error, CustomStringConvertible {
     public let after: Duration
     /// The reason: the error of the attempt.
     public let description: String
+    /// Whether no other task of its limit key begins before that either.
+    public let pausesKey: Bool
 
-    public init(after: Duration, _ reason: String = "asked to be tried again later") {
+    public init(after: Duration, _ reason: String = "asked to be tried again later", pausesKey: Bool = false) {
         self.after = after
         self.description = reason
+        self.pausesKey = pausesKey
     }
 }

@@ -22,6 +22,7 @@ extension GateChange {
         static let pauseMilliseconds: UInt8 = 2
         static let runningMax: UInt8 = 3
         static let rate: UInt8 = 4
+        static let weight: UInt8 = 5
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -33,6 +34,7 @@ extension GateChange {
             case Tag.runningMax: runningMax = try reader.integer(of: field)
             case Tag.rate:
                 rate = try reader.nested(in: field) { (reader) throws(TQError) in try StartRate(from: &reader) }
+            case Tag.weight: weight = try reader.integer(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -44,6 +46,7 @@ extension GateChange {
         bytes.append(field: Tag.pauseMilliseconds, nonZero: pauseMilliseconds)
         bytes.append(field: Tag.runningMax, integer: runningMax)
         rate?.write(to: &bytes, as: Tag.rate)
+        bytes.append(field: Tag.weight, integer: weight)
     }
 }
 
@@ -53,6 +56,7 @@ extension GateStatus {
         static let until: UInt8 = 2
         static let runningMax: UInt8 = 3
         static let rate: UInt8 = 4
+        static let weight: UInt8 = 5
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -64,6 +68,7 @@ extension GateStatus {
             case Tag.runningMax: runningMax = try reader.integer(of: field)
             case Tag.rate:
                 rate = try reader.nested(in: field) { (reader) throws(TQError) in try StartRate(from: &reader) }
+            case Tag.weight: weight = try reader.integer(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -76,6 +81,7 @@ extension GateStatus {
         bytes.append(field: Tag.until, nonZero: pausedUntilWallMilliseconds)
         bytes.append(field: Tag.runningMax, nonZero: runningMax)
         rate?.write(to: &bytes, as: Tag.rate)
+        bytes.append(field: Tag.weight, nonZero: weight)
     }
 }
 
@@ -130,6 +136,7 @@ extension WaitReason {
         static let count: UInt8 = 4
         static let countMax: UInt8 = 5
         static let worker: UInt8 = 6
+        static let task: UInt8 = 7
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -147,6 +154,7 @@ extension WaitReason {
             case Tag.count: count = try reader.integer(of: field)
             case Tag.countMax: countMax = try reader.integer(of: field)
             case Tag.worker: worker = try reader.name(of: field)
+            case Tag.task: task = try reader.taskID(of: field)
             default: try reader.unknown(field)
             }
         }
@@ -163,5 +171,9 @@ extension WaitReason {
         bytes.append(field: Tag.count, nonZero: count)
         bytes.append(field: Tag.countMax, nonZero: countMax)
         if let worker { bytes.append(field: Tag.worker, bytes: worker.bytes) }
+        if let task {
+            bytes.append(Tag.task)
+            bytes.appendRecord { $0.append(taskID: task) }
+        }
     }
 }

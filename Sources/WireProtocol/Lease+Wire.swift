@@ -49,6 +49,7 @@ extension Failure {
     private enum Tag {
         static let isPermanent: UInt8 = 1
         static let retryAfterMilliseconds: UInt8 = 2
+        static let pausesKey: UInt8 = 3
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -58,6 +59,7 @@ extension Failure {
             switch field.tag {
             case Tag.isPermanent: isPermanent = try reader.integer(of: field, as: UInt8.self) != 0
             case Tag.retryAfterMilliseconds: retryAfterMilliseconds = try reader.integer(of: field)
+            case Tag.pausesKey: pausesKey = try reader.integer(of: field, as: UInt8.self) != 0
             default: try reader.unknown(field)
             }
         }
@@ -68,6 +70,7 @@ extension Failure {
         bytes.append(bytes: error)
         bytes.append(field: Tag.isPermanent, nonZero: isPermanent ? 1 as UInt8 : 0)
         bytes.append(field: Tag.retryAfterMilliseconds, integer: retryAfterMilliseconds)
+        bytes.append(field: Tag.pausesKey, nonZero: pausesKey ? 1 as UInt8 : 0)
     }
 
     func checkLimits() throws(TQError) {

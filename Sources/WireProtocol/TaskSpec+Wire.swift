@@ -64,6 +64,8 @@ extension TaskSpec {
             uniqueKey = unique
         case Tag.deadLetterRetentionMilliseconds: deadLetterRetentionMilliseconds = try reader.integer(of: field)
         case Tag.tags: tags = try reader.tags(of: field)
+        case Sharing.tag:
+            sharing = try reader.nested(in: field) { (reader) throws(TQError) in try Sharing(from: &reader) }
         default: if try !content.set(field, from: reader) { try reader.unknown(field) }
         }
     }
@@ -91,6 +93,7 @@ extension TaskSpec {
         bytes.append(field: Tag.deadLetterRetentionMilliseconds, nonZero: deadLetterRetentionMilliseconds)
         bytes.append(field: Tag.tags, tags: tags)
         content.write(to: &bytes)
+        sharing.write(to: &bytes)
     }
 
     func checkLimits() throws(TQError) {
@@ -103,6 +106,7 @@ extension TaskSpec {
         _ = try Self.checkedKey(idempotencyKey)
         if let uniqueKey { _ = try Self.checkedUniqueKey(uniqueKey.key) }
         for tag in tags { try tag.checkLength() }
+        try sharing.checkLengths()
     }
 
     private static func checkedKey(_ key: Bytes) throws(TQError) -> Bytes {

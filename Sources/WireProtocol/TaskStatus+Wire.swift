@@ -48,6 +48,8 @@ extension TaskStatus {
             case Tag.tick:
                 tick = try reader.nested(in: field) { (reader) throws(TQError) in try Tick(from: &reader) }
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
+            case Sharing.tag:
+                sharing = try reader.nested(in: field) { (reader) throws(TQError) in try Sharing(from: &reader) }
             default:
                 if try payloadContent.set(field, from: reader) { continue }
                 if try !resultContent.set(field, .ofResult, from: reader) { try reader.unknown(field) }
@@ -85,6 +87,7 @@ extension TaskStatus {
         bytes.append(field: Tag.tags, tags: tags)
         payloadContent.write(to: &bytes)
         resultContent.write(to: &bytes, .ofResult)
+        sharing.write(to: &bytes)
     }
 }
 

@@ -70,18 +70,27 @@ struct ExplainedReason: Sendable {
             return "The gate of \(scope) is paused, \(until).\(since(reason))"
         case .limited:
             return "The gate of \(scope) lets \(reason.countMax) tasks run at once, and \(reason.count) run."
+                + holder(reason, " The one that runs the longest is")
+        case .serial: return "It waits until an earlier task of serial \(scope) is over." + holder(reason, " That is")
         case .draining: return "The broker shuts down and hands out nothing."
         case .noWorker: return "No worker is connected that takes such tasks, or none asks for some now."
         case .workersBusy:
             return "All workers that take such tasks are busy: \(reason.count) streams have as many as they want."
         case .behind:
             let count = reason.countMax > 0 ? "At least \(reason.count)" : "\(reason.count)"
-            return "\(count) tasks of its queue go before it."
+            return "\(count) tasks of its \(reason.scope.map { "\($0)" } ?? "queue") go before it."
         case .rateLimited:
             return
                 "The gate of \(scope) lets tasks through at a rate, the next one at \(time(reason.untilWallMilliseconds))."
         case .empty: return "No task of the queue is waiting to be claimed."
         }
+    }
+
+    private func holder(_ reason: WaitReason, _ beginning: String) -> String {
+        guard let task = reason.task else { return "" }
+        let worker = reason.worker.map { ", on worker \($0)" } ?? ""
+        let since = reason.sinceWallMilliseconds
+        return "\(beginning) task \(task)\(worker)\(since == 0 ? "" : ", since \(time(since))")."
     }
 
     private func since(_ reason: WaitReason) -> String {

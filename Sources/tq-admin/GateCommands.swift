@@ -8,10 +8,11 @@ struct GateNoun: AsyncParsableCommand {
         commandName: "gate",
         abstract: "Hold tasks back on their way to workers: pause them, or limit how many run at once.",
         discussion: """
-            A gate is that of a queue, of a task type, or of everything. Tasks that wait behind one that is closed stay where \
-            they are; what runs goes on. Example: tq-admin gate limit --type video.encode --running 4
+            A gate is that of a queue, a task type, a limit key or serial key, a group, or of everything. Tasks that wait behind \
+            one that is closed stay where they are; what runs goes on. A key that ends with * is for all keys that begin so, each \
+            by itself. Example: tq-admin gate limit --key 'host:*' --running 4
             """,
-        subcommands: [ListGates.self, PauseGate.self, ResumeGate.self, LimitGate.self]
+        subcommands: [ListGates.self, PauseGate.self, ResumeGate.self, LimitGate.self, WeighGroup.self]
     )
 }
 
@@ -21,16 +22,28 @@ struct GateOptions: ParsableArguments {
     var queue: String?
     @Option(help: ArgumentHelp("The gate of a task type.", valueName: "name"))
     var type: String?
+    @Option(help: ArgumentHelp("The gate of a key; with * at its end, of each one that begins so.", valueName: "name"))
+    var key: String?
+    @Option(help: ArgumentHelp("The gate of a group.", valueName: "name"))
+    var group: String?
     @Flag(help: "The gate of everything.")
     var all = false
 
     func validate() throws {
-        guard [queue != nil, type != nil, all].count(where: { $0 }) == 1 else {
-            throw ValidationError("Name one gate: --queue NAME, --type NAME or --all.")
+        guard scopes.count == 1 else {
+            throw ValidationError("Name one gate: --queue NAME, --type NAME, --key NAME, --group NAME or --all.")
         }
     }
 
-    var scope: GateScope { queue.map { .queue(Name($0)) } ?? type.map { .type(Name($0)) } ?? .everything }
+    private var scopes: [GateScope] {
+        let named: [GateScope?] = [
+            queue.map { .queue(Name($0)) }, type.map { .type(Name($0)) }, key.map { .key(Name($0)) },
+            group.map { .group(Name($0)) }, all ? .everything : nil,
+        ]
+        return named.compactMap { $0 }
+    }
+
+    var scope: GateScope { scopes.first ?? .everything }
 }
 
 struct ListGates: AsyncParsableCommand {
@@ -119,6 +132,35 @@ struct LimitGate: AsyncParsableCommand {
         var change = GateChange(gate.scope, runningMax: running.map { $0.value ?? 0 })
         change.rate = rate.map { $0.value ?? .unlimited }
         if let burst { change.rate?.burst = burst }
+        try await connection.withClient { client in
+            Listings.gates.print(try await client.change(change), format: output.format)
+        }
+    }
+}
+
+struct WeighGroup: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "weigh",
+        abstract: "Let a group take so many turns where another one takes one, whatever its tasks say.",
+        discussion: "Example: tq-admin gate weigh big-customer 5"
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "The group.")
+    var group: String
+    @Argument(
+        help: ArgumentHelp("From 1 to 1000; 'none' for what its tasks say.", valueName: "weight"),
+        transform: { try PolicySetting<UInt16>(count: $0) }
+    )
+    var weight: PolicySetting<UInt16>
+
+    func validate() throws {
+        if weight.value == 0 { throw ValidationError("A weight of 0 lets no task begin; choose 1 to 1000, or 'none'.") }
+    }
+
+    func run() async throws {
+        let change = GateChange(.group(Name(group)), weight: weight.value ?? 0)
         try await connection.withClient { client in
             Listings.gates.print(try await client.change(change), format: output.format)
         }

@@ -58,6 +58,15 @@ enum Listings {
             json: { .array($0.tags.map { .string("\($0)") }) },
             text: { $0.tags.map(\.description).joined(separator: " ") }
         ),
+        Column("limit key", "limit_key", optional: { $0.sharing.limitKey.map { "\($0)" } }),
+        Column("serial key", "serial_key", optional: { $0.sharing.serialKey.map { "\($0)" } }),
+        Column("group", "group", optional: { $0.sharing.group.map { "\($0)" } }),
+        Column(
+            "weight",
+            "weight",
+            json: { $0.sharing.group == nil ? .null : .unsigned(UInt64($0.sharing.weight)) },
+            text: { $0.sharing.group == nil ? "" : "\($0.sharing.weight)" }
+        ),
         Column("due", "tick_at", time: { $0.tick?.wallMilliseconds ?? 0 }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
         Column("payload type", "payload_content_type", optional: { $0.payloadContent.type.map { "\($0)" } }),
@@ -220,6 +229,13 @@ enum Listings {
             text: { $0.runningMax == 0 ? "" : "\($0.runningMax)" }
         ),
         Column("rate", "rate", optional: { $0.rate.map { text(of: $0) } }),
+        Column(
+            "weight",
+            "weight",
+            .right,
+            json: { $0.weight == 0 ? .null : .unsigned(UInt64($0.weight)) },
+            text: { $0.weight == 0 ? "" : "\($0.weight)" }
+        ),
         Column("paused", "paused_since", time: \.pausedSinceWallMilliseconds),
         Column("until", "paused_until", time: \.pausedUntilWallMilliseconds),
     ])
@@ -240,6 +256,7 @@ enum Listings {
             json: { .unsigned($0.reason?.count ?? 0) },
             text: { $0.reason.map { $0.count == 0 ? "" : "\($0.count)" } ?? "" }
         ),
+        Column("task", "task_id", optional: { $0.reason?.task.map { "\($0)" } }),
         Column("worker", "worker", optional: { $0.reason?.worker.map { "\($0)" } }),
         Column("", "explanation") { $0.sentence },
     ])

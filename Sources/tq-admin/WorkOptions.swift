@@ -41,12 +41,22 @@ struct WorkOptions: ParsableArguments {
     @Option(help: "A word that it is found by, such as customer:42; may be repeated.")
     var tag: [String] = []
 
+    @Option(help: "An account, a host…: its gate says how many tasks run at once, or how fast they begin.")
+    var limitKey: String?
+    @Option(help: "Tasks with the same one run one after the other, in the order in which they were submitted.")
+    var serialKey: String?
+    @Option(help: "Groups take turns, however many tasks each of them has.")
+    var group: String?
+    @Option(help: "How many turns the group takes where another one takes one, from 1 to 1000.")
+    var weight: UInt16?
+
     @OptionGroup var content: ContentOptions
     @Option(help: "How long it is kept once it is a dead letter; then it is over.")
     var deadLetterRetention: DurationArgument?
 
     func validate() throws {
         if buryLate, startBy == nil { throw ValidationError("--bury-late needs --start-by.") }
+        if weight != nil, group == nil { throw ValidationError("--weight needs --group.") }
     }
 
     func task(type: String, payload: Bytes) -> TaskSpec {
@@ -61,6 +71,12 @@ struct WorkOptions: ParsableArguments {
         task.retriesMax = maxRetries
         task.crashesMax = maxCrashes
         task.tags = tag.map { TaskTag($0) }
+        task.sharing = Sharing(
+            limitKey: limitKey.map { Name($0) },
+            serialKey: serialKey.map { Name($0) },
+            group: group.map { Name($0) },
+            weight: weight ?? 1
+        )
         return task
     }
 }

@@ -69,6 +69,12 @@ struct Dump: ParsableCommand {
             fields.append(.init("progress_percent", .unsigned(UInt64(progress.percent))))
             if !progress.message.isEmpty { fields.append(bytes("progress_message", progress.message)) }
         }
+        if let key = task.sharing.limitKey { fields.append(.init("limit_key", .string("\(key)"))) }
+        if let key = task.sharing.serialKey { fields.append(.init("serial_key", .string("\(key)"))) }
+        if let group = task.sharing.group {
+            fields.append(.init("group", .string("\(group)")))
+            fields.append(.init("weight", .unsigned(UInt64(task.sharing.weight))))
+        }
         if !task.tags.isEmpty { fields.append(.init("tags", .array(task.tags.map { .string("\($0)") }))) }
         if let payload = task.payload { fields.append(bytes("payload", payload)) }
         fields += content("payload", task.payloadContent)

@@ -95,6 +95,10 @@ struct RandomRun {
         if below(4) == 0 { spec.crashesMax = UInt16(below(3)) }
         if below(4) == 0 { spec.retentionMilliseconds = UInt64(60_000 * (1 + below(300))) }
         if below(6) == 0 { spec.leaseMilliseconds = UInt32(1 + below(90_000)) }
+        if below(2) == 0 {
+            let names: [Name?] = ["x", "y", nil, nil]
+            spec.sharing = Sharing(limitKey: names[below(4)], serialKey: names[below(4)], group: names[below(4)])
+        }
         if below(6) == 0 {
             spec.idempotencyKey = [UInt8(below(4))]
             spec.type = Self.types[0]

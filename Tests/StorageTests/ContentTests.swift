@@ -104,10 +104,10 @@ struct ContentTests {
         let row = try rows(broker.store, [.pending])[0]
         var tasks = try row.value.withRaw { value throws(StorageError) in try PendingTable.read(value) }
         tasks[0].content = StoredContent(type: 3, .identity)
-        let columns = PendingTable.columns(tasks[...])
+        let shape = PendingTable.Shape(tasks[...])
         let batch = WriteBatch()
-        batch.put(.pending, key: row.key, valueByteCount: PendingTable.byteCount(tasks[...], columns)) { value in
-            PendingTable.write(tasks[...], columns, to: value)
+        batch.put(.pending, key: row.key, valueByteCount: shape.byteCount) { value in
+            PendingTable.write(tasks[...], shape, to: value)
         }
         try broker.store.write(batch, sync: true)
         let error = #expect(throws: StorageError.self) { _ = try Recovery.recover(from: broker.store) }

@@ -147,6 +147,18 @@ enum FormatFixture {
         try broker.ask(.changeGate(GateChange(.queue("mail"), runningMax: 4, rate: StartRate(100, per: 60_000))))
         let pause = GateChange(.type("index"), isPaused: true, pauseMilliseconds: 86_400_000, runningMax: 2)
         try broker.ask(.changeGate(pause))
+        try broker.ask(.changeGate(GateChange(.key("account:*"), runningMax: 5)))
+        try broker.ask(.changeGate(GateChange(.group("customer-b"), weight: 5)))
+        let both = Sharing(limitKey: "account:42", serialKey: "order:7")
+        let spec = TaskSpec(queue: "shared", type: "send")
+        _ = try broker.submit(
+            [both, .none, Sharing(group: "customer-b", weight: 3), both].map { sharing in
+                var spec = spec
+                spec.sharing = sharing
+                return spec
+            }
+        )
+        try broker.complete(try broker.claim(1, queue: "shared")[0])
     }
 
     /// The one result of three that a queue keeps, and the locator that leads to no other.

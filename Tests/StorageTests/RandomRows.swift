@@ -45,20 +45,29 @@ struct RandomRows {
             options.startBy = StartTime(rawValue: number(UInt64.self) & ~(1 << 62) | 1)
             options.buriesLate = below(2) == 0
         }
-        options.limitKey = maybe { $0.number() } ?? 0
-        options.serialKey = maybe { $0.number() } ?? 0
+        options.sharing = maybe { $0.sharing() } ?? .none
         options.uniqueKey = maybe {
             let hash = KeyHash(high: $0.number(), low: $0.number())
             return UniqueHold(hash: hash, scope: UniqueHold.Scope(rawValue: UInt8(1 + $0.below(3))) ?? .active)
         }
-        options.fairGroup = maybe { $0.number() } ?? 0
-        options.fairWeight = maybe { $0.number() } ?? 0
         options.dependencyCount = maybe { $0.number() } ?? 0
         options.batch = maybe { $0.number() } ?? 0
         options.tick = maybe { TaskTick(recurring: $0.number() | 1, wallMilliseconds: $0.number()) }
         options.clientID = maybe { TaskID(high: $0.random.next() | 1, low: $0.number()) }
         options.tagCount = maybe { UInt8($0.below(Limits.tagsMax + 1)) } ?? 0
         return options
+    }
+
+    /// A key, or a group; some come again.
+    mutating func name() -> Name { below(2) == 0 ? "tenant" : Name(bytes: Bytes(bytes(254) + [1])) }
+
+    mutating func sharing() -> Sharing {
+        Sharing(
+            limitKey: maybe { $0.name() },
+            serialKey: maybe { $0.name() },
+            group: maybe { $0.name() },
+            weight: UInt16(1 + below(Int(UInt16.max)))
+        )
     }
 
     mutating func task(bodyByteCount: Int) -> TaskRow {

@@ -51,8 +51,8 @@ enum RecordForm: String, CaseIterable {
 
     private func pendingTable(_ rows: inout RandomRows) -> RecordSample {
         let tasks = (0..<rows.below(6) + 1).map { _ in rows.task(bodyByteCount: rows.below(1000)) }[...]
-        let columns = PendingTable.columns(tasks)
-        let value = bytes(PendingTable.byteCount(tasks, columns)) { PendingTable.write(tasks, columns, to: $0) }
+        let shape = PendingTable.Shape(tasks)
+        let value = bytes(shape.byteCount) { PendingTable.write(tasks, shape, to: $0) }
         return RecordSample(key: [], value: value, content: tasks.map { "\($0)" }) { _, value throws(StorageError) in
             try value.withRaw { value throws(StorageError) in try PendingTable.read(value).map { "\($0)" } }
         }
@@ -264,12 +264,14 @@ enum RecordForm: String, CaseIterable {
     }
 
     private func gate(_ rows: inout RandomRows) -> RecordSample {
-        let kind = GateScope.Kind.allCases[rows.below(3)]
-        var row = GateRow(key: GateKey(kind, rows.number()))
+        let kind = GateScope.Kind.allCases[rows.below(GateScope.Kind.allCases.count)]
+        let name = [.key, .group].contains(kind) ? rows.name() : Name(bytes: [])
+        var row = GateRow(key: GateKey(kind, rows.number(), name))
         row.pausedSinceWallMilliseconds = rows.number(UInt64.self) | 1
         row.pausedUntilStoreMilliseconds = rows.number()
         row.runningMax = rows.number()
         row.rate = StartRate(rows.number(), per: rows.number(UInt32.self) | 1, burst: rows.number(UInt32.self) | 1)
+        row.weight = rows.number()
         return indexed(["\(row)"]) {
             GateRecord.write(row, to: $0)
         } _: { key, value throws(StorageError) in

@@ -46,7 +46,7 @@ import Testing
             row.content = StoredContent(type: UInt32(number % 2), number % 3 == 0 ? .zstd : .identity)
             return row
         }
-        #expect(PendingTable.columns(tasks[...]) == .known, "every column is in use")
+        #expect(PendingTable.Shape(tasks[...]).columns == .known, "every column is in use")
         let store = CountingStore(try storeWithEveryColumn(tasks))
         let recovered = try #require(try Recovery.recover(from: store))
         #expect(store.reads(.payload) == 0 && recovered.report.payloadRecords == 0)

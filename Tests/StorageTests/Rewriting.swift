@@ -46,8 +46,8 @@ enum Rewriting {
     }
 
     private static func pending(_ rows: [TaskRow]) -> [UInt8] {
-        let columns = PendingTable.columns(rows[...])
-        return filled(PendingTable.byteCount(rows[...], columns)) { PendingTable.write(rows[...], columns, to: $0) }
+        let shape = PendingTable.Shape(rows[...])
+        return filled(shape.byteCount) { PendingTable.write(rows[...], shape, to: $0) }
     }
 
     private static func payload(_ bodies: [PayloadRecord.Body], _ value: [UInt8]) -> [UInt8] {

@@ -158,8 +158,17 @@ struct RandomMessages {
         )
     }
 
+    private mutating func sharing() -> Sharing {
+        Sharing(
+            limitKey: maybe { $0.name() },
+            serialKey: maybe { $0.name() },
+            group: maybe { $0.name() },
+            weight: number()
+        )
+    }
+
     private mutating func gateScope() -> GateScope {
-        let kind = GateScope.Kind.allCases[below(3)]
+        let kind = GateScope.Kind.allCases[below(GateScope.Kind.allCases.count)]
         return GateScope(kind, kind == .everything ? Name(bytes: []) : name())
     }
 
@@ -169,7 +178,8 @@ struct RandomMessages {
             isPaused: maybe { $0.flag() },
             pauseMilliseconds: number(),
             runningMax: maybe { $0.number() },
-            rate: maybe { $0.rate() }
+            rate: maybe { $0.rate() },
+            weight: maybe { $0.number() }
         )
     }
 
@@ -180,7 +190,8 @@ struct RandomMessages {
             pausedUntilWallMilliseconds: number(),
             runningMax: number(),
             running: number(),
-            rate: maybe { $0.rate() }
+            rate: maybe { $0.rate() },
+            weight: number()
         )
     }
 
@@ -196,7 +207,8 @@ struct RandomMessages {
             untilWallMilliseconds: number(),
             count: number(),
             countMax: number(),
-            worker: maybe { $0.name() }
+            worker: maybe { $0.name() },
+            task: maybe { $0.taskID() }
         )
     }
 
@@ -309,7 +321,8 @@ struct RandomMessages {
             idempotencyKey: bytes(max: Limits.idempotencyKeyBytesMax),
             idempotencyWindowMilliseconds: number(),
             uniqueKey: maybe { $0.uniqueKey() },
-            tags: list { $0.tag() }
+            tags: list { $0.tag() },
+            sharing: sharing()
         )
     }
 
@@ -358,7 +371,8 @@ struct RandomMessages {
             lease: lease(),
             error: bytes(max: 100),
             isPermanent: flag(),
-            retryAfterMilliseconds: maybe { $0.number() }
+            retryAfterMilliseconds: maybe { $0.number() },
+            pausesKey: flag()
         )
     }
 
@@ -415,7 +429,8 @@ struct RandomMessages {
             progress: progress(),
             tick: maybe { Tick(recurring: $0.name(), wallMilliseconds: $0.number()) },
             checkpoint: bytes(max: 100),
-            tags: list { $0.tag() }
+            tags: list { $0.tag() },
+            sharing: sharing()
         )
     }
 

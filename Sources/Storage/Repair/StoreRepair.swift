@@ -142,7 +142,7 @@ public struct StoreRepair {
         }
         for row in salvaged.gates {
             switch row.key.kind {
-            case .everything: break
+            case .everything, .key, .group: break
             case .queue: use(.queue, row.key.number)
             case .type: use(.type, row.key.number)
             }

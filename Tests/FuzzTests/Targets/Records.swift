@@ -74,8 +74,8 @@ private struct RecordContent {
     private mutating func readTasks(_ value: UnsafeRawBufferPointer) throws {
         let rows = try PendingTable.read(value)[...]
         facts = rows.map { "\($0)" }
-        let columns = PendingTable.columns(rows)
-        written = filled(PendingTable.byteCount(rows, columns)) { PendingTable.write(rows, columns, to: $0) }
+        let shape = PendingTable.Shape(rows)
+        written = filled(shape.byteCount) { PendingTable.write(rows, shape, to: $0) }
     }
 
     private mutating func readPayloads(_ value: UnsafeRawBufferPointer) throws {
