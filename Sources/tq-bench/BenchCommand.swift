@@ -24,7 +24,8 @@ struct BenchCommand: AsyncParsableCommand {
         help: """
             submit, claim, lifecycle; restart: memory with all tasks pending, and the first claim after a kill -9; \
             promises: the floor below which nothing is released; neighbours: what hostile connections cost the others; \
-            keys: what keys on every task cost; scheduled: how late scheduled tasks are while others pass; \
+            keys: what keys on every task cost; sharing: what limit keys and groups cost; blocked: what a backlog behind a \
+            key costs those of other keys; scheduled: how late scheduled tasks are while others pass; \
             lists: pages of lists among many tasks; redrive: what a redrive of many dead letters costs the others.
             """
     )
@@ -35,15 +36,15 @@ struct BenchCommand: AsyncParsableCommand {
     var window = 64
     @Option(
         help: """
-            Tasks: scheduled ones, pending ones of lists, or dead letters of a redrive. \
-            (default: 500000; scheduled and lists: 1000000; redrive: 100000)
+            Tasks: scheduled ones, pending ones of lists, those behind a key, or dead letters of a redrive. \
+            (default: 500000; scheduled, lists and blocked: 1000000; redrive: 100000)
             """
     )
     var tasks: Int?
     @Option(
         help: """
             Submits per second in all; 0 for as fast as the window allows. (default: 0; scheduled: 21000 tasks beside the \
-            scheduled ones; redrive: 5000)
+            scheduled ones; redrive and blocked: 5000)
             """
     )
     var rate: Int?
@@ -86,8 +87,16 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        if scenario == .keys {
-            show(try await measureKeys(group), broker: nil)
+        if let extras = scenario.extras {
+            show(try await measure(extras, group), broker: nil)
+        } else if scenario == .blocked {
+            let (free, blocked) = (try await makeBroker(), try await makeBroker())
+            defer {
+                free.stop()
+                blocked.stop()
+            }
+            let key = BlockedKey(free: free, blocked: blocked, group: group, rate: submitRate, tasks: taskCount)
+            show(try await key.measure(), broker: nil)
         } else {
             let broker = try await makeBroker()
             defer { broker.stop() }
@@ -121,7 +130,8 @@ struct BenchCommand: AsyncParsableCommand {
         case .redrive:
             let redrives = Redrives(broker: broker, group: group, rate: submitRate, tasks: taskCount)
             show(try await redrives.measure(), broker: broker)
-        case .submit, .claim, .lifecycle, .keys: show(try await measure(broker, group), broker: broker)
+        case .submit, .claim, .lifecycle, .keys, .sharing, .blocked:
+            show(try await measure(broker, group), broker: broker)
         }
     }
 
@@ -225,6 +235,10 @@ struct BenchCommand: AsyncParsableCommand {
             "\(seconds) s of an hour, \(submitRate) other tasks/s in batches of 20, broker: \(brokerText(broker))"
         case .redrive: "\(submitRate) submits/s, one bulk operation, broker: \(brokerText(broker))"
         case .keys: "\(loadText), runs in turns without and with keys, broker: \(brokerText(broker))"
+        case .sharing:
+            "\(loadText), runs in turns without and with \(TaskExtras.limitKeys) limit keys and \(TaskExtras.groups) groups, "
+                + "broker: \(brokerText(broker))"
+        case .blocked: "\(submitRate) submits/s, in turns without and with a backlog, broker: \(brokerText(broker))"
         default: "\(loadText), no idempotency keys, broker: \(brokerText(broker))"
         }
     }
@@ -242,22 +256,22 @@ struct BenchCommand: AsyncParsableCommand {
 
 /// What is measured.
 enum Scenario: String, ExpressibleByArgument, CaseIterable {
-    case submit, claim, lifecycle, restart, promises, neighbours, keys, scheduled, lists, redrive
+    case submit, claim, lifecycle, restart, promises, neighbours, keys, sharing, blocked, scheduled, lists, redrive
 
     var goal: LoadRun.Goal {
         switch self {
         case .submit, .restart, .neighbours, .lists, .redrive: .submitted
         case .claim: .claimed
-        case .lifecycle, .promises, .keys, .scheduled: .completed
+        case .lifecycle, .promises, .keys, .sharing, .blocked, .scheduled: .completed
         }
     }
 
     /// How many tasks there are when nobody says so.
     var tasks: Int {
         switch self {
-        case .scheduled, .lists: 1_000_000
+        case .scheduled, .lists, .blocked: 1_000_000
         case .redrive: 100_000
-        case .submit, .claim, .lifecycle, .restart, .promises, .neighbours, .keys: 500_000
+        case .submit, .claim, .lifecycle, .restart, .promises, .neighbours, .keys, .sharing: 500_000
         }
     }
 
@@ -266,11 +280,20 @@ enum Scenario: String, ExpressibleByArgument, CaseIterable {
         switch self {
         // Above what is promised, so that a start-up pause does not decide.
         case .scheduled: 21_000
-        case .redrive: 5_000
-        case .submit, .claim, .lifecycle, .restart, .promises, .neighbours, .keys, .lists: 0
+        case .redrive, .blocked: 5_000
+        case .submit, .claim, .lifecycle, .restart, .promises, .neighbours, .keys, .sharing, .lists: 0
         }
     }
 
     /// Whether it makes no sense without a rate.
-    var needsRate: Bool { [.neighbours, .scheduled, .redrive].contains(self) }
+    var needsRate: Bool { [.neighbours, .scheduled, .redrive, .blocked].contains(self) }
+
+    /// What each task of it has, in half of the runs.
+    var extras: TaskExtras? {
+        switch self {
+        case .keys: .keyed
+        case .sharing: .sharing
+        default: nil
+        }
+    }
 }

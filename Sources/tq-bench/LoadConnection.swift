@@ -99,19 +99,21 @@ final class Producer: LoadConnection, @unchecked Sendable {
     private let interval: Int64
     /// Tasks in one request.
     private let batch: Int
-    /// Where the tasks' idempotency keys and unique keys come from; `nil` for tasks without.
-    private var keys: SplitMix64?
+    private let extras: TaskExtras
+    /// Where what each task has beyond a payload comes from.
+    private var random: SplitMix64
     private var sentAt: [UInt32: NIODeadline] = [:]
     private var nextSend = NIODeadline.now()
     private var payload: [UInt8]
     private var isTimerSet = false
 
-    init(_ run: LoadRun, window: Int, interval: Int64, batch: Int = 1, hasKeys: Bool = false) {
+    init(_ run: LoadRun, window: Int, interval: Int64, batch: Int = 1, extras: TaskExtras = .plain) {
         self.window = window
         self.interval = interval
         self.batch = batch
-        // No two connections, and no two runs, make the same ones.
-        keys = hasKeys ? SplitMix64(seed: .random(in: 0 ... .max)) : nil
+        self.extras = extras
+        // No two connections, and no two runs, make the same keys.
+        self.random = SplitMix64(seed: .random(in: 0 ... .max))
         var random = SplitMix64(seed: 1)
         // Half of the payload does not compress; the first 16 bytes are the time of the submit.
         payload = (0..<max(16, run.payloadByteCount)).map {
@@ -168,9 +170,12 @@ final class Producer: LoadConnection, @unchecked Sendable {
 
     private func makeTask() -> TaskSpec {
         var task = TaskSpec(queue: run.queue, type: run.type, payload: payload[...])
-        if keys != nil {
+        switch extras {
+        case .plain: break
+        case .keyed:
             task.idempotencyKey = makeKey()
             task.uniqueKey = UniqueKey(makeKey(), scope: .active)
+        case .sharing: task.sharing = TaskExtras.sharings[Int(random.next() % UInt64(TaskExtras.limitKeys))]
         }
         return task
     }
@@ -178,7 +183,7 @@ final class Producer: LoadConnection, @unchecked Sendable {
     /// 16 bytes, as many as a UUID has.
     private func makeKey() -> Bytes {
         var key: Bytes = []
-        for _ in 0..<2 { withUnsafeBytes(of: keys?.next() ?? 0) { key.append(contentsOf: $0) } }
+        for _ in 0..<2 { withUnsafeBytes(of: random.next()) { key.append(contentsOf: $0) } }
         return key
     }
 }
