@@ -7,7 +7,7 @@ import Testing
 
 @testable import TQClient
 
-@Suite("Client", .timeLimit(.minutes(5)))
+@Suite("Client", .timeLimit(.minutes(10)))
 struct ClientTests {
     private let id = TaskID(high: 0x0197_f3a0_1c00_7000, low: 0x8000_0000_0000_0001)
 

@@ -6,7 +6,7 @@ import Testing
 
 @testable import TQClient
 
-@Suite("Connecting to something else", .timeLimit(.minutes(5)))
+@Suite("Connecting to something else", .timeLimit(.minutes(10)))
 struct NotABrokerTests {
     @Test(
         "A server of another protocol is named in the error",
