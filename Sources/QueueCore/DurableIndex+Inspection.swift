@@ -68,7 +68,8 @@ extension DurableIndex {
 
     /// The tasks that wait or run and share something, in order of their sequences; takes time in the number of all with options.
     public var sharedTasks: [IndexedPlace] {
-        options.filter { !$0.value.sharing.isNone && tasks[$0.key].isLive }.keys.sorted().map { place($0) }
+        guard !sharesNothing else { return [] }
+        return options.filter { !$0.value.sharing.isNone && tasks[$0.key].isLive }.keys.sorted().map { place($0) }
     }
 
     private func place(_ sequence: TaskSequence) -> IndexedPlace {
@@ -83,6 +84,9 @@ extension DurableIndex {
             sharing: sharing
         )
     }
+
+    /// Whether no task that waits or runs has a key or a group.
+    public var sharesNothing: Bool { sharings.isEmpty }
 
     /// How many tasks run of each key and group that some task names, as it is counted.
     public var keysRunning: [(key: GateKey, running: UInt64)] {

@@ -24,6 +24,8 @@ struct BrokerProcess {
     private(set) var errands: [Errand]
     /// Why nothing is changed until the store is rebuilt.
     private(set) var failure: StorageError?
+    /// What runs behind gates since the last command; `nil` before the first one.
+    private var gates: Gates?
     /// What a gate let through that it should not have.
     private(set) var problem: Broken?
     /// Counts of running tasks that were compared with the leases, and keys that were found at their limits.
@@ -74,18 +76,21 @@ struct BrokerProcess {
 
     // MARK: Deciding
 
-    private mutating func watchGates(since before: Gates) {
+    private mutating func watchGates() {
+        let before = gates
         let gates = Gates(of: core.index)
-        problem = problem ?? gates.problem(since: before, core.index) ?? gates.countProblem(core.index)
+        self.gates = gates
+        if let before { problem = problem ?? gates.problem(since: before, core.index) }
+        problem = problem ?? gates.countProblem(core.index)
         keysCompared += core.index.keysRunning.count
         keysAtLimit += gates.keysAtLimit
     }
 
     mutating func perform(_ command: Command, at now: Now) {
         guard failure == nil else { return refuse(command) }
-        let before = Gates(of: core.index)
+        if gates == nil { watchGates() }
         let missing = core.decide(command, now: now)
-        watchGates(since: before)
+        watchGates()
         if missing.isEmpty {
             collect(after: command)
         } else {
@@ -114,9 +119,9 @@ struct BrokerProcess {
                 errands[0] = .command(command, fetched: fetched, missing: [], decidedThrough: decided)
                 return
             }
-            let before = Gates(of: core.index)
+            if gates == nil { watchGates() }
             let more = core.decide(command, fetched: fetched, now: now)
-            watchGates(since: before)
+            watchGates()
             if more.isEmpty {
                 errands.removeFirst()
                 collect(after: command)

@@ -12,6 +12,7 @@ struct Gates {
 
     init(of index: DurableIndex) {
         for row in index.gateRows { rows[row.key] = row }
+        guard !rows.isEmpty || !index.sharesNothing else { return }
         for task in index.runningTasks {
             let keys = [task.sharing.limitKey, task.sharing.serialKey].compactMap { $0 }.map { GateKey(.key, 0, $0) }
             let group = task.sharing.group.map { GateKey(.group, 0, $0) }
@@ -164,7 +165,7 @@ extension Simulation {
 
     private mutating func someChange() -> GateChange {
         let scope: GateScope =
-            switch dice.below(10) {
+            switch dice.below(report.hasSharing ? 10 : 5) {
             case 0: .everything
             case 1, 2: .type(dice.pick(Cast.types) ?? "t")
             case 3, 4: .queue(dice.pick(Cast.queues) ?? "a")

@@ -216,7 +216,7 @@ extension Simulation {
         spec.retryPolicy = dice.pick(Cast.retryPolicies) ?? nil
         if dice.oneIn(60) { spec.type = "no name" }
         spec.tags = someTags()
-        if dice.oneIn(2) { spec.sharing = someSharing() }
+        if report.hasSharing, dice.oneIn(2) { spec.sharing = someSharing() }
         guard dice.oneIn(4) else { return spec }
         // Some keys come again with another content, or in another queue, where they are other keys.
         let isReused = dice.oneIn(12)
@@ -265,7 +265,7 @@ extension Simulation {
         if number == Cast.uniqueScopes.count - 1 { spec.rank = Priority(0).rank }
         spec.tags = someTags()
         // Its key, because all that have the same unique key are alike but for this.
-        if dice.oneIn(3) { spec.sharing = someSharing() }
+        if report.hasSharing, dice.oneIn(3) { spec.sharing = someSharing() }
         spec.uniqueKey = UniqueKey(
             Bytes("unique \(number)".utf8),
             scope: Cast.uniqueScopes[number],
@@ -309,7 +309,7 @@ extension Simulation {
             startByWallMilliseconds: latest,
             startBySpanMilliseconds: span,
             unique: spec.uniqueKey.map(call),
-            takesTurns: !spec.sharing.isNone || spec.uniqueKey != nil
+            takesTurns: report.hasSharing && (!spec.sharing.isNone || spec.uniqueKey != nil)
         )
     }
 

@@ -12,6 +12,8 @@ public struct Simulation {
     public struct Report: Sendable {
         /// What moved the run.
         public var seed: UInt64
+        /// Whether tasks of the run have keys and groups; without them order can be looked at over several queues.
+        var hasSharing: Bool { seed % 2 == 0 }
         /// Crashes before which at least ``Simulation/acknowledgedMin`` changes were acknowledged.
         public var cycles = 0
         /// All crashes.
