@@ -215,12 +215,12 @@ public struct Simulation {
         case ..<9: changeDiskSpace()
         case ..<13: broker.writeMark()
         case ..<16: perform(.clean, .clean)
-        case ..<17: try checkOrder()
-        case ..<18: try checkTurns()
+        case ..<18: try checkOrder()
         case ..<19: try recount()
         case ..<21: try compareReplay()
         case ..<23: slowDisk()
         case ..<25: try checkFree()
+        case ..<26: try checkTurns()
         default:
             // Mostly after enough was acknowledged for the crash to count.
             let isRipe = acknowledgedSinceCrash >= Self.acknowledgedMin
