@@ -72,9 +72,9 @@ struct GateTable: Sendable {
     /// When the next task passes each gate with a rate if tasks pass as fast as they may, on the monotonic clock; a restart has let
     /// none through.
     private var due: [GateKey: UInt64] = [:]
-    /// Keys whose rates do not let the next task through yet, and until when; each is there once.
+    /// Keys whose rates do not let the next task through yet, and until when; what is no more in the second is stale.
     private var waited = BinaryHeap<WaitingKey>()
-    private var waitedNumbers: Set<UInt32> = []
+    private var waitedUntil: [UInt32: UInt64] = [:]
     private var pruneCount = 1024
     /// Far from what overflows, however slow a rate is: 146,000 years.
     fileprivate static let timeMax: UInt64 = 1 << 62
@@ -84,6 +84,7 @@ struct GateTable: Sendable {
     var isEmpty: Bool { rows.isEmpty }
     /// Whether tasks of one queue may meet different gates.
     var hasTypes: Bool { !typeRunning.isEmpty }
+
     /// The gate of a key or a group: its own, or that of the keys that begin so, by the longest beginning.
     func row(of key: GateKey) -> GateRow? {
         guard !rows.isEmpty else { return nil }
@@ -99,13 +100,19 @@ struct GateTable: Sendable {
     /// - Parameter running: How many tasks of the type run; for a gate of a type that had none before.
     mutating func set(_ row: GateRow, running: () -> UInt64) {
         // What a slower rate has put off does not hold back a faster one.
-        if rows[row.key]?.rate != row.rate { due[row.key] = nil }
+        if rows[row.key]?.rate != row.rate { forgetPace(of: row.key) }
         rows[row.key] = row.isEmpty ? nil : row
         if row.key.isPattern, row.isEmpty { patterns.remove(row.key) }
         if row.key.isPattern, !row.isEmpty { patterns.insert(row.key) }
         guard row.key.kind == .type else { return }
         let known = typeRunning[row.key.number]
         typeRunning[row.key.number] = row.isEmpty ? nil : known ?? running()
+    }
+
+    /// Lets what a gate is for begin anew: a key, or each key that begins so.
+    private mutating func forgetPace(of gate: GateKey) {
+        guard gate.isPattern else { return due[gate] = nil }
+        due = due.filter { $0.key.kind != .key || $0.key.number != gate.number || !gate.matches($0.key.name) }
     }
 
     func running(ofType type: UInt32) -> UInt64? { typeRunning[type] }
@@ -137,7 +144,9 @@ struct GateTable: Sendable {
 
     /// Notes that tasks of a key wait for its rate.
     mutating func wait(for number: UInt32, untilMicroseconds until: UInt64) {
-        guard waitedNumbers.insert(number).inserted else { return }
+        // Whoever waits for less is woken earlier, and looks again.
+        guard until < waitedUntil[number] ?? .max else { return }
+        waitedUntil[number] = until
         waited.push(WaitingKey(untilMicroseconds: until, number: number))
     }
 
@@ -146,7 +155,8 @@ struct GateTable: Sendable {
         var numbers: [UInt32] = []
         while let first = waited.first, first.untilMicroseconds <= nowMicroseconds {
             waited.removeFirst()
-            waitedNumbers.remove(first.number)
+            guard waitedUntil[first.number] == first.untilMicroseconds else { continue }
+            waitedUntil[first.number] = nil
             numbers.append(first.number)
         }
         return numbers

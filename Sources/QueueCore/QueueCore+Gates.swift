@@ -70,23 +70,23 @@ extension QueueCore {
         case .everything: GateKey(.everything, namespace)
         case .queue(let name): GateKey(.queue, try number(of: name, .queue, namespace))
         case .type(let name): GateKey(.type, try number(of: name, .type, namespace))
-        case .key(let name): GateKey(.key, namespace, try kept(name, "key"))
-        case .group(let name): GateKey(.group, namespace, try kept(name, "group"))
+        case .key(let name):
+            try kept(GateKey(.key, namespace, name), "key")
+        case .group(let name):
+            try kept(GateKey(.group, namespace, name), "group")
         }
     }
 
-    /// The name of a key or a group, or what keys begin with, as a gate keeps it.
-    private func kept(_ name: Name, _ word: String) throws(TQError) -> Name {
-        let isPattern = word == "key" && TypePattern(bytes: name.bytes).isValid
-        if !isPattern { try check(name, word) }
-        let isKnown = index.gates.rows.keys.contains { $0.name == name }
-        guard isKnown || index.gates.rows.count < Limits.gatesMax else {
+    /// The gate of a key, of all keys that begin so, or of a group, with a name of its own.
+    private func kept(_ key: GateKey, _ word: String) throws(TQError) -> GateKey {
+        if !key.isPattern || !TypePattern(bytes: key.name.bytes).isValid { try check(key.name, word) }
+        guard index.gates.rows[key] != nil || index.gates.rows.count < Limits.gatesMax else {
             throw TQError(
                 .limitExceeded,
                 "The broker keeps \(index.gates.rows.count) gates, its limit. Use one for all keys that begin so, or open some."
             )
         }
-        return Name(bytes: Bytes(Array(name.bytes)))
+        return GateKey(key.kind, key.number, Name(bytes: Bytes(Array(key.name.bytes))))
     }
 
     /// Keeps a gate as it is from now on; those behind it are served when it is open.

@@ -4,24 +4,6 @@ import Testing
 @testable import QueueCore
 
 @Suite("Keys and groups") struct SharingTests {
-    @discardableResult
-    private func change(_ change: GateChange, _ core: inout CoreHarness) throws -> GateStatus {
-        guard case .gates(let gates)? = core.reply(.changeGate(change)), let gate = gates.first else {
-            throw Unanswered()
-        }
-        return gate
-    }
-
-    private func explain(_ id: TaskID, _ core: inout CoreHarness) throws -> [WaitReason] {
-        guard case .explanation(let explanation)? = core.reply(.explain(id)) else { throw Unanswered() }
-        return explanation.reasons
-    }
-
-    private func claimed(by request: UInt32, _ core: inout CoreHarness) -> [TaskID]? {
-        guard case .claimed(let deliveries)? = core.takeAnswer(request)?.reply else { return nil }
-        return deliveries.map(\.lease.task)
-    }
-
     // MARK: Limits
 
     @Test("As many tasks of a key run as may, over queues and types; each end lets one more through, over restarts")
@@ -153,6 +135,23 @@ import Testing
         #expect(core.claim().isEmpty)
         core.advance(milliseconds: 1_000)
         #expect(core.claimIDs() == [late])
+        try core.checkIndex()
+    }
+
+    @Test("A changed rate holds at once, also for keys that wait for the old one", arguments: ["k", "*"] as [Name])
+    func changedRate(_ gate: Name) throws {
+        var core = CoreHarness()
+        try change(GateChange(.key(gate), rate: StartRate(1, per: 3_600_000, burst: 1)), &core)
+        let ids = (0..<3).map { _ in core.submit { $0.sharing = Sharing(limitKey: "k") } }
+        #expect(core.claimIDs() == [ids[0]])
+        #expect(core.claim().isEmpty)
+        try change(GateChange(.key(gate), rate: StartRate(1, per: 1_000, burst: 1)), &core)
+        #expect(core.claimIDs() == [ids[1]])
+        let request = core.send(.claim(ClaimSpec(queues: ["q"], waitMilliseconds: 60_000)))
+        core.advance(milliseconds: 900)
+        #expect(claimed(by: request, &core) == nil)
+        core.advance(milliseconds: 200)
+        #expect(claimed(by: request, &core) == [ids[2]])
         try core.checkIndex()
     }
 
