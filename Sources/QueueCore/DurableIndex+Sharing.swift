@@ -142,7 +142,7 @@ extension DurableIndex {
     mutating func settle(_ number: UInt32, wasRunning: Bool, isOver: Bool) {
         let sharing = sharings[number]
         if !isRecovering {
-            for key in sharing.keys where wasRunning && sharings.keys[Int(key)].gate != nil { reopen(key: key) }
+            if wasRunning { for key in sharing.keys where sharings.keys[Int(key)].gate != nil { reopen(key: key) } }
             if sharing.serial > 0 { advanceSerial(sharing.serial) }
         }
         guard isOver else { return }

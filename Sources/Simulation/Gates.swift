@@ -14,10 +14,7 @@ struct Gates {
         for row in index.gateRows { rows[row.key] = row }
         guard !rows.isEmpty || !index.sharesNothing else { return }
         for task in index.runningTasks {
-            let keys = [task.sharing.limitKey, task.sharing.serialKey].compactMap { $0 }.map { GateKey(.key, 0, $0) }
-            let group = task.sharing.group.map { GateKey(.group, 0, $0) }
-            let places = [GateKey(.everything, 0), GateKey(.queue, task.queue), GateKey(.type, task.type)]
-            for key in Set(places + keys + [group].compactMap { $0 }) { running[key, default: 0] += 1 }
+            for key in task.gates { running[key, default: 0] += 1 }
             if let key = task.sharing.serialKey { serial[key, default: []].append(task.sequence) }
         }
     }
@@ -65,13 +62,16 @@ struct Gates {
     }
 
     /// Keys that are at their limits.
-    var keysAtLimit: Int { running.keys.count { $0.kind == .key && row(of: $0).map(isFull(of: $0)) ?? false } }
-
-    private func isFull(of key: GateKey) -> (GateRow) -> Bool {
-        { row in row.runningMax > 0 && running[key] ?? 0 >= Int(row.runningMax) }
+    var keysAtLimit: Int {
+        running.keys.count { key in key.kind == .key && row(of: key).map { isFull($0, key) } ?? false }
     }
 
-    private func isFull(_ row: GateRow) -> Bool { isFull(of: row.key)(row) }
+    /// - Parameter key: Which of those that the gate is for.
+    private func isFull(_ row: GateRow, _ key: GateKey) -> Bool {
+        row.runningMax > 0 && running[key] ?? 0 >= Int(row.runningMax)
+    }
+
+    private func isFull(_ row: GateRow) -> Bool { isFull(row, row.key) }
 
     /// Whether some gate holds tasks back in that way.
     func isHeld(by kind: WaitReason.Kind) -> Bool {
@@ -99,17 +99,9 @@ struct Gates {
         }
     }
 
-    /// Whether a gate of a key or a group may hold a task back.
-    private func mayHoldBack(_ sharing: Sharing, isPaceOver: Bool = false) -> Bool {
-        let keys = [sharing.limitKey, sharing.serialKey].compactMap { $0 }.map { GateKey(.key, 0, $0) }
-        return (keys + [sharing.group].compactMap { $0 }.map { GateKey(.group, 0, $0) }).contains {
-            mayHoldBack($0, isPaceOver: isPaceOver)
-        }
-    }
-
     private func mayHoldBack(_ key: GateKey, isPaceOver: Bool) -> Bool {
         guard let row = row(of: key) else { return false }
-        return row.isPaused || !row.rate.isUnlimited && !isPaceOver || isFull(of: key)(row)
+        return row.isPaused || !row.rate.isUnlimited && !isPaceOver || isFull(row, key)
     }
 
     /// Tasks with keys or groups that nothing holds back.
@@ -122,33 +114,30 @@ struct Gates {
             if let key = task.sharing.serialKey, first[key] == nil { first[key] = task.sequence }
         }
         return shared.filter { task in
-            let gates = [GateKey(.everything, 0), GateKey(.queue, task.queue), GateKey(.type, task.type)]
-            guard task.state == .pending, !gates.contains(where: { mayHoldBack($0, isPaceOver: isPaceOver) }),
-                !mayHoldBack(task.sharing, isPaceOver: isPaceOver)
+            guard task.state == .pending, !task.gates.contains(where: { mayHoldBack($0, isPaceOver: isPaceOver) })
             else { return false }
             guard let key = task.sharing.serialKey else { return true }
             return first[key] == task.sequence && serial[key] == nil
         }
     }
 
-    /// Pending tasks of some queues that nothing holds back.
+    /// Pending tasks that nothing holds back, of queues whose own gates hold nothing back.
     func free(in queues: [UInt32], _ index: DurableIndex) -> UInt64 {
-        let shared = index.sharedTasks
         let all = queues.reduce(0) { $0 + index.counts(queue: $1).pending }
-        var first: [Name: TaskSequence] = [:]
-        for task in shared where task.isInLine {
-            if let key = task.sharing.serialKey, first[key] == nil { first[key] = task.sequence }
-        }
-        let held = shared.filter { task in
-            guard task.state == .pending, queues.contains(task.queue) else { return false }
-            guard let key = task.sharing.serialKey else { return mayHoldBack(task.sharing) }
-            return first[key] != task.sequence || serial[key] != nil || mayHoldBack(task.sharing)
-        }
-        return all - UInt64(held.count)
+        let shared = index.sharedTasks.count { $0.state == .pending && queues.contains($0.queue) }
+        let free = freeTasks(index, isPaceOver: false).count { queues.contains($0.queue) }
+        return all - UInt64(shared - free)
     }
 }
 
 extension IndexedPlace {
+    /// The gates that it passes, each once.
+    fileprivate var gates: Set<GateKey> {
+        let keys = [sharing.limitKey, sharing.serialKey].compactMap { $0 }.map { GateKey(.key, 0, $0) }
+        let group = sharing.group.map { [GateKey(.group, 0, $0)] } ?? []
+        return Set([GateKey(.everything, 0), GateKey(.queue, queue), GateKey(.type, type)] + keys + group)
+    }
+
     /// Whether it has its place among those of its serial key.
     fileprivate var isInLine: Bool { [.pending, .failed, .inProgress].contains(state) }
 }
