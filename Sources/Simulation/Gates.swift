@@ -184,9 +184,17 @@ extension Simulation {
         let claimed = broker.process.core.totals.claimed
         tick()
         guard !isReadOnly(), try settle() else { return }
-        let isPaceOver = broker.process.core.totals.claimed == claimed
-        let index = broker.process.core.index
-        guard let task = dice.pick(Gates(of: index).freeTasks(index, isPaceOver: isPaceOver)) else { return }
+        var isPaceOver = broker.process.core.totals.claimed == claimed
+        for _ in 0..<4 where !isReadOnly() {
+            let index = broker.process.core.index
+            guard let task = dice.pick(Gates(of: index).freeTasks(index, isPaceOver: isPaceOver)) else { return }
+            try claim(free: task, index)
+            // What was claimed may have been the last one that a rate lets through.
+            isPaceOver = false
+        }
+    }
+
+    private mutating func claim(free task: IndexedPlace, _ index: DurableIndex) throws(Broken) {
         let queue = index.name(.queue, task.queue)
         let claim = ClaimSpec(queues: [queue], types: [TypePattern(bytes: index.name(.type, task.type).bytes)])
         let answer = try reply(to: .claim(claim), calls: [.claim(queues: [Cast.number(queue)])])
