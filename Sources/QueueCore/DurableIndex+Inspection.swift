@@ -69,7 +69,8 @@ extension DurableIndex {
     /// The tasks that wait or run and share something, in order of their sequences; takes time in the number of all with options.
     public var sharedTasks: [IndexedPlace] {
         guard !sharesNothing else { return [] }
-        return options.filter { !$0.value.sharing.isNone && tasks[$0.key].isLive }.keys.sorted().map { place($0) }
+        let sharing = options.lazy.filter { !$0.value.sharing.isNone && tasks[$0.key].isLive }
+        return sharing.map(\.key).sorted().map { place($0) }
     }
 
     private func place(_ sequence: TaskSequence) -> IndexedPlace {

@@ -24,8 +24,8 @@ struct BrokerProcess {
     private(set) var errands: [Errand]
     /// Why nothing is changed until the store is rebuilt.
     private(set) var failure: StorageError?
-    /// What runs behind gates since the last command; `nil` before the first one.
-    private var gates: Gates?
+    /// What runs behind gates since the last command.
+    private(set) var gates: Gates
     /// What a gate let through that it should not have.
     private(set) var problem: Broken?
     /// Counts of running tasks that were compared with the leases, and keys that were found at their limits.
@@ -61,6 +61,7 @@ struct BrokerProcess {
 
     init(core: QueueCore, log: CommitLog, reader: StoreReader, errands: [Errand] = []) {
         self.core = core
+        gates = Gates(of: core.index)
         self.log = log
         self.reader = reader
         // Sessions ended with the core before this one, and what it had decided is in the store or lost.
@@ -78,17 +79,14 @@ struct BrokerProcess {
 
     private mutating func watchGates() {
         let before = gates
-        let gates = Gates(of: core.index)
-        self.gates = gates
-        if let before { problem = problem ?? gates.problem(since: before, core.index) }
-        problem = problem ?? gates.countProblem(core.index)
+        gates = Gates(of: core.index)
+        problem = problem ?? gates.problem(since: before, core.index) ?? gates.countProblem(core.index)
         keysCompared += core.index.keysRunning.count
         keysAtLimit += gates.keysAtLimit
     }
 
     mutating func perform(_ command: Command, at now: Now) {
         guard failure == nil else { return refuse(command) }
-        if gates == nil { watchGates() }
         let missing = core.decide(command, now: now)
         watchGates()
         if missing.isEmpty {
@@ -119,7 +117,6 @@ struct BrokerProcess {
                 errands[0] = .command(command, fetched: fetched, missing: [], decidedThrough: decided)
                 return
             }
-            if gates == nil { watchGates() }
             let more = core.decide(command, fetched: fetched, now: now)
             watchGates()
             if more.isEmpty {

@@ -22,7 +22,8 @@ struct Gates {
     /// The gate of a key, a group or something else; a key may have that of all that begin so.
     func row(of key: GateKey) -> GateRow? {
         if let own = rows[key] { return own }
-        let patterns = rows.values.filter { $0.key.isPattern && key.kind == .key && $0.key.matches(key.name) }
+        guard key.kind == .key else { return nil }
+        let patterns = rows.values.lazy.filter { $0.key.isPattern && $0.key.matches(key.name) }
         return patterns.max { $0.key.name.bytes.count < $1.key.name.bytes.count }
     }
 
@@ -132,10 +133,12 @@ struct Gates {
 
 extension IndexedPlace {
     /// The gates that it passes, each once.
-    fileprivate var gates: Set<GateKey> {
-        let keys = [sharing.limitKey, sharing.serialKey].compactMap { $0 }.map { GateKey(.key, 0, $0) }
-        let group = sharing.group.map { [GateKey(.group, 0, $0)] } ?? []
-        return Set([GateKey(.everything, 0), GateKey(.queue, queue), GateKey(.type, type)] + keys + group)
+    fileprivate var gates: [GateKey] {
+        var gates = [GateKey(.everything, 0), GateKey(.queue, queue), GateKey(.type, type)]
+        if let key = sharing.limitKey { gates.append(GateKey(.key, 0, key)) }
+        if let key = sharing.serialKey, key != sharing.limitKey { gates.append(GateKey(.key, 0, key)) }
+        if let group = sharing.group { gates.append(GateKey(.group, 0, group)) }
+        return gates
     }
 
     /// Whether it has its place among those of its serial key.
@@ -187,7 +190,7 @@ extension Simulation {
         var isPaceOver = broker.process.core.totals.claimed == claimed
         for _ in 0..<4 where !isReadOnly() {
             let index = broker.process.core.index
-            guard let task = dice.pick(Gates(of: index).freeTasks(index, isPaceOver: isPaceOver)) else { return }
+            guard let task = dice.pick(broker.process.gates.freeTasks(index, isPaceOver: isPaceOver)) else { return }
             try claim(free: task, index)
             // What was claimed may have been the last one that a rate lets through.
             isPaceOver = false
@@ -219,7 +222,7 @@ extension Simulation {
 
     /// At rest: what holds a task back is what an explanation says, and nothing else.
     mutating func checkExplanations() throws(Broken) {
-        let gates = Gates(of: broker.process.core.index)
+        let gates = broker.process.gates
         if gates.isHeld(by: .paused) { report.hits.count(.event(.heldByPause)) }
         if gates.isHeld(by: .limited) { report.hits.count(.event(.heldByLimit)) }
         report.hits.count(.event(.keyAtLimit), by: broker.process.keysAtLimit)

@@ -11,7 +11,7 @@ extension Simulation {
     /// Claims while nothing else happens: tasks must come in order.
     mutating func checkOrder() throws(Broken) {
         // Behind a gate tasks keep their order, but others may go before them.
-        guard !isReadOnly(), try settle(), Gates(of: broker.process.core.index).isEmpty else { return }
+        guard !isReadOnly(), try settle(), broker.process.gates.isEmpty else { return }
         // Among several queues one in which another task has its turn may come later.
         let isShared = !broker.process.core.index.sharedTasks.isEmpty
         let queues = dice.oneIn(2) && !isShared ? Cast.queues : [Cast.queues[0]]

@@ -7,17 +7,19 @@ extension Simulation {
     /// No task waits while a stream waits for tasks.
     mutating func checkStreams() throws(Broken) {
         guard !isReadOnly(), !broker.process.core.isDraining else { return }
-        let index = broker.process.core.index
-        let gates = Gates(of: index)
+        assignClaims()
+        let waiting = clients.first { client in
+            guard let session = client.session, !isUnderWay(session) else { return false }
+            return client.streams.contains { isWaiting($0) }
+        }
+        guard let waiting else { return }
+        let (index, gates) = (broker.process.core.index, broker.process.gates)
         let open = (0..<UInt32(index.queueCount)).map { $0 + 1 }.filter { !gates.mayHoldBack(queue: $0) }
         let pending = gates.free(in: open, index)
-        guard pending > 0 else { return }
-        assignClaims()
-        for client in clients where client.streams.contains(where: { isWaiting($0) }) {
-            guard let session = client.session, !isUnderWay(session) else { continue }
+        guard pending == 0 else {
             throw Broken(
                 "I13",
-                "\(pending) tasks are pending, and a stream of client \(client.number) gets none of them"
+                "\(pending) tasks are pending, and a stream of client \(waiting.number) gets none of them"
             )
         }
     }

@@ -10,7 +10,7 @@ extension Simulation {
 
     /// Claims one task after the other while nothing else happens: groups of which some task could run take turns.
     mutating func checkTurns() throws(Broken) {
-        guard !isReadOnly(), try settle(), Gates(of: broker.process.core.index).isEmpty else { return }
+        guard !isReadOnly(), try settle(), broker.process.gates.isEmpty else { return }
         let queue = UInt32(1 + dice.below(Cast.queues.count))
         let name = broker.process.core.index.name(.queue, queue)
         guard !name.bytes.isEmpty else { return }
