@@ -28,7 +28,10 @@ public struct Name: Hashable, Sendable, CustomStringConvertible, ExpressibleBySt
 extension Bytes {
     /// Whether these are 1 to so many bytes of UTF-8 without blanks, control characters and `*`.
     func isWord(bytesMax: Int) -> Bool {
-        guard !isEmpty, count <= bytesMax, let text = String(validating: self, as: UTF8.self) else { return false }
+        guard !isEmpty, count <= bytesMax else { return false }
+        // Nearly all are ASCII, and a task with a key and a group has two that are not known yet.
+        if allSatisfy({ (0x21...0x7E).contains($0) }) { return !contains(UInt8(ascii: "*")) }
+        guard let text = String(validating: self, as: UTF8.self) else { return false }
         return text.unicodeScalars.allSatisfy {
             !$0.properties.isWhitespace && $0.properties.generalCategory != .control
         }

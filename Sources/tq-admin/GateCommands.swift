@@ -12,7 +12,9 @@ struct GateNoun: AsyncParsableCommand {
             one that is closed stay where they are; what runs goes on. A key that ends with * is for all keys that begin so, each \
             by itself. Example: tq-admin gate limit --key 'host:*' --running 4
             """,
-        subcommands: [ListGates.self, PauseGate.self, ResumeGate.self, LimitGate.self, WeighGroup.self]
+        subcommands: [
+            ListGates.self, PauseGate.self, DrainGate.self, ResumeGate.self, LimitGate.self, WeighGroup.self,
+        ]
     )
 }
 
@@ -78,6 +80,31 @@ struct PauseGate: AsyncParsableCommand {
         try await connection.withClient { client in
             let duration = Duration.milliseconds(duration?.milliseconds ?? 0)
             Listings.gates.print(try await client.pause(gate.scope, for: duration), format: output.format)
+        }
+    }
+}
+
+struct DrainGate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drain",
+        abstract: "Let no task through, and wait until none runs any more that has passed.",
+        discussion: """
+            It stays paused afterwards, and also when the wait is ended with ^C. When somebody resumes it meanwhile, the exit \
+            code is 1. Example, before the mail server is shut down: tq-admin gate drain --queue mail
+            """
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var gate: GateOptions
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let progress = Progress("tasks still running")
+            let drained = try await client.drain(gate.scope) { progress.update($0.running) }
+            Listings.gates.print(drained, format: output.format)
+            guard drained.pausedSinceWallMilliseconds == 0 else { return }
+            throw CommandFailure(.failed, "Gate '\(drained.scope)' was resumed before its last task had ended.")
         }
     }
 }

@@ -95,6 +95,46 @@ struct GateCommandTests {
         #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
     }
 
+    @Test("gate drain ends when the last task has, and says when somebody resumed the gate before")
+    func drained() async throws {
+        let broker = try BrokerProcess()
+        let client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
+        _ = try await client.submit([TaskSpec](repeating: TaskSpec(type: "t"), count: 3))
+        let (first, second) = (ClaimSpec(queues: ["default"], count: 2), ClaimSpec(queues: ["default"]))
+        let deliveries = try await client.claim(first)
+        #expect(deliveries.count == 2)
+        let address = "127.0.0.1:\(broker.port)"
+        func drain() -> Task<CommandOutcome, any Error> {
+            Task.detached {
+                try Commands.run("tq-admin", ["gate", "drain", "--all"], environment: ["TQ_BROKER_ADDR": address])
+            }
+        }
+        func waitUntilPaused() async throws {
+            while try await client.gates().first?.pausedSinceWallMilliseconds ?? 0 == 0 { await Task.yield() }
+        }
+        let early = drain()
+        try await waitUntilPaused()
+        #expect(try await client.claim(second).isEmpty)
+        try await client.complete(deliveries[0])
+        try await client.resume(.everything)
+        let resumed = try await early.value
+        #expect(resumed.status == 1 && resumed.errors.contains("was resumed"), "\(resumed.errors)")
+        let whole = drain()
+        try await waitUntilPaused()
+        try await client.complete(deliveries[1])
+        let drained = try await whole.value
+        #expect(drained.status == 0, "\(drained.errors)")
+        let gate = try #require(try await client.gates().first)
+        #expect(gate.running == 0 && gate.pausedSinceWallMilliseconds > 0)
+        #expect(try await client.claim(second).isEmpty)
+        try await client.resume(.everything)
+        let last = try await client.claim(second)
+        #expect(last.count == 1)
+        for delivery in last { try await client.complete(delivery) }
+        await client.close()
+        broker.stop()
+    }
+
     @Test("A limit holds with workers that go while they hold tasks: never more run, and none of the tasks is left")
     func lostWorkers() async throws {
         let broker = try BrokerProcess()
