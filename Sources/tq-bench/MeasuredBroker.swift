@@ -30,11 +30,12 @@ final class MeasuredBroker: Sendable {
 
     /// Starts a broker from the same installation, on data of its own in `parent`.
     init(dataParent parent: String, settings: [String]) async throws {
-        let directory = "\(parent)/tq-bench-\(getpid())"
-        let log = directory + ".log"
         host = "127.0.0.1"
         // The same one after a restart.
         port = try findPort()
+        // One command may compare two brokers.
+        let directory = "\(parent)/tq-bench-\(getpid())-\(port)"
+        let log = directory + ".log"
         namedProcess = nil
         let arguments = [try siblingPath("tq-broker"), "--data-dir", directory, "--port", "\(port)"]
         var launch = ProcessLaunch(arguments + settings.flatMap { ["--set", $0] })
