@@ -62,6 +62,7 @@ struct BrokerProcess {
     init(core: QueueCore, log: CommitLog, reader: StoreReader, errands: [Errand] = []) {
         self.core = core
         gates = Gates(of: core.index)
+        problem = gates.countProblem(core.index)
         self.log = log
         self.reader = reader
         // Sessions ended with the core before this one, and what it had decided is in the store or lost.

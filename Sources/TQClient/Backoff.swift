@@ -25,3 +25,20 @@ package struct Backoff {
 
     package mutating func reset() { attempts = 0 }
 }
+
+/// Asks again and again, after waits that grow to half a second, until an answer is the last one; a cancelled wait ends.
+///
+/// - Parameter onProgress: Called with each answer.
+func poll<Answer>(
+    until isLast: (Answer) -> Bool,
+    onProgress: (Answer) -> Void,
+    _ ask: () async throws -> Answer
+) async throws -> Answer {
+    var backoff = Backoff(first: .milliseconds(20), longest: .milliseconds(500))
+    while true {
+        let answer = try await ask()
+        onProgress(answer)
+        if isLast(answer) { return answer }
+        try await Task.sleep(for: backoff.next())
+    }
+}

@@ -43,14 +43,7 @@ extension TQClient {
         _ number: UInt32,
         onProgress: (BulkStatus) -> Void = { _ in }
     ) async throws -> BulkStatus {
-        var pause = 20
-        while true {
-            let operation = try await bulkOperation(number)
-            onProgress(operation)
-            if operation.phase != .running { return operation }
-            try await Task.sleep(for: .milliseconds(pause))
-            pause = min(pause * 2, 500)
-        }
+        try await poll(until: { $0.phase != .running }, onProgress: onProgress) { try await bulkOperation(number) }
     }
 
     private func bulk(_ request: Request, resend: Call.Resend) async throws(TQError) -> BulkStatus {

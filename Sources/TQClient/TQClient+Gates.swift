@@ -9,24 +9,21 @@ extension TQClient {
         try await change(GateChange(scope, isPaused: true, pauseMilliseconds: duration.wholeMilliseconds))
     }
 
-    /// Pauses a gate and waits until no task runs any more that has passed it; a cancelled wait leaves it paused.
+    /// Waits until no task runs any more that has passed a paused gate; a cancelled wait leaves it paused.
     ///
     /// - Parameters:
     ///   - scope: Which one.
     ///   - onProgress: Called now and then with how many tasks still run.
     /// - Returns: The gate. When somebody resumes it meanwhile, or its pause ends, that is over early, and it is not paused.
     @discardableResult
-    public func drain(_ scope: GateScope, onProgress: (GateStatus) -> Void = { _ in }) async throws -> GateStatus {
-        var gate = try await pause(scope)
-        var pause = 20
-        while gate.running > 0, gate.pausedSinceWallMilliseconds > 0 {
-            onProgress(gate)
-            try await Task.sleep(for: .milliseconds(pause))
-            pause = min(pause * 2, 500)
+    public func waitForDrain(
+        of scope: GateScope,
+        onProgress: (GateStatus) -> Void = { _ in }
+    ) async throws -> GateStatus {
+        try await poll(until: { $0.running == 0 || $0.pausedSinceWallMilliseconds == 0 }, onProgress: onProgress) {
             // One that is open and has no limits is not listed.
-            gate = try await gates().first { $0.scope == scope } ?? GateStatus(scope: scope)
+            try await gates().first { $0.scope == scope } ?? GateStatus(scope: scope)
         }
-        return gate
     }
 
     /// Ends the pause of a gate.

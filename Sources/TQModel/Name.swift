@@ -30,7 +30,7 @@ extension Bytes {
     func isWord(bytesMax: Int) -> Bool {
         guard !isEmpty, count <= bytesMax else { return false }
         // Nearly all are ASCII, and a task with a key and a group has two that are not known yet.
-        if allSatisfy({ (0x21...0x7E).contains($0) }) { return !contains(UInt8(ascii: "*")) }
+        if allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "*") }) { return true }
         guard let text = String(validating: self, as: UTF8.self) else { return false }
         return text.unicodeScalars.allSatisfy {
             !$0.properties.isWhitespace && $0.properties.generalCategory != .control

@@ -100,8 +100,12 @@ struct DrainGate: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withClient { client in
-            let progress = Progress("tasks still running")
-            let drained = try await client.drain(gate.scope) { progress.update($0.running) }
+            let running = try await client.pause(gate.scope).running
+            let progress = Progress("running tasks ended", total: running)
+            // More run than before when somebody has resumed it.
+            func ended(_ gate: GateStatus) -> UInt64 { running - min(running, gate.running) }
+            let drained = try await client.waitForDrain(of: gate.scope) { progress.update(ended($0)) }
+            progress.finish(ended(drained))
             Listings.gates.print(drained, format: output.format)
             guard drained.pausedSinceWallMilliseconds == 0 else { return }
             throw CommandFailure(.failed, "Gate '\(drained.scope)' was resumed before its last task had ended.")

@@ -1,3 +1,4 @@
+import CommandLineSupport
 import Foundation
 import TQClient
 import TQModel
@@ -99,31 +100,31 @@ struct GateCommandTests {
     func drained() async throws {
         let broker = try BrokerProcess()
         let client = try await TQClient.connect(to: "127.0.0.1:\(broker.port)")
-        _ = try await client.submit([TaskSpec](repeating: TaskSpec(type: "t"), count: 3))
+        let task = TaskSpec(type: "t", leaseMilliseconds: 3_600_000, timeoutMilliseconds: 3_600_000)
+        _ = try await client.submit([TaskSpec](repeating: task, count: 3))
         let (first, second) = (ClaimSpec(queues: ["default"], count: 2), ClaimSpec(queues: ["default"]))
         let deliveries = try await client.claim(first)
         #expect(deliveries.count == 2)
-        let address = "127.0.0.1:\(broker.port)"
-        func drain() -> Task<CommandOutcome, any Error> {
-            Task.detached {
-                try Commands.run("tq-admin", ["gate", "drain", "--all"], environment: ["TQ_BROKER_ADDR": address])
-            }
+        let environment = ["TQ_BROKER_ADDR": "127.0.0.1:\(broker.port)"]
+        func drain() throws -> ObservedProcess {
+            let launch = Commands.launch("tq-admin", ["gate", "drain", "--all"], environment: environment)
+            return try ObservedProcess(launch, reads: \.errors)
         }
         func waitUntilPaused() async throws {
             while try await client.gates().first?.pausedSinceWallMilliseconds ?? 0 == 0 { await Task.yield() }
         }
-        let early = drain()
+        let early = try drain()
         try await waitUntilPaused()
         #expect(try await client.claim(second).isEmpty)
         try await client.complete(deliveries[0])
         try await client.resume(.everything)
-        let resumed = try await early.value
-        #expect(resumed.status == 1 && resumed.errors.contains("was resumed"), "\(resumed.errors)")
-        let whole = drain()
+        try early.waitForEndOfOutput()
+        #expect(early.process.exitCode() == 1 && early.text.contains("was resumed"), "\(early.text)")
+        let whole = try drain()
         try await waitUntilPaused()
         try await client.complete(deliveries[1])
-        let drained = try await whole.value
-        #expect(drained.status == 0, "\(drained.errors)")
+        try whole.waitForEndOfOutput()
+        #expect(whole.process.exitCode() == 0 && whole.text.contains("1/1 running tasks ended"), "\(whole.text)")
         let gate = try #require(try await client.gates().first)
         #expect(gate.running == 0 && gate.pausedSinceWallMilliseconds > 0)
         #expect(try await client.claim(second).isEmpty)
