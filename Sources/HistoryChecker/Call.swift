@@ -60,6 +60,8 @@ public struct SubmitCall: Hashable, Sendable {
     public var unique: UniqueCall?
     /// Whether others may go before it that were submitted later: it has a key or a group.
     public var takesTurns: Bool
+    /// Whether it waits for others, and ends without an attempt when they fail.
+    public var hasDependencies: Bool
 
     /// What becomes of a task that did not start in time.
     public enum Lateness: String, Hashable, Sendable, CaseIterable {
@@ -82,7 +84,8 @@ public struct SubmitCall: Hashable, Sendable {
         startByWallMilliseconds: UInt64 = 0,
         startBySpanMilliseconds: UInt64 = 0,
         unique: UniqueCall? = nil,
-        takesTurns: Bool = false
+        takesTurns: Bool = false,
+        hasDependencies: Bool = false
     ) {
         self.queue = queue
         self.key = key
@@ -98,6 +101,7 @@ public struct SubmitCall: Hashable, Sendable {
         self.startBySpanMilliseconds = startBySpanMilliseconds
         self.unique = unique
         self.takesTurns = takesTurns
+        self.hasDependencies = hasDependencies
     }
 }
 

@@ -86,7 +86,8 @@ extension Checker {
         let record = tasks[slot]
         let slack = rules.slackMilliseconds
         // One that was buried before its start, because a clock was set back, may start as soon as it is put back.
-        let isBuriedLate = record.redrives > 0 && record.spec?.lateness == .buried
+        let mayBeBuried = record.spec.map { $0.lateness == .buried || $0.hasDependencies } ?? false
+        let isBuriedLate = record.redrives > 0 && mayBeBuried
         if let start = record.spec?.notBeforeWallMilliseconds, start > 0, !isBuriedLate {
             let latest = wallPeaks.latest(since: record.submitInvoked)
             if latest.later(by: slack) < start {

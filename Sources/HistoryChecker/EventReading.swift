@@ -96,7 +96,8 @@ extension SubmitCall {
             startByWallMilliseconds: try line.number(),
             startBySpanMilliseconds: try line.number(),
             unique: try UniqueCall(optional: &line),
-            takesTurns: try line.flag()
+            takesTurns: try line.flag(),
+            hasDependencies: try line.flag()
         )
     }
 }

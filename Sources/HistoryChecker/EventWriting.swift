@@ -126,6 +126,7 @@ extension SubmitCall {
         line.word(unique?.scope.rawValue ?? "-")
         line.flag(unique?.replaces ?? false)
         line.flag(takesTurns)
+        line.flag(hasDependencies)
     }
 }
 

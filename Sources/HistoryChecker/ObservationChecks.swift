@@ -111,7 +111,8 @@ extension Checker {
         guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }
         // A lost claim, or the time, may have ended it before any call touched it that is known.
         let isEndKnown = record.end.map { $0.token != nil || $0.state.isFinal } ?? false
-        let isTouched = (isEndKnown || lostClaimsMax == 0) && !mayBeLate(record) && !mayHaveExpiredDead(record)
+        let isTouched =
+            (isEndKnown || lostClaimsMax == 0) && !mayBeLate(record) && !mayHaveExpiredDead(record) && !mayBeUnrun(record)
         let earliest = isTouched ? record.firstTouched : record.submitMilliseconds
         guard let earliest else { return false }
         return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest.later(by: retention)
@@ -120,7 +121,11 @@ extension Checker {
     /// Whether it can have ended, as far as is known.
     func mayBeOver(_ record: TaskRecord) -> Bool {
         record.end != nil || !record.completions.isEmpty || record.cancels > 0 || mayBeDead(record) || mayBeLate(record)
+            || mayBeUnrun(record)
     }
+
+    /// Whether it may have ended without having run because those failed on which it depended.
+    private func mayBeUnrun(_ record: TaskRecord) -> Bool { record.spec?.hasDependencies ?? false }
 
     /// Whether its latest start can have passed while it waited, as it never does for one that was put back.
     func mayBeLate(_ record: TaskRecord) -> Bool {
@@ -142,7 +147,7 @@ extension Checker {
     /// Whether it can have been a dead letter for as long as those are kept, or one too many.
     func mayHaveExpiredDead(_ record: TaskRecord) -> Bool {
         guard rules.deadLetterRetentionMilliseconds != nil || !rules.cappedQueues.isEmpty else { return false }
-        let isLate = record.spec?.lateness == .buried && mayBeLate(record)
+        let isLate = record.spec?.lateness == .buried && mayBeLate(record) || mayBeUnrun(record)
         guard record.end?.state == .deadLetter || record.redrives > 0 || mayBeDead(record) || isLate else {
             return false
         }
@@ -202,7 +207,7 @@ extension Checker {
     }
 
     private func mayBeCancelledLate(_ record: TaskRecord) -> Bool {
-        record.spec?.lateness == .cancelled && mayBeLate(record)
+        record.spec?.lateness == .cancelled && mayBeLate(record) || mayBeUnrun(record)
     }
 
     private mutating func checkAttempts(_ observation: Observation, _ slot: Int, since invoked: Int) {
@@ -237,7 +242,7 @@ extension Checker {
         let record = tasks[slot]
         let seen = observation.attempts.map(Int.init) ?? attemptsBegun(record).upperBound + lostClaimsMax
         guard record.redrives == 0, !record.mayBeDead(attempts: seen, rules) else { return }
-        if record.spec?.lateness == .buried, mayBeLate(record) { return }
+        if record.spec?.lateness == .buried && mayBeLate(record) || mayBeUnrun(record) { return }
         let sentence = "It is a dead letter after \(seen) attempts, without a permanent failure"
         report(.attempts, record.id, [record.lease?.claimReturned ?? -1, invoked], sentence)
     }

@@ -18,7 +18,9 @@ struct OrderCheck {
     /// Takes the next delivery; returns what is wrong when a task that comes certainly later was delivered before.
     mutating func check(_ record: TaskRecord, claim: OpenOperation, _ queues: [QueueNumber]) -> String? {
         // Of an arranged one nobody knows where it stands.
-        guard claim.invoked > began, let spec = record.spec, record.arrangements.isEmpty, !spec.takesTurns else {
+        guard claim.invoked > began, let spec = record.spec, record.arrangements.isEmpty, !spec.takesTurns,
+            !spec.hasDependencies
+        else {
             return nil
         }
         let here = Line(rank: spec.rank, submitInvoked: record.submitInvoked, task: record.id)

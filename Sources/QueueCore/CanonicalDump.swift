@@ -141,7 +141,7 @@ extension DurableIndex {
         tasks.count + records.liveCount + options.count + starts.count + latestStarts.count + leases.count + keys.count
             + progress.count + checkpoints.count + olderRows.count
             + uniqueKeys.sorted.count { tasks[$0.holder.sequence].isLive }
-            + carriedOutcomes.count + bucketCounters.count + sharings.count
+            + carriedOutcomes.count + bucketCounters.count + sharings.count + dependents.count
     }
 }
 
@@ -227,12 +227,23 @@ extension DumpText {
         add("", options.uniqueKey?.scope.rawValue ?? 0)
         add("fair", options.sharing.group?.bytes ?? [])
         add("", options.sharing.weight)
-        add("dependencies", options.dependencyCount)
+        if let dependencies = options.dependencies { add(dependencies) }
         add("batch", options.batch)
         add("tick", options.tick?.recurring ?? 0)
         add("", options.tick?.wallMilliseconds ?? 0)
         add("client", word: options.clientID?.description ?? "-")
         add("tags", options.tagCount)
+    }
+
+    fileprivate mutating func add(_ dependencies: TaskDependencies) {
+        add("after", word: dependencies.condition.name)
+        add("", word: dependencies.onFailure.name)
+        for parent in dependencies.parents {
+            add("", parent.sequence.rawValue)
+            add("", parent.createdMilliseconds)
+        }
+        add("depth", dependencies.depth)
+        add("progress", dependencies.progress.rawValue)
     }
 
     fileprivate mutating func add(_ task: RecurringTask) {

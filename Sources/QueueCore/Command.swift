@@ -40,6 +40,8 @@ public enum Fetch: Hashable, Sendable {
     case deadLetters(TaskSelection, from: TaskSequence, through: TaskSequence, limit: Int)
     /// What made a task's last attempt fail.
     case lastError(TaskSequence)
+    /// How a task ended that is not in memory, as it was when that many dead letters had been put back since the start.
+    case fate(TaskID, TaskSequence, redrives: UInt64)
     /// What the file of a time zone says.
     case zone(ZoneName)
     /// What is left of expired buckets up to this one, the earliest first, at most so many.
@@ -78,6 +80,8 @@ public enum Fetched: Sendable {
     case deadLetters([(row: DeadLetterRow, payload: Bytes)], unreadable: [String], next: TaskSequence?)
     /// An error; empty for a task that has none.
     case lastError(Bytes)
+    /// The state in which a task ended.
+    case fate(TaskState)
     /// The rules of a time zone.
     case zone(ZoneRules)
     /// What is left of expired buckets.
@@ -106,7 +110,7 @@ public enum Fetched: Sendable {
         case .deadLetters(let letters, _, _): letters.reduce(0) { $0 + $1.payload.count }
         case .lastError(let error): error.count
         case .outcomes(let records, _): records.reduce(0) { $0 + $1.results.count }
-        case .transitions, .zone, .expiring, .tags, .tagged, .endingDeadLetters, .missing, .damaged, .postponed: 0
+        case .fate, .transitions, .zone, .expiring, .tags, .tagged, .endingDeadLetters, .missing, .damaged, .postponed: 0
         }
     }
 

@@ -40,6 +40,26 @@ public struct IndexedPlace: Sendable {
     public var sharing: Sharing
 }
 
+/// A task that depends on others.
+public struct IndexedDependent: Sendable {
+    /// The task.
+    public var sequence: TaskSequence
+    /// What it depends on.
+    public var dependencies: TaskDependencies
+    /// What is known of those; `nil` for one that is not in memory.
+    public var parents: [Parent?]
+
+    /// A task that another one depends on.
+    public struct Parent: Sendable {
+        /// Where it is in its life.
+        public var state: TaskState
+        /// Whether it can still run without a redrive.
+        public var isLive: Bool
+        /// Whether it was put back from the dead letters.
+        public var isRedriven: Bool
+    }
+}
+
 /// What inspectors ask of a recovered index.
 extension DurableIndex {
     /// The task of a stored row; `nil` when the task is unknown or has a newer row, which may be in the same segment.
@@ -84,6 +104,29 @@ extension DurableIndex {
             rank: slot.rank,
             sharing: sharing
         )
+    }
+
+    /// Tasks that wait for others, in order of their sequences; takes time in the number of all with options.
+    public var blockedTasks: [IndexedDependent] {
+        guard dependents.count > 0 else { return [] }
+        let blocked = options.lazy.filter { tasks[$0.key].state == .blocked && $0.value.dependencies != nil }
+        return blocked.map(\.key).sorted().compactMap { dependent($0) }
+    }
+
+    /// Tasks that run and waited for others; none that was a dead letter meanwhile, and runs for that reason.
+    public var runningDependents: [IndexedDependent] {
+        leases.places { tasks[$0.sequence].hasOptions && !tasks[$0.sequence].hasEarlierAttempts }
+            .compactMap { dependent(leases[$0].sequence) }
+    }
+
+    private func dependent(_ sequence: TaskSequence) -> IndexedDependent? {
+        guard let dependencies = options[sequence]?.dependencies else { return nil }
+        let parents = dependencies.parents.map { parent in
+            let slot = tasks[parent.sequence]
+            return slot.stateValue == 0
+                ? nil : IndexedDependent.Parent(state: slot.state, isLive: slot.isLive, isRedriven: slot.isRedriven)
+        }
+        return IndexedDependent(sequence: sequence, dependencies: dependencies, parents: parents)
     }
 
     /// Whether no task that waits or runs has a key or a group.

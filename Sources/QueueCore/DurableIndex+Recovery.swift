@@ -44,6 +44,7 @@ extension DurableIndex {
         nextSequence = max(nextSequence, batch.nextSequence)
         storeMilliseconds = batch.storeMilliseconds
         _ = takeReadyQueues()
+        dropDoomed()
         return closeGroup()
     }
 

@@ -27,6 +27,8 @@ public struct DurableIndex: Sendable {
     var gates = GateTable()
     /// What tasks share that wait or run.
     var sharings = SharingTable()
+    /// Tasks that wait for others.
+    var dependents = DependentTable()
     /// Those that keep so much of what is over and no more.
     var cappedQueues: Set<UInt32> = []
     var workers: [UInt32: WorkerRow] = [:]
@@ -164,7 +166,8 @@ public struct DurableIndex: Sendable {
             slot.hasOptions = true
         }
         let start = row.options?.start ?? .none
-        slot.state = (row.options?.dependencyCount ?? 0) > 0 ? .blocked : start != .none ? .scheduled : .pending
+        let isBlocked = row.options?.dependencies?.isBlocking ?? false
+        slot.state = isBlocked ? .blocked : start != .none ? .scheduled : .pending
         nextSequence = max(nextSequence, row.sequence.rawValue + 1)
         slot.link = retainSharing(row.options, queue: row.queue)
         tasks.set(row.sequence, slot)
@@ -228,6 +231,10 @@ public struct DurableIndex: Sendable {
             leases.remove(slot.link)
             countRunning(slot, isBegin: false)
         case .scheduled, .failed: dropStart(&slot, sequence)
+        case .blocked:
+            unblock(sequence)
+            note(.released, of: sequence)
+            dropStart(&slot, sequence)
         default: break
         }
     }
@@ -257,6 +264,7 @@ public struct DurableIndex: Sendable {
         slot.rank = row.rank
         slot.isArranged = false
         slot.setPayload(byteCount: row.bodyByteCount, row.content)
+        if slot.state == .blocked { unblock(sequence) }
         options[sequence] = row.options
         slot.hasOptions = row.options != nil
         share(&slot, row)
@@ -277,7 +285,7 @@ public struct DurableIndex: Sendable {
     }
 
     /// Notes that a segment with an older row is gone, and says whether that was the last one.
-    private mutating func dropOlderRow(of sequence: TaskSequence, in segment: UInt32) -> Bool {
+    mutating func dropOlderRow(of sequence: TaskSequence, in segment: UInt32) -> Bool {
         guard var segments = olderRows[sequence], let place = segments.firstIndex(of: segment) else { return false }
         segments.remove(at: place)
         olderRows[sequence] = segments.isEmpty ? nil : segments
@@ -363,8 +371,12 @@ public struct DurableIndex: Sendable {
             slot.hasOptions = true
             queues[Int(slot.queue)].counts[slot.state] += 1
             pushStart(slot, sequence)
-        case .pending, .blocked:
+        case .blocked:
+            options[sequence]?.start = transition.start
+            note(TaskDependencies.Progress(rawValue: transition.blocker), of: sequence)
             queues[Int(slot.queue)].counts[slot.state] += 1
+            block(sequence)
+        case .pending: queues[Int(slot.queue)].counts[slot.state] += 1
         case .completed, .cancelled:
             dropOptions(slot, sequence)
             guard transition.operation != .forget else { return carriedOutcomes[sequence] = nil }
@@ -389,13 +401,17 @@ public struct DurableIndex: Sendable {
     /// Enters the state that a row states.
     private mutating func enter(_ slot: TaskSlot, _ sequence: TaskSequence) {
         queues[Int(slot.queue)].counts[slot.state] += 1
-        if slot.state == .pending { pushReady(slot, sequence) } else { pushStart(slot, sequence) }
+        switch slot.state {
+        case .pending: pushReady(slot, sequence)
+        case .blocked: block(sequence)
+        default: pushStart(slot, sequence)
+        }
         pushLatestStart(slot, sequence)
         takeUniqueKey(slot, sequence)
     }
 
     /// Drops what only a task needs that can still run.
-    private mutating func dropOptions(_ slot: TaskSlot, _ sequence: TaskSequence) {
+    mutating func dropOptions(_ slot: TaskSlot, _ sequence: TaskSequence) {
         if slot.hasOptions { options[sequence] = nil }
     }
 
@@ -472,72 +488,6 @@ public struct DurableIndex: Sendable {
         guard slot.stateValue == TaskState.scheduled.rawValue || slot.stateValue == TaskState.failed.rawValue
         else { return false }
         return options[entry.sequence]?.start == entry.start
-    }
-
-    // MARK: Records
-
-    /// Releases one entry of a record; the last one buries it, but not before recovery has taken all there is.
-    mutating func release(_ handle: UInt32) {
-        if records.removeEntry(handle), !isRecovering { buryRecord(handle) }
-    }
-
-    /// Forgets a record that nothing needs any more, and segments that only waited for it.
-    mutating func buryRecord(_ handle: UInt32) {
-        // One may free the next, and that another: too many for a recursion.
-        var dead = [handle]
-        while let next = dead.popLast() { dead += bury(next) }
-    }
-
-    /// Forgets one record and returns those that are dead with it.
-    private mutating func bury(_ handle: UInt32) -> [UInt32] {
-        let record = records[handle]
-        guard record.isSegment else {
-            derived.deadTransitions.append(record.group)
-            records.remove(handle)
-            return []
-        }
-        let sequences = records.sequences(handle)
-        let replaced = olderRows.isEmpty ? [] : sequences.filter { dropOlderRow(of: $0, in: handle) }
-        let locations = sequences.map { freeEnded($0, segment: handle) }
-        if record.key.isMoved {
-            for (sequence, location) in zip(sequences, locations) where location != nil {
-                let key = LocatorKey(sequence: sequence, isSegment: false)
-                derived.locators.append(Locator(key: key, locations: [location]))
-            }
-        } else if locations.contains(where: { $0 != nil }) {
-            let key = LocatorKey(sequence: record.first, isSegment: true)
-            derived.locators.append(Locator(key: key, locations: locations))
-        }
-        derived.deadSegments.append(record.key)
-        records.remove(handle)
-        return replaced.compactMap { sequence in
-            let slot = tasks[sequence]
-            guard slot.stateValue != 0, !slot.isLive, records.removeEntry(slot.segment) else { return nil }
-            return slot.segment
-        }
-    }
-
-    /// Frees the slot of an ended task of a dying segment and says where its outcome is.
-    private mutating func freeEnded(_ sequence: TaskSequence, segment: UInt32) -> OutcomeLocation? {
-        let slot = tasks[sequence]
-        guard slot.stateValue != 0, slot.segment == segment else { return nil }
-        let location = outcomeLocation(slot, sequence)
-        dropOptions(slot, sequence)
-        tasks.remove(sequence)
-        carriedOutcomes[sequence] = nil
-        release(slot.transition)
-        return location
-    }
-
-    /// Which burial made a task a dead letter: a task that came back may have been buried anew.
-    func burial(_ slot: TaskSlot) -> Ended { .deadLetter(records[slot.transition].group) }
-
-    /// Where the outcome of an ended task is that still has its slot.
-    func outcomeLocation(_ slot: TaskSlot, _ sequence: TaskSequence) -> OutcomeLocation? {
-        let bucket = ExpiryBucket(rawValue: slot.link)
-        guard slot.state.isFinal, bucket > expiredThrough else { return nil }
-        let group = carriedOutcomes[sequence] ?? records[slot.transition].group
-        return OutcomeLocation(bucket: bucket, group: group, part: slot.place)
     }
 
     // MARK: Everything else

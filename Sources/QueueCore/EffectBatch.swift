@@ -268,7 +268,7 @@ public struct Transition: Hashable, Sendable {
     public var hasEarlierAttempts = false
     /// Bytes of the record of a task that ends or has ended: of its result, or of a dead letter's payload and error.
     public var byteCount: UInt32 = 0
-    /// Reserved: what a blocked task waits for.
+    /// How far the dependencies of a blocked task are: its ``TaskDependencies/Progress``.
     public var blocker: UInt64 = 0
 
     /// A report of progress, its message in the batch's texts.
@@ -339,6 +339,8 @@ public struct Transition: Hashable, Sendable {
         case arrange = 15
         /// The outcome of the task is gone before its time; the transition says what was counted of it.
         case forget = 16
+        /// A task that it depends on is over.
+        case settle = 17
     }
 }
 

@@ -264,7 +264,8 @@ extension QueueCore {
             leaseMilliseconds: duration,
             timeoutMilliseconds: timeout,
             tickWallMilliseconds: options?.tick?.wallMilliseconds ?? 0,
-            checkpoint: index.checkpoints.isEmpty ? [] : index.checkpoints[sequence] ?? []
+            checkpoint: index.checkpoints.isEmpty ? [] : index.checkpoints[sequence] ?? [],
+            dependencies: options?.dependencies.map { self.dependencies($0).tasks } ?? []
         )
         return Taken(
             delivery: delivery,

@@ -129,6 +129,7 @@ extension QueueCore {
         }
         let location = OutcomeLocation(bucket: bucket, group: batch.group, part: part)
         tellWaiting(for: sequence, id(of: sequence, slot), .outcome(location))
+        settleDependents(of: sequence, state)
     }
 
     /// The part of the group's outcome record that takes so many bytes more.

@@ -31,7 +31,8 @@ extension QueueCore {
             let until = start.wallMilliseconds(wall: now.wallMilliseconds, store: clock.milliseconds)
             let kind: WaitReason.Kind = slot.state == .failed ? .backoff : .notDue
             return [WaitReason(kind, untilWallMilliseconds: until)] + held(sequence, slot)
-        case .pending, .blocked:
+        case .blocked: return openDependencies(sequence) + held(sequence, slot)
+        case .pending:
             return held(sequence, slot) + [behind(sequence, slot)].compactMap { $0 }
                 + workers(slot.queue, type: slot.type)
         case .completed, .cancelled, .deadLetter: return [WaitReason(.ended)]

@@ -46,6 +46,10 @@ extension QueueCore {
         transition.isRedriven = slot.isRedriven
         transition.hasEarlierAttempts = slot.hasEarlierAttempts
         if slot.isArranged { (transition.queue, transition.rank) = (slot.queue, slot.rank) }
+        if state == .blocked, let options = index.options[sequence] {
+            transition.start = options.start
+            transition.blocker = options.dependencies?.progress.rawValue ?? 0
+        }
         return transition
     }
 
@@ -190,6 +194,8 @@ extension QueueCore {
         options?.start = StartTime.none
         options?.startBy = StartTime.none
         options?.buriesLate = false
+        // Put back, it runs.
+        options?.dependencies?.progress = .released
         if options?.isEmpty == true { options = nil }
         let task = TaskRow(
             sequence: sequence,
@@ -220,6 +226,7 @@ extension QueueCore {
         totals.deadLettered += 1
         notices.append(.deadLettered(id, reason))
         tellWaiting(for: sequence, id, .deadLetter(batch.group))
+        settleDependents(of: sequence, .deadLetter)
     }
 
     /// Puts a dead letter back: the same task with the same id and sequence, its attempts counted anew.
@@ -432,58 +439,6 @@ extension QueueCore {
                     + "and save its address."
             )
         }
-    }
-
-    // MARK: Cancel
-
-    mutating func cancel(_ id: TaskID) -> Result<Cancellation, TQError> {
-        switch find(id) {
-        case .slot(let sequence, let slot) where slot.state.isWaiting:
-            endCancelled(sequence, slot, LeaseToken(rawValue: 0))
-            return .success(.cancelled)
-        case .slot(let sequence, let slot) where slot.state == .inProgress:
-            requestCancel(id, sequence, slot)
-            return .success(.requested)
-        case .slot, .ended:
-            return .failure(TQError(.notCancellable, "Task \(id) has ended, so there is nothing to cancel."))
-        case .nowhere: return .failure(notFound(id))
-        }
-    }
-
-    mutating func endCancelled(
-        _ sequence: TaskSequence,
-        _ slot: TaskSlot,
-        _ token: LeaseToken,
-        _ reason: CancelReason = .requested
-    ) {
-        end(sequence, slot, .cancel, .cancelled, token: token, result: [], cancelReason: reason)
-        totals.cancelled += 1
-    }
-
-    /// Notes that the running attempt shall end, and tells its worker once that is stored.
-    private mutating func requestCancel(_ id: TaskID, _ sequence: TaskSequence, _ slot: TaskSlot) {
-        let lease = index.leases[slot.link]
-        guard !lease.isCancelRequested else { return }
-        var requested = transition(.requestCancel, lease, sequence, slot)
-        requested.isCancelRequested = true
-        requested.progress = batch.progress(index.progress[sequence])
-        record(requested)
-        index.leases.update(index.tasks[sequence].link) {
-            $0.session = lease.session
-            $0.attemptDeadlineMilliseconds = lease.attemptDeadlineMilliseconds
-            $0.deadlineMilliseconds = lease.deadlineMilliseconds
-            $0.isRecovered = lease.isRecovered
-        }
-        guard session.sessions[lease.session] != nil else { return }
-        let holder = Asker(session: lease.session, request: 0, principal: .anonymous)
-        reply(.cancelRequested([LeaseHandle(task: id, token: lease.token)]), to: holder)
-    }
-
-    private func cancelRequested(_ handle: LeaseHandle) -> TQError {
-        TQError(
-            .cancelRequested,
-            "Somebody cancelled task \(handle.task), so its lease is not renewed. Stop the work and report how it ended."
-        )
     }
 
     // MARK: Lost leases

@@ -54,7 +54,8 @@ extension QueueCore {
             isCancelRequested: lease?.isCancelRequested ?? false,
             tick: options?.tick.map { tick($0, slot) },
             checkpoint: index.checkpoints[sequence] ?? [],
-            sharing: options?.sharing ?? .none
+            sharing: options?.sharing ?? .none,
+            dependencies: options?.dependencies.map { dependencies($0) }
         )
     }
 

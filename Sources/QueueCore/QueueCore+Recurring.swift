@@ -196,7 +196,7 @@ extension QueueCore {
         try checkBounds(spec.task)
         let absent: [(String, Bool)] = [
             ("start time or delay", spec.task.start == .now), ("idempotency key", spec.task.idempotencyKey.isEmpty),
-            ("unique key", spec.task.uniqueKey == nil),
+            ("unique key", spec.task.uniqueKey == nil), ("dependency", spec.task.dependencies == nil),
         ]
         if let (what, _) = absent.first(where: { !$0.1 }) {
             throw TQError(

@@ -67,6 +67,7 @@ extension QueueCore {
         let content = try stored(spec.content)
         var options = try options(of: spec, principal.namespace)
         options.uniqueKey = uniqueKey.flatMap { hold($0, of: spec) }
+        options.dependencies = try dependencies(of: spec, replacing: replaced, ending: ending, fetched)
         return .new(
             Admitted(
                 queue: queue,

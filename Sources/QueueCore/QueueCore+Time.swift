@@ -9,23 +9,27 @@ extension QueueCore {
     private static let sweptPerTick = 4_000
     /// Tasks that one claim finds to be late, and late ones that one tick buries.
     static let lateTasksPerClaim = 1_000
-    private static let lateBytesPerTick = 16 << 20
+    private static let unrunBytesPerTick = 16 << 20
+    /// Tasks that end in the same tick as one that they depended on, or as one that depended on that.
+    private static let dependentsPerTick = 1_000
     /// Payloads of up to 10 MiB are read for dead letters that nobody asked for; leases beyond lapse in the next ticks.
     static let lossBurialsPerCommand = 16
     /// How long a redrive is remembered; a read that takes longer than this does not happen.
     static let redriveMemoryMilliseconds: UInt64 = 60_000
 
     mutating func tickReads() -> [Fetch] {
-        collectLateTasks()
+        collectUnrun()
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
-        return Array(losses.prefix(Self.lossBurialsPerCommand)) + lateReads + zoneReads
+        return Array(losses.prefix(Self.lossBurialsPerCommand)) + unrunReads + zoneReads
             + [sweepRead, expiringDeadLettersRead].compactMap { $0 } + oldestDeadLettersReads + surplusReads
+            + absentParentReads
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
         for place in lapsedLeases() { reclaim(place, loss(of: place), fetched) }
         giveUpSilentWorkers(fetched)
-        endLateTasks(fetched)
+        endUnrun(fetched)
+        settleAbsentParents(fetched)
         stageDueTasks()
         endPauses()
         servePaced()
@@ -73,7 +77,7 @@ extension QueueCore {
         record(transition(.stage, to: .pending, sequence, index.tasks[sequence], LeaseToken(rawValue: 0)))
     }
 
-    // MARK: Late tasks
+    // MARK: Tasks that end without having run
 
     /// Whether a waiting task must not start any more.
     func isLate(_ slot: TaskSlot, _ sequence: TaskSequence) -> Bool {
@@ -84,15 +88,33 @@ extension QueueCore {
 
     private func buriesLate(_ sequence: TaskSequence) -> Bool { index.options[sequence]?.buriesLate == true }
 
-    /// The payloads of late tasks that become dead letters, as many as one command may hold.
-    private var lateReads: [Fetch] {
+    /// How a waiting task ends that is not to run.
+    private enum Unrun {
+        case cancelled(CancelReason)
+        case buried(DeadLetterReason, StaticString)
+    }
+
+    /// How a waiting task ends now; `nil` when it does not.
+    private func end(_ slot: TaskSlot, _ sequence: TaskSequence) -> Unrun? {
+        guard slot.stateValue != 0, slot.state.isWaiting else { return nil }
+        if index.isDoomed(sequence) {
+            guard index.options[sequence]?.dependencies?.onFailure == .bury else { return .cancelled(.dependencyFailed) }
+            return .buried(.dependencyFailed, "Tasks failed on which it depended.")
+        }
+        guard isLate(slot, sequence) else { return nil }
+        guard buriesLate(sequence) else { return .cancelled(.tooLate) }
+        return .buried(.tooLate, "The task did not start by the time that it was given.")
+    }
+
+    /// The payloads of those that become dead letters, as many as one command may hold.
+    private var unrunReads: [Fetch] {
         var reads: [Fetch] = []
         var byteCount = 0
-        for sequence in late where buriesLate(sequence) {
+        for sequence in unrun {
             let slot = index.tasks[sequence]
-            guard slot.state.isWaiting, isLate(slot, sequence) else { continue }
+            guard case .buried? = end(slot, sequence) else { continue }
             byteCount += slot.payloadByteCountMax
-            guard reads.isEmpty || byteCount <= Self.lateBytesPerTick, reads.count < Self.lateTasksPerClaim else {
+            guard reads.isEmpty || byteCount <= Self.unrunBytesPerTick, reads.count < Self.lateTasksPerClaim else {
                 break
             }
             reads.append(payloadFetch(slot))
@@ -109,38 +131,47 @@ extension QueueCore {
         var aside = transition(.stage, to: .scheduled, sequence, slot, LeaseToken(rawValue: 0))
         aside.start = index.options[sequence]?.startBy ?? .none
         record(aside)
-        late.append(sequence)
+        unrun.append(sequence)
     }
 
-    private mutating func collectLateTasks() {
-        while late.count < Self.startsPerTick,
+    private mutating func collectUnrun() {
+        while unrun.count < Self.startsPerTick,
             let entry = index.latestStarts.takeDue(wall: now.wallMilliseconds, store: clock.milliseconds)
         {
-            late.append(entry.sequence)
+            unrun.append(entry.sequence)
+        }
+        while unrun.count < Self.startsPerTick, let sequence = index.takeDoomed() { unrun.append(sequence) }
+    }
+
+    /// Ends them, and those that depended on them.
+    private mutating func endUnrun(_ fetched: [Fetch: Fetched]) {
+        let turn = unrun
+        unrun = []
+        for sequence in turn { endUnrun(sequence, fetched) }
+        for _ in 0..<Self.dependentsPerTick {
+            guard let sequence = index.takeDoomed() else { break }
+            endUnrun(sequence, fetched)
         }
     }
 
-    /// Ends tasks that did not start in time; whose payload must be read and was not has its turn with the next tick.
-    private mutating func endLateTasks(_ fetched: [Fetch: Fetched]) {
-        let turn = late
-        late = []
-        for sequence in turn {
-            let slot = index.tasks[sequence]
-            guard slot.stateValue != 0, slot.state.isWaiting else { continue }
-            if !isLate(slot, sequence) {
-                // Somebody has set the clock back.
-                index.pushLatestStart(slot, sequence)
-                let options = index.options[sequence]
-                if slot.state == .scheduled, options?.start == options?.startBy { makePending(sequence) }
-            } else if !buriesLate(sequence) {
-                endCancelled(sequence, slot, LeaseToken(rawValue: 0), .tooLate)
-            } else if fetched[payloadFetch(slot)].map(\.isPostponed) ?? true {
-                late.append(sequence)
-            } else {
-                let error = batch.text("The task did not start by the time that it was given.")
-                bury(sequence, slot, LeaseToken(rawValue: 0), .tooLate, error: error, fetched)
-            }
+    /// Ends one; whose payload must be read and was not has its turn with the next tick.
+    private mutating func endUnrun(_ sequence: TaskSequence, _ fetched: [Fetch: Fetched]) {
+        let slot = index.tasks[sequence]
+        switch end(slot, sequence) {
+        case .cancelled(let reason): endCancelled(sequence, slot, LeaseToken(rawValue: 0), reason)
+        case .buried(let reason, let text):
+            guard fetched[payloadFetch(slot)].map({ !$0.isPostponed }) ?? false else { return unrun.append(sequence) }
+            let error = batch.text("\(text)")
+            bury(sequence, slot, LeaseToken(rawValue: 0), reason, error: error, fetched)
+        case nil: if slot.stateValue != 0, slot.state.isWaiting { goOn(slot, sequence) }
         }
+    }
+
+    /// Lets a task wait on that was late: somebody has set the clock back.
+    private mutating func goOn(_ slot: TaskSlot, _ sequence: TaskSequence) {
+        index.pushLatestStart(slot, sequence)
+        let options = index.options[sequence]
+        if slot.state == .scheduled, options?.start == options?.startBy { makePending(sequence) }
     }
 
     private mutating func endTimedOutWaits() {

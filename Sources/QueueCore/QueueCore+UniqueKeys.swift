@@ -68,9 +68,10 @@ extension QueueCore {
         let wasArranged = index.tasks[row.sequence].isArranged
         store(row, payload: payload, isMoved: true, isReplacement: true)
         let start = row.options?.start ?? .none
+        let isBlocked = row.options?.dependencies?.isBlocking ?? false
         var replaced = transition(
             .replace,
-            to: start == .none ? .pending : .scheduled,
+            to: isBlocked ? .blocked : start == .none ? .pending : .scheduled,
             row.sequence,
             index.tasks[row.sequence],
             LeaseToken(rawValue: 0)

@@ -179,6 +179,7 @@ extension QueueCore {
             }
         }
         for number in index.workers.keys { session.heard[number] = now.monotonicMilliseconds }
+        collectAbsentParents()
         beginTicks()
     }
 }

@@ -33,8 +33,10 @@ public struct QueueCore: Sendable {
     var redriven: [TaskSequence: (token: LeaseToken, number: UInt64, monotonicMilliseconds: UInt64)] = [:]
     /// Dead letters put back since the start.
     var redrives: UInt64 = 0
-    /// Tasks that did not start in time and are still to be ended.
-    var late: [TaskSequence] = []
+    /// Tasks that are to end without having run: they did not start in time, or their dependencies failed.
+    var unrun: [TaskSequence] = []
+    /// Tasks for which others wait and that were not in memory at the start; the last one is looked for first.
+    var absentParents: [TaskSequence] = []
     /// Outcomes up to this bucket go although nothing takes them by itself.
     var askedToExpireThrough = ExpiryBucket(rawValue: 0)
     /// What was left of buckets up to this one is gone.
@@ -180,8 +182,10 @@ public struct QueueCore: Sendable {
         case .request(_, _, _, .fail(let items)): items.compactMap { burialRead(of: $0) }
         case .request(_, _, _, .redrive(let items)): items.compactMap { deadLetterRead($0.task) }
         case .request(_, _, _, .purge(let ids)): ids.compactMap { deadLetterRead($0) }
-        case .request(_, _, let principal, .submit(let specs)): replacedTagReads(specs, principal)
-        case .request(_, _, let principal, .complete(let items)): replacedTagReads(items, principal)
+        case .request(_, _, let principal, .submit(let specs)):
+            replacedTagReads(specs, principal) + dependencyReads(specs)
+        case .request(_, _, let principal, .complete(let items)):
+            replacedTagReads(items, principal) + items.flatMap { dependencyReads($0.followUps) }
         case .request(_, _, _, .tasks(let query)): [taggedRead(query)].compactMap { $0 }
         case .request(_, _, _, let request): [zoneRead(request)].compactMap { $0 }
         case .closeSession(let id): burialReads(session: id)

@@ -30,7 +30,7 @@ public struct TaskOptions: Hashable, Sendable {
     /// The unique key that it holds.
     public var uniqueKey: UniqueHold?
     /// Tasks that must end before this one starts.
-    public var dependencyCount: UInt32 = 0
+    public var dependencies: TaskDependencies?
     /// An interned batch.
     public var batch: UInt32 = 0
     /// The tick of a recurring task that it is for.

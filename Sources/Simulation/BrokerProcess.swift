@@ -62,7 +62,7 @@ struct BrokerProcess {
     init(core: QueueCore, log: CommitLog, reader: StoreReader, errands: [Errand] = []) {
         self.core = core
         gates = Gates(of: core.index)
-        problem = gates.countProblem(core.index)
+        problem = gates.countProblem(core.index) ?? core.index.dependencyProblem
         self.log = log
         self.reader = reader
         // Sessions ended with the core before this one, and what it had decided is in the store or lost.
@@ -78,10 +78,12 @@ struct BrokerProcess {
 
     // MARK: Deciding
 
-    private mutating func watchGates() {
+    private mutating func watch() {
         let before = gates
         gates = Gates(of: core.index)
-        problem = problem ?? gates.problem(since: before, core.index) ?? gates.countProblem(core.index)
+        problem =
+            problem ?? gates.problem(since: before, core.index) ?? gates.countProblem(core.index)
+            ?? core.index.dependencyProblem
         keysCompared += core.index.keysRunning.count
         keysAtLimit += gates.keysAtLimit
     }
@@ -89,7 +91,7 @@ struct BrokerProcess {
     mutating func perform(_ command: Command, at now: Now) {
         guard failure == nil else { return refuse(command) }
         let missing = core.decide(command, now: now)
-        watchGates()
+        watch()
         if missing.isEmpty {
             collect(after: command)
         } else {
@@ -119,7 +121,7 @@ struct BrokerProcess {
                 return
             }
             let more = core.decide(command, fetched: fetched, now: now)
-            watchGates()
+            watch()
             if more.isEmpty {
                 errands.removeFirst()
                 collect(after: command)

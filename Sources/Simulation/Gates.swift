@@ -253,8 +253,12 @@ extension Simulation {
             case .scheduled: kinds.contains(.notDue)
             case .failed: kinds.contains(.backoff)
             case .completed, .cancelled, .deadLetter: kinds == [.ended]
-            case .pending, .blocked: kinds.isDisjoint(with: [.running, .ended, .notDue, .backoff])
+            case .pending:
+                kinds.isDisjoint(with: [.running, .ended, .notDue, .backoff, .dependency, .deadDependency])
+            case .blocked: !kinds.isDisjoint(with: [.dependency, .deadDependency])
             }
+        if kinds.contains(.dependency) { report.hits.count(.event(.heldByDependency)) }
+        if kinds.contains(.deadDependency) { report.hits.count(.event(.heldByDeadDependency)) }
         if kinds.contains(.serial) { report.hits.count(.event(.heldBySerialKey)) }
         guard isRight else { throw Broken("I21", "\(explanation) is no explanation of \(status)") }
     }

@@ -105,6 +105,8 @@ public enum Happening: String, Sendable, CaseIterable {
     /// Running tasks of a key that were compared with its leases, keys that were found at their limits, and tasks that waited for an
     /// earlier one of their serial key.
     case keyCompared, keyAtLimit, heldBySerialKey
+    /// Tasks whose dependencies were met, those that ended because they failed, and explanations that name one.
+    case dependenciesMet, cancelledUnrun, buriedUnrun, heldByDependency, heldByDeadDependency
     /// Groups that waited for their turns while another one had its own, and claims of what nothing held back.
     case turnTaken, freeTaskClaimed
     /// Submits that took the place of a task, and dead letters that hold a unique key.

@@ -217,6 +217,7 @@ extension Simulation {
         if dice.oneIn(60) { spec.type = "no name" }
         spec.tags = someTags()
         if report.hasSharing, dice.oneIn(2) { spec.sharing = someSharing() }
+        if report.hasSharing, dice.oneIn(4) { spec.dependencies = someDependencies() }
         guard dice.oneIn(4) else { return spec }
         // Some keys come again with another content, or in another queue, where they are other keys.
         let isReused = dice.oneIn(12)
@@ -266,6 +267,7 @@ extension Simulation {
         spec.tags = someTags()
         // Its key, because all that have the same unique key are alike but for this.
         if report.hasSharing, dice.oneIn(3) { spec.sharing = someSharing() }
+        if report.hasSharing, dice.oneIn(4) { spec.dependencies = someDependencies() }
         spec.uniqueKey = UniqueKey(
             Bytes("unique \(number)".utf8),
             scope: Cast.uniqueScopes[number],
@@ -309,7 +311,8 @@ extension Simulation {
             startByWallMilliseconds: latest,
             startBySpanMilliseconds: span,
             unique: spec.uniqueKey.map(call),
-            takesTurns: report.hasSharing && (!spec.sharing.isNone || spec.uniqueKey != nil)
+            takesTurns: report.hasSharing && (!spec.sharing.isNone || spec.uniqueKey != nil),
+            hasDependencies: report.hasSharing && (spec.dependencies != nil || spec.uniqueKey != nil)
         )
     }
 

@@ -159,7 +159,9 @@ extension Simulation {
         while idleRounds < 24 {
             rounds += 1
             guard rounds < 1_000 else { throw Broken("I13", "There is always something left to claim") }
-            idleRounds = try doAll(types) ? 0 : idleRounds + 1
+            var isIdle = try !doAll(types)
+            if isIdle, idleRounds == 20 { isIdle = try !cancelBlocked() }
+            idleRounds = isIdle ? idleRounds + 1 : 0
             wait(5_000)
             tick()
             _ = try settle()

@@ -1,5 +1,6 @@
 import HistoryChecker
 import QueueCore
+import Storage
 import TQModel
 
 extension Simulation {
@@ -300,6 +301,7 @@ extension Simulation {
         for (spec, submission) in broker.process.takeSubmissions() where !submission.isDuplicate {
             note(spec, submission.id)
             taskPayloads.decide(submission.id, Digest(ofPayload: spec), spec.tags)
+            dependencies.note(spec, submission.id, TaskIDCipher(key: broker.identity.key))
         }
     }
 
@@ -341,6 +343,7 @@ extension Simulation {
                 case .permanentFailure: report.hits.count(.event(.permanentFailure))
                 case .quarantined: report.hits.count(.event(.quarantined))
                 case .tooLate: report.hits.count(.event(.buriedLate))
+                case .dependencyFailed: report.hits.count(.event(.buriedUnrun))
                 case .payloadDamaged:
                     throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
@@ -387,6 +390,7 @@ extension Simulation {
         try noteTicks(effects)
         try noteBulk(effects)
         try checkExpiry(of: effects)
+        try dependencies.check(effects)
         displaced += effects.outcomes.filter { $0.cancelReason == .displaced }.map(\.sequence)
         count(effects)
     }
@@ -408,9 +412,14 @@ extension Simulation {
         report.hits.count(.event(.survivorMoved), by: max(0, moved - redriven))
         report.hits.count(.event(.deadLetterExpired), by: effects.outcomes.count { $0.cancelReason == .expired })
         report.hits.count(.event(.cancelledLate), by: effects.outcomes.count { $0.cancelReason == .tooLate })
+        let unrun = effects.outcomes.count { $0.cancelReason == .dependencyFailed }
+        report.hits.count(.event(.cancelledUnrun), by: unrun)
         for transition in effects.transitions {
             if transition.operation == .cancel, transition.token.rawValue > 0 {
                 report.hits.count(.event(.runningTaskCancelled))
+            }
+            if transition.operation == .settle, transition.state != .blocked {
+                report.hits.count(.event(.dependenciesMet))
             }
             if transition.operation == .carry { report.hits.count(.event(.transitionCarried)) }
             if transition.operation == .stage, transition.token.rawValue == 0 { report.hits.count(.event(.taskDue)) }

@@ -12,7 +12,7 @@ public struct Simulation {
     public struct Report: Sendable {
         /// What moved the run.
         public var seed: UInt64
-        /// Whether tasks of the run have keys and groups; without them order can be looked at over several queues.
+        /// Whether tasks of the run have keys, groups and dependencies; without them order can be looked at over several queues.
         var hasSharing: Bool { seed % 2 == 0 }
         /// Crashes before which at least ``Simulation/acknowledgedMin`` changes were acknowledged.
         public var cycles = 0
@@ -67,6 +67,7 @@ public struct Simulation {
     var handOvers = HandOvers()
     var ticks = Ticks()
     var bulk = BulkOperations()
+    var dependencies = DependencyChecks()
     /// What clients were told of bulk operations last, and the first request that was sent afterwards.
     var toldBulk: [UInt32: (status: BulkStatus, since: UInt32)] = [:]
     var taskPayloads = Payloads()

@@ -135,6 +135,8 @@ public struct StoreInspection: Sendable {
         public var tags: [TaskTag] = []
         /// How it shares the workers with others; `none` when it has ended for good.
         public var sharing = Sharing.none
+        /// The tasks that it waits for or has waited for; none when it has ended for good.
+        public var dependencies: [TaskID] = []
         /// What cannot be read of the task.
         public var damage: String?
     }
@@ -232,9 +234,16 @@ public struct StoreInspection: Sendable {
         task.payloadContent = recovered.index.content(row.content)
         if let payloads { (task.payload, task.damage) = payloads.payload(place, of: row.sequence) }
         task.sharing = row.options?.sharing ?? .none
+        task.dependencies = dependencies(of: row)
         if known.state == .failed { task.error = try reader.history(of: row.sequence).last?.error }
         try addTags(row.options?.tagCount ?? 0, to: &task)
         return task
+    }
+
+    private func dependencies(of row: TaskRow) -> [TaskID] {
+        row.options?.dependencies?.parents.map {
+            reader.id(of: $0.sequence, createdMilliseconds: $0.createdMilliseconds)
+        } ?? []
     }
 
     /// Adds the tags of a task that carries some; what is wrong with them is wrong with the task.
@@ -296,6 +305,7 @@ public struct StoreInspection: Sendable {
         try addTags(row.task.options?.tagCount ?? 0, to: &task)
         task.payloadContent = recovered.index.content(row.task.content)
         task.sharing = row.task.options?.sharing ?? .none
+        task.dependencies = dependencies(of: row.task)
         if row.reason == .payloadDamaged {
             task.damage = task.damage ?? "The payload was lost to damage."
         } else if withPayloads {

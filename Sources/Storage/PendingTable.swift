@@ -8,10 +8,15 @@ import TQModel
 /// u32, type u32, rank u32, payload bytes u32), then the columns that the header names, in the order of
 /// their bits. A column is there for all entries of a table or for none.
 ///
-/// A table of form 1 has a list behind its entries: what tasks share, each once, counted by a u16. Each has the weight u16, then the
-/// lengths u8 of the limit key, the serial key and the group (0 for none), then the three. Entries name it by its place, from 1.
+/// Two columns name places, from 1, in lists behind the entries, which the form says are there: what tasks share (1), and what they depend
+/// on (2); 3 for both, in that order. A list is counted by a u16.
+///
+/// What tasks share is there once: the weight u16, then the lengths u8 of the limit key, the serial key and the group (0 for none), then the
+/// three. What a task depends on is its own: condition u8, what follows from failures u8, depth u16, progress u64, then, counted by a u8, the
+/// sequence u64 and the created u64 of each.
 enum PendingTable {
     private static let formWithSharings: UInt8 = 1
+    private static let formWithDependencies: UInt8 = 2
 
     /// In the column of the latest start: a task that is late becomes a dead letter.
     private static let buriesLateBit = UInt64(1) << 62
@@ -62,13 +67,18 @@ enum PendingTable {
             if options.startBy != .none { columns.insert(.startBy) }
             if !options.sharing.isNone { columns.insert(.sharing) }
             if options.uniqueKey != nil { columns.insert(.uniqueKey) }
-            if options.dependencyCount != 0 { columns.insert(.dependencies) }
+            if options.dependencies != nil { columns.insert(.dependencies) }
             if options.batch != 0 { columns.insert(.batch) }
             if options.tick != nil { columns.insert(.tick) }
             if options.clientID != nil { columns.insert(.clientID) }
             if options.tagCount != 0 { columns.insert(.tags) }
             if options.deadLetterRetentionMilliseconds != 0 { columns.insert(.deadLetterRetention) }
             self = columns
+        }
+
+        /// The form of a table with these columns.
+        var form: UInt8 {
+            (contains(.sharing) ? formWithSharings : 0) | (contains(.dependencies) ? formWithDependencies : 0)
         }
     }
 
@@ -85,6 +95,8 @@ enum PendingTable {
         var sharings: [Sharing] = []
         /// The places in the list, from 1.
         fileprivate var places: [Sharing: UInt16] = [:]
+        /// What the tasks depend on, in their order.
+        fileprivate var dependencies: [TaskDependencies] = []
         fileprivate let entryByteCount: Int
         let byteCount: Int
 
@@ -93,12 +105,14 @@ enum PendingTable {
                 if row.content != .unspecified { columns.insert(.content) }
                 guard let options = row.options else { continue }
                 columns.formUnion(Columns(options))
+                if let dependencies = options.dependencies { self.dependencies.append(dependencies) }
                 guard !options.sharing.isNone, places[options.sharing] == nil else { continue }
                 sharings.append(options.sharing)
                 places[options.sharing] = UInt16(sharings.count)
             }
             entryByteCount = baseByteCount + columns.byteCount
-            let listByteCount = sharings.isEmpty ? 0 : 2 + sharings.reduce(0) { $0 + PendingTable.byteCount($1) }
+            var listByteCount = sharings.isEmpty ? 0 : 2 + sharings.reduce(0) { $0 + PendingTable.byteCount($1) }
+            if !dependencies.isEmpty { listByteCount += dependencies.reduce(2) { $0 + PendingTable.byteCount($1) } }
             byteCount = TableHeader.byteCount + rows.count * entryByteCount + listByteCount
         }
     }
@@ -106,6 +120,7 @@ enum PendingTable {
     static func write(_ rows: ArraySlice<TaskRow>, _ shape: Shape, to value: UnsafeMutableRawBufferPointer) {
         let columns = shape.columns
         var writer = ByteWriter(UnsafeMutableRawBufferPointer(rebasing: value[TableHeader.byteCount...]))
+        var dependencyPlace: UInt32 = 0
         for row in rows {
             writer.write(row.sequence.rawValue)
             writer.write(row.createdMilliseconds)
@@ -113,15 +128,20 @@ enum PendingTable {
             writer.write(row.type)
             writer.write(row.rank.rawValue)
             writer.write(row.bodyByteCount)
-            if !columns.isEmpty { write(row.options ?? TaskOptions(), shape, to: &writer) }
+            if row.options?.dependencies != nil { dependencyPlace += 1 }
+            if !columns.isEmpty { write(row.options ?? TaskOptions(), shape, dependencyPlace, to: &writer) }
             if columns.contains(.content) { writer.write(row.content.rawValue) }
         }
         if !shape.sharings.isEmpty {
             writer.write(UInt16(shape.sharings.count))
             for sharing in shape.sharings { write(sharing, to: &writer) }
         }
+        if !shape.dependencies.isEmpty {
+            writer.write(UInt16(shape.dependencies.count))
+            for dependencies in shape.dependencies { write(dependencies, to: &writer) }
+        }
         TableHeader(
-            form: shape.sharings.isEmpty ? 0 : formWithSharings,
+            form: columns.form,
             entryByteCount: UInt16(shape.entryByteCount),
             count: UInt32(rows.count),
             extra: columns.rawValue
@@ -139,7 +159,27 @@ enum PendingTable {
         for name in names { writer.write(name?.bytes ?? []) }
     }
 
-    private static func write(_ options: TaskOptions, _ shape: Shape, to writer: inout ByteWriter) {
+    private static func byteCount(_ dependencies: TaskDependencies) -> Int { 13 + dependencies.parents.count * 16 }
+
+    private static func write(_ dependencies: TaskDependencies, to writer: inout ByteWriter) {
+        writer.write(dependencies.condition.rawValue)
+        writer.write(dependencies.onFailure.rawValue)
+        writer.write(dependencies.depth)
+        writer.write(dependencies.progress.rawValue)
+        writer.write(UInt8(dependencies.parents.count))
+        for parent in dependencies.parents {
+            writer.write(parent.sequence.rawValue)
+            writer.write(parent.createdMilliseconds)
+        }
+    }
+
+    /// - Parameter dependencyPlace: Where the list has what the task depends on, if it does.
+    private static func write(
+        _ options: TaskOptions,
+        _ shape: Shape,
+        _ dependencyPlace: UInt32,
+        to writer: inout ByteWriter
+    ) {
         let columns = shape.columns
         if columns.contains(.start) { writer.write(options.start.rawValue) }
         if columns.contains(.lease) { writer.write(options.leaseMilliseconds) }
@@ -157,7 +197,7 @@ enum PendingTable {
             writer.write(options.uniqueKey?.hash.low ?? 0)
             writer.write(options.uniqueKey?.scope.rawValue ?? 0)
         }
-        if columns.contains(.dependencies) { writer.write(options.dependencyCount) }
+        if columns.contains(.dependencies) { writer.write(options.dependencies == nil ? 0 : dependencyPlace) }
         if columns.contains(.batch) { writer.write(options.batch) }
         if columns.contains(.tick) {
             writer.write(options.tick?.recurring ?? 0)
@@ -175,34 +215,61 @@ enum PendingTable {
 
     static func read(_ value: UnsafeRawBufferPointer) throws(StorageError) -> [TaskRow] {
         var (header, reader) = try TableHeader.open(value, "pending table") {
-            $0.form == formWithSharings
-                ? value.count - TableHeader.byteCount : Int($0.count) * Int($0.entryByteCount)
+            $0.form == 0 ? Int($0.count) * Int($0.entryByteCount) : value.count - TableHeader.byteCount
         }
         let columns = Columns(rawValue: header.extra)
         guard Columns.known.isSuperset(of: columns), Int(header.entryByteCount) == baseByteCount + columns.byteCount,
-            header.count <= UInt16.max, header.form == (columns.contains(.sharing) ? formWithSharings : 0)
+            header.count <= UInt16.max, header.form == columns.form
         else { throw reader.corrupt("columns \(header.extra) with entries of \(header.entryByteCount) bytes") }
         var rows: [TaskRow] = []
         rows.reserveCapacity(Int(header.count))
-        let sharings = columns.contains(.sharing) ? try readSharings(value, header) : []
-        for _ in 0..<header.count { rows.append(try readRow(&reader, columns, sharings)) }
-        if sharings.isEmpty { try reader.end() }
+        let lists = try Lists(value, header, columns)
+        for _ in 0..<header.count { rows.append(try readRow(&reader, columns, lists)) }
+        if header.form == 0 { try reader.end() }
         return rows
     }
 
-    /// Reads the list behind the entries; `none` is the first, for entries that share nothing.
-    private static func readSharings(
-        _ value: UnsafeRawBufferPointer,
-        _ header: TableHeader
-    ) throws(StorageError) -> [Sharing] {
-        var reader = ByteReader(value, "pending table")
-        _ = try reader.bytes(TableHeader.byteCount)
-        _ = try reader.bytes(Int(header.count) * Int(header.entryByteCount))
-        let count: UInt16 = try reader.read()
+    /// What is behind the entries; the first of each is for those that name nothing.
+    private struct Lists {
         var sharings = [Sharing.none]
-        for _ in 0..<count { sharings.append(try readSharing(&reader)) }
-        try reader.end()
-        return sharings
+        var dependencies: [TaskDependencies?] = [nil]
+
+        init(_ value: UnsafeRawBufferPointer, _ header: TableHeader, _ columns: Columns) throws(StorageError) {
+            guard header.form != 0 else { return }
+            var reader = ByteReader(value, "pending table")
+            _ = try reader.bytes(TableHeader.byteCount)
+            _ = try reader.bytes(Int(header.count) * Int(header.entryByteCount))
+            if columns.contains(.sharing) {
+                for _ in 0..<(try reader.read(UInt16.self)) { sharings.append(try readSharing(&reader)) }
+            }
+            if columns.contains(.dependencies) {
+                for _ in 0..<(try reader.read(UInt16.self)) { dependencies.append(try readDependencies(&reader)) }
+            }
+            try reader.end()
+        }
+    }
+
+    private static func readDependencies(_ reader: inout ByteReader) throws(StorageError) -> TaskDependencies {
+        let condition: UInt8 = try reader.read()
+        let onFailure: UInt8 = try reader.read()
+        let depth: UInt16 = try reader.read()
+        let progress: UInt64 = try reader.read()
+        let count: UInt8 = try reader.read()
+        guard let condition = Dependencies.Condition(rawValue: condition),
+            let onFailure = Dependencies.OnFailure(rawValue: onFailure), (1...Limits.dependenciesMax).contains(Int(count))
+        else { throw reader.corrupt("\(count) dependencies with condition \(condition), after failures \(onFailure)") }
+        var parents: [TaskDependencies.Parent] = []
+        for _ in 0..<count {
+            let sequence = TaskSequence(try reader.read())
+            parents.append(.init(sequence: sequence, createdMilliseconds: try reader.read()))
+        }
+        return TaskDependencies(
+            parents: parents,
+            condition: condition,
+            onFailure: onFailure,
+            depth: depth,
+            progress: TaskDependencies.Progress(rawValue: progress)
+        )
     }
 
     private static func readSharing(_ reader: inout ByteReader) throws(StorageError) -> Sharing {
@@ -223,7 +290,7 @@ enum PendingTable {
     private static func readRow(
         _ reader: inout ByteReader,
         _ columns: Columns,
-        _ sharings: [Sharing]
+        _ lists: Lists
     ) throws(StorageError) -> TaskRow {
         let sequence: UInt64 = try reader.read()
         let created: UInt64 = try reader.read()
@@ -231,7 +298,7 @@ enum PendingTable {
         let type: UInt32 = try reader.read()
         let rank: UInt32 = try reader.read()
         let byteCount: UInt32 = try reader.read()
-        let options = columns.isEmpty ? nil : try readOptions(&reader, columns, sharings)
+        let options = columns.isEmpty ? nil : try readOptions(&reader, columns, lists)
         let content = StoredContent(rawValue: columns.contains(.content) ? try reader.read() : 0)
         return TaskRow(
             sequence: TaskSequence(sequence),
@@ -248,7 +315,7 @@ enum PendingTable {
     private static func readOptions(
         _ reader: inout ByteReader,
         _ columns: Columns,
-        _ sharings: [Sharing]
+        _ lists: Lists
     ) throws(StorageError) -> TaskOptions {
         var options = TaskOptions()
         if columns.contains(.start) { options.start = StartTime(rawValue: try reader.read()) }
@@ -266,11 +333,19 @@ enum PendingTable {
         }
         if columns.contains(.sharing) {
             let place = Int(try reader.read(UInt16.self))
-            guard sharings.indices.contains(place) else { throw reader.corrupt("a task that shares number \(place)") }
-            options.sharing = sharings[place]
+            guard lists.sharings.indices.contains(place) else {
+                throw reader.corrupt("a task that shares number \(place)")
+            }
+            options.sharing = lists.sharings[place]
         }
         if columns.contains(.uniqueKey) { options.uniqueKey = try readUniqueKey(&reader) }
-        if columns.contains(.dependencies) { options.dependencyCount = try reader.read() }
+        if columns.contains(.dependencies) {
+            let place = Int(try reader.read(UInt32.self))
+            guard lists.dependencies.indices.contains(place) else {
+                throw reader.corrupt("a task that depends on what number \(place) says")
+            }
+            options.dependencies = lists.dependencies[place]
+        }
         if columns.contains(.batch) { options.batch = try reader.read() }
         if columns.contains(.tick) {
             let tick = TaskTick(recurring: try reader.read(), wallMilliseconds: try reader.read())

@@ -80,6 +80,11 @@ public struct WaitReason: Hashable, Sendable {
         case rateLimited = 12
         /// An earlier `task` with the same serial key, that of `scope`, has not ended: `worker` has it `since` then when it runs.
         case serial = 13
+        /// It depends on `task`, which has not ended: `worker` has it `since` then when it runs. `count` of `countMax` such tasks have
+        /// not.
+        case dependency = 14
+        /// It depends on `task`, a dead letter that somebody is to put back or purge.
+        case deadDependency = 15
 
         /// The name in JSON.
         public var name: String {
@@ -97,6 +102,8 @@ public struct WaitReason: Hashable, Sendable {
             case .empty: "empty"
             case .rateLimited: "rateLimited"
             case .serial: "serial"
+            case .dependency: "dependency"
+            case .deadDependency: "deadDependency"
             }
         }
     }

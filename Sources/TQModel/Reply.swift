@@ -93,6 +93,8 @@ public struct Delivery: Hashable, Sendable {
     public var tickWallMilliseconds: UInt64
     /// What an earlier attempt has saved for this one; empty for nothing.
     public var checkpoint: Bytes
+    /// The tasks that it waited for, in the order in which it named them: their results are there as long as they are kept.
+    public var dependencies: [TaskID]
 
     public init(
         lease: LeaseHandle,
@@ -106,7 +108,8 @@ public struct Delivery: Hashable, Sendable {
         leaseMilliseconds: UInt32,
         timeoutMilliseconds: UInt32,
         tickWallMilliseconds: UInt64 = 0,
-        checkpoint: Bytes = []
+        checkpoint: Bytes = [],
+        dependencies: [TaskID] = []
     ) {
         self.lease = lease
         self.queue = queue
@@ -120,6 +123,7 @@ public struct Delivery: Hashable, Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
         self.tickWallMilliseconds = tickWallMilliseconds
         self.checkpoint = checkpoint
+        self.dependencies = dependencies
     }
 }
 
@@ -173,6 +177,8 @@ public struct TaskStatus: Hashable, Sendable {
     public var tags: [TaskTag]
     /// How it shares the workers with others; `none` when it has ended.
     public var sharing: Sharing
+    /// The tasks that it waits for or has waited for; `nil` for none, and when it has ended.
+    public var dependencies: Dependencies?
 
     public init(
         id: TaskID,
@@ -198,10 +204,12 @@ public struct TaskStatus: Hashable, Sendable {
         tick: Tick? = nil,
         checkpoint: Bytes = [],
         tags: [TaskTag] = [],
-        sharing: Sharing = .none
+        sharing: Sharing = .none,
+        dependencies: Dependencies? = nil
     ) {
         self.tags = tags
         self.sharing = sharing
+        self.dependencies = dependencies
         self.progress = progress
         self.cancelReason = cancelReason
         self.tick = tick
@@ -263,7 +271,7 @@ public struct TaskResult: Hashable, Sendable {
 public struct TaskCounts: Hashable, Sendable {
     /// Wait for their start time.
     public var scheduled: UInt64 = 0
-    /// Wait for another task or a limit.
+    /// Wait for other tasks.
     public var blocked: UInt64 = 0
     /// Can be claimed.
     public var pending: UInt64 = 0
@@ -444,6 +452,8 @@ public enum DeadLetterReason: UInt8, Sendable, CaseIterable {
     case payloadDamaged = 4
     /// It did not start by the time that it was given.
     case tooLate = 5
+    /// Tasks failed on which it depended.
+    case dependencyFailed = 6
 
     /// The name in JSON, on the command line and in metrics.
     public var name: String {
@@ -453,6 +463,7 @@ public enum DeadLetterReason: UInt8, Sendable, CaseIterable {
         case .quarantined: "quarantined"
         case .payloadDamaged: "payloadDamaged"
         case .tooLate: "tooLate"
+        case .dependencyFailed: "dependencyFailed"
         }
     }
 }
@@ -469,6 +480,8 @@ public enum CancelReason: UInt8, Sendable, CaseIterable {
     case expired = 3
     /// It was the oldest dead letter of a queue that had more than it keeps.
     case displaced = 4
+    /// Tasks failed on which it depended.
+    case dependencyFailed = 5
 
     /// The name in JSON and on the command line.
     public var name: String {
@@ -478,6 +491,7 @@ public enum CancelReason: UInt8, Sendable, CaseIterable {
         case .purged: "purged"
         case .expired: "expired"
         case .displaced: "displaced"
+        case .dependencyFailed: "dependencyFailed"
         }
     }
 }

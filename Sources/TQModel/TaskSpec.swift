@@ -38,6 +38,8 @@ public struct TaskSpec: Hashable, Sendable {
     public var tags: [TaskTag]
     /// How it shares the workers with others.
     public var sharing: Sharing
+    /// Other tasks that it waits for; `nil` for none.
+    public var dependencies: Dependencies?
 
     public init(
         queue: Name = Name(Defaults.queue),
@@ -58,7 +60,8 @@ public struct TaskSpec: Hashable, Sendable {
         idempotencyWindowMilliseconds: UInt64 = 0,
         uniqueKey: UniqueKey? = nil,
         tags: [TaskTag] = [],
-        sharing: Sharing = .none
+        sharing: Sharing = .none,
+        dependencies: Dependencies? = nil
     ) {
         self.queue = queue
         self.type = type
@@ -79,6 +82,7 @@ public struct TaskSpec: Hashable, Sendable {
         self.uniqueKey = uniqueKey
         self.tags = tags
         self.sharing = sharing
+        self.dependencies = dependencies
     }
 
     /// By when each attempt of a task must have begun, and what becomes of the task when it has not.

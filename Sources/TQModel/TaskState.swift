@@ -2,7 +2,7 @@
 public enum TaskState: UInt8, Sendable, CaseIterable {
     /// Waits for its start time. Next: `pending`, `cancelled`.
     case scheduled = 1
-    /// Waits for another task or a limit. Next: `pending`, `cancelled`.
+    /// Waits for other tasks. Next: `pending`, `scheduled`, `cancelled`, `deadLetter`.
     case blocked = 2
     /// Can be claimed. Next: `inProgress`, `cancelled`.
     case pending = 3

@@ -25,6 +25,8 @@ public struct TaskContext: Sendable {
     public let checkpoint: Bytes
     /// The tick of a recurring task that this one is for, in milliseconds since 1970; 0 for none.
     public let tickWallMilliseconds: UInt64
+    /// The tasks that it waited for, in the order in which it named them; see ``result(ofDependency:)``.
+    public let dependencies: [TaskID]
     /// When the attempt's time is up.
     public let deadline: ContinuousClock.Instant
     /// The worker's own connection, for follow-up tasks.
@@ -43,6 +45,7 @@ public struct TaskContext: Sendable {
         self.retriesMax = delivery.retriesMax
         self.checkpoint = delivery.checkpoint
         self.tickWallMilliseconds = delivery.tickWallMilliseconds
+        self.dependencies = delivery.dependencies
         self.deadline = deadline
         self.client = client
         self.lease = delivery.lease
@@ -84,6 +87,16 @@ extension TaskContext {
     /// - Throws: `leaseLost` when the task runs elsewhere or will; `invalidArgument` for too many bytes.
     public func saveCheckpoint(_ checkpoint: Bytes) async throws(TQError) {
         try await renew(Renewal(lease: lease, checkpoint: checkpoint))
+    }
+}
+
+extension TaskContext {
+    /// How a task ended that this one waited for.
+    ///
+    /// - Throws: `taskNotFound` when its result is not kept any more: give it a retention that outlasts the wait; `timedOut` when
+    ///   it runs again, or one of several that were waited for still does.
+    public func result(ofDependency id: TaskID) async throws(TQError) -> TaskResult {
+        try await client.waitForResult(id, within: .zero)
     }
 }
 

@@ -157,6 +157,7 @@ extension Renewal {
 extension Delivery {
     private static let tickTag: UInt8 = 1
     private static let checkpointTag: UInt8 = 2
+    private static let dependenciesTag: UInt8 = 3
 
     init(from reader: inout FieldReader) throws(TQError) {
         self.init(
@@ -174,6 +175,7 @@ extension Delivery {
             switch field.tag {
             case Self.tickTag: tickWallMilliseconds = try reader.integer(of: field)
             case Self.checkpointTag: checkpoint = reader.bytes(of: field)
+            case Self.dependenciesTag: dependencies = try reader.taskIDs(of: field)
             default: if try !content.set(field, from: reader) { try reader.unknown(field) }
             }
         }
@@ -191,6 +193,10 @@ extension Delivery {
         bytes.append(integer: timeoutMilliseconds)
         bytes.append(field: Self.tickTag, nonZero: tickWallMilliseconds)
         bytes.append(field: Self.checkpointTag, nonEmpty: checkpoint)
+        if !dependencies.isEmpty {
+            bytes.append(Self.dependenciesTag)
+            bytes.appendRecord { $0.append(list: dependencies) { $0.append(taskID: $1) } }
+        }
         content.write(to: &bytes)
     }
 }

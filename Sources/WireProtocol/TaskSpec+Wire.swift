@@ -66,6 +66,10 @@ extension TaskSpec {
         case Tag.tags: tags = try reader.tags(of: field)
         case Sharing.tag:
             sharing = try reader.nested(in: field) { (reader) throws(TQError) in try Sharing(from: &reader) }
+        case Dependencies.tag:
+            dependencies = try reader.nested(in: field) { (reader) throws(TQError) in
+                try Dependencies(from: &reader)
+            }
         default: if try !content.set(field, from: reader) { try reader.unknown(field) }
         }
     }
@@ -94,6 +98,7 @@ extension TaskSpec {
         bytes.append(field: Tag.tags, tags: tags)
         content.write(to: &bytes)
         sharing.write(to: &bytes)
+        dependencies?.write(to: &bytes)
     }
 
     func checkLimits() throws(TQError) {
@@ -107,6 +112,7 @@ extension TaskSpec {
         if let uniqueKey { _ = try Self.checkedUniqueKey(uniqueKey.key) }
         for tag in tags { try tag.checkLength() }
         try sharing.checkLengths()
+        try dependencies?.checkLimits()
     }
 
     private static func checkedKey(_ key: Bytes) throws(TQError) -> Bytes {

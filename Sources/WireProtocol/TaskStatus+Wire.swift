@@ -50,6 +50,10 @@ extension TaskStatus {
             case Tag.isCancelRequested: isCancelRequested = try reader.integer(of: field, as: UInt8.self) != 0
             case Sharing.tag:
                 sharing = try reader.nested(in: field) { (reader) throws(TQError) in try Sharing(from: &reader) }
+            case Dependencies.tag:
+                dependencies = try reader.nested(in: field) { (reader) throws(TQError) in
+                    try Dependencies(from: &reader)
+                }
             default:
                 if try payloadContent.set(field, from: reader) { continue }
                 if try !resultContent.set(field, .ofResult, from: reader) { try reader.unknown(field) }
@@ -88,6 +92,7 @@ extension TaskStatus {
         payloadContent.write(to: &bytes)
         resultContent.write(to: &bytes, .ofResult)
         sharing.write(to: &bytes)
+        dependencies?.write(to: &bytes)
     }
 }
 

@@ -72,6 +72,11 @@ struct ExplainedReason: Sendable {
             return "The gate of \(scope) lets \(reason.countMax) tasks run at once, and \(reason.count) run."
                 + holder(reason, " The one that runs the longest is")
         case .serial: return "It waits until an earlier task of serial \(scope) is over." + holder(reason, " That is")
+        case .dependency:
+            return "It depends on \(reason.countMax) tasks, of which \(reason.count) are not over."
+                + holder(reason, " One of them is")
+        case .deadDependency:
+            return "It depends on task \(reason.task.map { "\($0)" } ?? ""), a dead letter. Put that back, or purge it."
         case .draining: return "The broker shuts down and hands out nothing."
         case .noWorker: return "No worker is connected that takes such tasks, or none asks for some now."
         case .workersBusy:

@@ -67,6 +67,14 @@ enum Listings {
             json: { $0.sharing.group == nil ? .null : .unsigned(UInt64($0.sharing.weight)) },
             text: { $0.sharing.group == nil ? "" : "\($0.sharing.weight)" }
         ),
+        Column(
+            "depends on",
+            "dependencies",
+            json: { .array(($0.dependencies?.tasks ?? []).map { .string("\($0)") }) },
+            text: { $0.dependencies?.tasks.map(\.description).joined(separator: " ") ?? "" }
+        ),
+        Column("condition", "dependency_condition", optional: { $0.dependencies?.condition.name }),
+        Column("if they fail", "on_dependency_failure", optional: { $0.dependencies?.onFailure.name }),
         Column("due", "tick_at", time: { $0.tick?.wallMilliseconds ?? 0 }),
         Column("error", "error", optional: { $0.error.isEmpty ? nil : String(decoding: $0.error, as: UTF8.self) }),
         Column("payload type", "payload_content_type", optional: { $0.payloadContent.type.map { "\($0)" } }),

@@ -56,6 +56,20 @@ struct Submit: AsyncParsableCommand {
         )
     )
     var onConflict = ConflictArgument.existing
+    @Option(help: ArgumentHelp("It waits until that task is completed; may be repeated.", valueName: "id"))
+    var after: [TaskIDArgument] = []
+    @Flag(help: "With --after: one of them is enough.")
+    var any = false
+    @Option(
+        help: ArgumentHelp(
+            """
+            With --after, when they fail: cancel it (the default), bury it as a dead letter, run it once they are over however \
+            they ended, or let it wait until dead letters among them are put back.
+            """,
+            valueName: "way"
+        )
+    )
+    var onFailure: DependencyFailureArgument?
 
     func validate() throws {
         let payloads = [payload, payloadFile, lines, type == nil ? positionalPayload : positionalType].compactMap { $0 }
@@ -64,6 +78,7 @@ struct Submit: AsyncParsableCommand {
         }
         if type != nil, positionalPayload != nil { throw ValidationError("The type is given twice.") }
         if type == nil, positionalType == nil { throw ValidationError("Say what kind of work it is: --type TYPE.") }
+        if any || onFailure != nil, after.isEmpty { throw ValidationError("--any and --on-failure need --after.") }
         if delay != nil, scheduledAt != nil { throw ValidationError("Give --delay or --scheduled-at.") }
         if uniqueKey != nil, lines != nil {
             throw ValidationError("One --unique-key cannot name several tasks of --lines.")
@@ -114,6 +129,13 @@ struct Submit: AsyncParsableCommand {
             let key = Bytes(uniqueKey.utf8)
             task.uniqueKey = UniqueKey(key, scope: uniqueWhile.scope, onConflict: onConflict.onConflict)
         }
+        if !after.isEmpty {
+            task.dependencies = Dependencies(
+                on: after.map(\.id),
+                condition: any ? .any : .all,
+                onFailure: onFailure?.onFailure ?? .cancel
+            )
+        }
         return task
     }
 }
@@ -152,6 +174,23 @@ enum ConflictArgument: String, ExpressibleByArgument, CaseIterable {
         case .existing: .existing
         case .refuse: .refuse
         case .replace: .replace
+        }
+    }
+}
+
+/// What becomes of a task whose dependencies failed.
+enum DependencyFailureArgument: String, ExpressibleByArgument, CaseIterable {
+    case cancel
+    case bury
+    case run
+    case wait
+
+    var onFailure: Dependencies.OnFailure {
+        switch self {
+        case .cancel: .cancel
+        case .bury: .bury
+        case .run: .run
+        case .wait: .wait
         }
     }
 }

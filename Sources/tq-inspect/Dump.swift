@@ -75,6 +75,9 @@ struct Dump: ParsableCommand {
             fields.append(.init("group", .string("\(group)")))
             fields.append(.init("weight", .unsigned(UInt64(task.sharing.weight))))
         }
+        if !task.dependencies.isEmpty {
+            fields.append(.init("dependencies", .array(task.dependencies.map { .string("\($0)") })))
+        }
         if !task.tags.isEmpty { fields.append(.init("tags", .array(task.tags.map { .string("\($0)") }))) }
         if let payload = task.payload { fields.append(bytes("payload", payload)) }
         fields += content("payload", task.payloadContent)

@@ -12,7 +12,8 @@ struct Exec: WorkerSubcommand {
             The payload is the program's standard input, its standard output is the result. Exit code 0 completes the \
             task; any other one, and a signal, fails the attempt with the end of standard error as the reason. The \
             program finds TQ_TASK_ID, TQ_TASK_TYPE, TQ_TASK_QUEUE and TQ_TASK_ATTEMPT in its environment, and \
-            TQ_TASK_CONTENT_TYPE when the submitter said what the payload is. No shell is involved: write -- sh -c '...' for one.
+            TQ_TASK_CONTENT_TYPE when the submitter said what the payload is; TQ_TASK_DEPENDENCIES has the ids of the tasks that it \
+            waited for, whose results 'tq-admin wait ID' prints. No shell is involved: write -- sh -c '...' for one.
             """
     )
 
@@ -53,6 +54,9 @@ extension TaskContext {
             "TQ_TASK_ATTEMPT": "\(attempt)",
         ]
         variables["TQ_TASK_CONTENT_TYPE"] = contentType.map { "\($0)" }
+        if !dependencies.isEmpty {
+            variables["TQ_TASK_DEPENDENCIES"] = dependencies.map(\.description).joined(separator: " ")
+        }
         return variables
     }
 }

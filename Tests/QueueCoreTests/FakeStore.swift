@@ -215,6 +215,9 @@ struct FakeStore {
             }
             let page = found.prefix(limit).compactMap { letters[$0] }.map { (row: $0.row, payload: $0.payload) }
             return .deadLetters(page, unreadable: [], next: found.dropFirst(limit).first)
+        case .fate(_, let sequence, let redrives):
+            if letters[sequence] != nil { return .fate(.deadLetter) }
+            return outcome(sequence, .anywhere(redrives: redrives)).map { .fate($0.row.state) } ?? .missing
         case .lastError(let sequence): return .lastError(history(of: sequence).last?.error ?? [])
         case .zone(let zone): return zones[zone.description].map { .zone($0) } ?? .damaged("there is no such file.")
         case .expiring(let bucket, let limit):
@@ -316,6 +319,11 @@ struct FakeStore {
                     error: $0.error
                 )
             }
+    }
+
+    /// Loses the segment of a task.
+    mutating func lose(segmentOf sequence: TaskSequence) {
+        segments = segments.filter { !$0.value.contains { $0.row.sequence == sequence } }
     }
 
     /// Tasks that are over, and whose history nothing removes.

@@ -99,6 +99,7 @@ struct RandomRun {
             let names: [Name?] = ["x", "y", nil, nil]
             spec.sharing = Sharing(limitKey: names[below(4)], serialKey: names[below(4)], group: names[below(4)])
         }
+        if below(4) == 0 { spec.dependencies = dependencies() }
         if below(6) == 0 {
             spec.idempotencyKey = [UInt8(below(4))]
             spec.type = Self.types[0]
@@ -114,6 +115,16 @@ struct RandomRun {
             )
         }
         return spec
+    }
+
+    private mutating func dependencies() -> Dependencies? {
+        let tasks = Set((0...below(3)).compactMap { _ in pick(ids) }).sorted { $0.description < $1.description }
+        guard !tasks.isEmpty else { return nil }
+        return Dependencies(
+            on: tasks,
+            condition: below(3) == 0 ? .any : .all,
+            onFailure: Dependencies.OnFailure.allCases[below(4)]
+        )
     }
 
     private mutating func claim() {
@@ -283,7 +294,9 @@ struct RandomRun {
             } else if cancelRequested.contains(id) {
                 #expect(state == nil || state == .inProgress || state == .cancelled, "seed \(seed)")
             } else {
-                #expect(state != nil && state != .completed && state != .cancelled, "task \(id) is lost, seed \(seed)")
+                let isUnrun = core.status(id)?.cancelReason == .dependencyFailed
+                #expect(state != .completed && state != .cancelled || isUnrun, "task \(id) ended, seed \(seed)")
+                #expect(state != nil, "task \(id) is lost, seed \(seed)")
             }
         }
     }

@@ -50,7 +50,7 @@ struct RandomRows {
             let hash = KeyHash(high: $0.number(), low: $0.number())
             return UniqueHold(hash: hash, scope: UniqueHold.Scope(rawValue: UInt8(1 + $0.below(3))) ?? .active)
         }
-        options.dependencyCount = maybe { $0.number() } ?? 0
+        options.dependencies = maybe { $0.dependencies() }
         options.batch = maybe { $0.number() } ?? 0
         options.tick = maybe { TaskTick(recurring: $0.number() | 1, wallMilliseconds: $0.number()) }
         options.clientID = maybe { TaskID(high: $0.random.next() | 1, low: $0.number()) }
@@ -60,6 +60,18 @@ struct RandomRows {
 
     /// A key, or a group; some come again.
     mutating func name() -> Name { below(2) == 0 ? "tenant" : Name(bytes: Bytes(bytes(254) + [1])) }
+
+    mutating func dependencies() -> TaskDependencies {
+        TaskDependencies(
+            parents: (0...below(Limits.dependenciesMax)).map { _ in
+                .init(sequence: TaskSequence(number()), createdMilliseconds: number())
+            },
+            condition: Dependencies.Condition.allCases[below(2)],
+            onFailure: Dependencies.OnFailure.allCases[below(4)],
+            depth: number(),
+            progress: TaskDependencies.Progress(rawValue: number())
+        )
+    }
 
     mutating func sharing() -> Sharing {
         Sharing(

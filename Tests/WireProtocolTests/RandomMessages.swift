@@ -167,6 +167,14 @@ struct RandomMessages {
         )
     }
 
+    private mutating func dependencies() -> Dependencies {
+        Dependencies(
+            on: (0..<below(Limits.dependenciesMax + 1)).map { _ in taskID() },
+            condition: Dependencies.Condition.allCases[below(2)],
+            onFailure: Dependencies.OnFailure.allCases[below(4)]
+        )
+    }
+
     private mutating func gateScope() -> GateScope {
         let kind = GateScope.Kind.allCases[below(GateScope.Kind.allCases.count)]
         return GateScope(kind, kind == .everything ? Name(bytes: []) : name())
@@ -322,7 +330,8 @@ struct RandomMessages {
             idempotencyWindowMilliseconds: number(),
             uniqueKey: maybe { $0.uniqueKey() },
             tags: list { $0.tag() },
-            sharing: sharing()
+            sharing: sharing(),
+            dependencies: maybe { $0.dependencies() }
         )
     }
 
@@ -404,7 +413,8 @@ struct RandomMessages {
             leaseMilliseconds: number(),
             timeoutMilliseconds: number(),
             tickWallMilliseconds: number(),
-            checkpoint: bytes(max: 100)
+            checkpoint: bytes(max: 100),
+            dependencies: (0..<below(4)).map { _ in taskID() }
         )
     }
 
@@ -430,7 +440,8 @@ struct RandomMessages {
             tick: maybe { Tick(recurring: $0.name(), wallMilliseconds: $0.number()) },
             checkpoint: bytes(max: 100),
             tags: list { $0.tag() },
-            sharing: sharing()
+            sharing: sharing(),
+            dependencies: maybe { $0.dependencies() }
         )
     }
 

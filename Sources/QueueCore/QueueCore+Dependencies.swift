@@ -1,0 +1,205 @@
+import TQModel
+
+extension QueueCore {
+    // MARK: Submits
+
+    /// What a submit waits for, with what is known of it already.
+    ///
+    /// - Parameters:
+    ///   - replaced: The task whose place it takes.
+    ///   - ending: A task that is completed before it is stored.
+    func dependencies(
+        of spec: TaskSpec,
+        replacing replaced: TaskSequence?,
+        ending: TaskSequence?,
+        _ fetched: [Fetch: Fetched]
+    ) throws(TQError) -> TaskDependencies? {
+        guard let asked = spec.dependencies else { return nil }
+        guard (1...Limits.dependenciesMax).contains(asked.tasks.count) else {
+            throw TQError(
+                .invalidArgument,
+                "A task depends on 1 to \(Limits.dependenciesMax) others, not on \(asked.tasks.count)."
+            )
+        }
+        if let replaced { try checkReplacement(replaced, dependsOn: asked) }
+        var dependencies = TaskDependencies(
+            parents: [],
+            condition: asked.condition,
+            onFailure: asked.onFailure,
+            depth: 1
+        )
+        var ended: [(TaskSequence, TaskState)] = []
+        for id in asked.tasks {
+            let (sequence, state) = try dependency(id, ending: ending, fetched)
+            guard !dependencies.parents.contains(where: { $0.sequence == sequence }) else {
+                throw TQError(.invalidArgument, "The task depends on task \(id) twice. Name it once.")
+            }
+            dependencies.parents.append(.init(sequence: sequence, createdMilliseconds: id.createdMilliseconds))
+            if state.isFinal || state == .deadLetter { ended.append((sequence, state)) }
+            try checkChain(from: sequence, id, &dependencies)
+        }
+        for (sequence, state) in ended { _ = dependencies.settle(sequence, as: state) }
+        return dependencies
+    }
+
+    /// A task depends on others that were there before it, so no chain of them comes back to it, unless it takes the place of
+    /// one that is older than they are.
+    private func checkReplacement(_ replaced: TaskSequence, dependsOn asked: Dependencies) throws(TQError) {
+        let id = id(of: replaced, index.tasks[replaced])
+        guard !asked.tasks.contains(id) else {
+            throw TQError(.conflict, "The task would take the place of task \(id), on which it depends.")
+        }
+        guard index.dependents.count(of: replaced) == 0 else {
+            throw TQError(
+                .conflict,
+                "The task would take the place of task \(id), for which others wait, so it cannot wait for others itself. "
+                    + "Submit it under another unique key."
+            )
+        }
+    }
+
+    /// A task that another one is to wait for, and its state.
+    private func dependency(
+        _ id: TaskID,
+        ending: TaskSequence?,
+        _ fetched: [Fetch: Fetched]
+    ) throws(TQError) -> (TaskSequence, TaskState) {
+        switch find(id) {
+        case .slot(let sequence, let slot): return (sequence, sequence == ending ? .completed : slot.state)
+        case .ended(let sequence):
+            switch fetched[.fate(id, sequence, redrives: redrives)] {
+            case .fate(let state): return (sequence, state)
+            case .damaged(let problem):
+                throw TQError(.storageCorrupt, "How task \(id) ended, on which the task depends, is not known: \(problem)")
+            case .missing: break
+            default: throw TQError(.rateLimited, "Task \(id), on which the task depends, was not looked up. Submit it again.")
+            }
+        case .nowhere: break
+        }
+        throw TQError(
+            .taskNotFound,
+            "Task \(id), on which the task depends, is not known to this broker. It may have expired: leave it out."
+        )
+    }
+
+    /// Keeps chains short, and how many tasks the end of one concerns at once.
+    private func checkChain(
+        from parent: TaskSequence,
+        _ id: TaskID,
+        _ dependencies: inout TaskDependencies
+    ) throws(TQError) {
+        let slot = index.tasks[parent]
+        if slot.isLive, slot.hasOptions, let depth = index.options[parent]?.dependencies?.depth {
+            dependencies.depth = max(dependencies.depth, depth + 1)
+        }
+        guard dependencies.depth <= Limits.dependencyDepthMax else {
+            throw TQError(
+                .limitExceeded,
+                "Task \(id) ends a chain of \(Limits.dependencyDepthMax) tasks that wait for each other, the limit."
+            )
+        }
+        guard index.dependents.count(of: parent) < Limits.dependentsMax else {
+            throw TQError(
+                .limitExceeded,
+                "\(Limits.dependentsMax) tasks wait for task \(id) already, the limit. Let it submit them as it completes."
+            )
+        }
+    }
+
+    /// Tasks that submits depend on, and of which only the store knows how they ended.
+    func dependencyReads(_ specs: [TaskSpec]) -> [Fetch] {
+        specs.flatMap { spec in
+            guard let asked = spec.dependencies, asked.tasks.count <= Limits.dependenciesMax else { return [Fetch]() }
+            return asked.tasks.compactMap { id in
+                guard case .ended(let sequence) = find(id) else { return nil }
+                return .fate(id, sequence, redrives: redrives)
+            }
+        }
+    }
+
+    /// The same with ids.
+    func dependencies(_ stored: TaskDependencies) -> Dependencies {
+        Dependencies(
+            on: stored.parents.map(id(of:)),
+            condition: stored.condition,
+            onFailure: stored.onFailure
+        )
+    }
+
+    private func id(of parent: TaskDependencies.Parent) -> TaskID {
+        cipher.id(of: parent.sequence, createdMilliseconds: parent.createdMilliseconds)
+    }
+
+    // MARK: Explanations
+
+    /// Tasks that hold another one back of which an explanation tells.
+    private static let explainedMax = 16
+
+    /// The tasks for which one still waits.
+    func openDependencies(_ sequence: TaskSequence) -> [WaitReason] {
+        guard let dependencies = index.options[sequence]?.dependencies, dependencies.isBlocking else { return [] }
+        let open = dependencies.open
+        return open.prefix(Self.explainedMax).map { parent in
+            let slot = index.tasks[parent.sequence]
+            var reason = WaitReason(slot.isLive ? .dependency : .deadDependency, task: id(of: parent))
+            (reason.count, reason.countMax) = (UInt64(open.count), UInt64(dependencies.parents.count))
+            guard slot.state == .inProgress else { return reason }
+            let lease = index.leases[slot.link]
+            reason.sinceWallMilliseconds = wallMilliseconds(ofStore: lease.claimedStoreMilliseconds)
+            reason.worker = index.workers[lease.worker]?.spec.name
+            return reason
+        }
+    }
+
+    // MARK: Ends
+
+    /// Lets those know that wait for a task that is over: their state changes in the same group.
+    mutating func settleDependents(of parent: TaskSequence, _ state: TaskState) {
+        for child in index.dependents.waiting(for: parent) {
+            let slot = index.tasks[child]
+            guard slot.state == .blocked, var dependencies = index.options[child]?.dependencies,
+                dependencies.settle(parent, as: state)
+            else { continue }
+            let start = index.options[child]?.start ?? .none
+            let next: TaskState = dependencies.isBlocking ? .blocked : start == .none ? .pending : .scheduled
+            var settled = transition(.settle, to: next, child, slot, LeaseToken(rawValue: 0))
+            settled.start = start
+            settled.blocker = dependencies.isBlocking ? dependencies.progress.rawValue : 0
+            record(settled)
+        }
+    }
+
+    // MARK: Lost parents
+
+    /// Looks for parents that are not in memory after a start: dead letters, or, after a repair, nothing at all.
+    mutating func collectAbsentParents() {
+        absentParents = index.dependents.parents.filter { !index.tasks[$0].isLive }.reversed()
+    }
+
+    /// How some of them ended, as the store says.
+    var absentParentReads: [Fetch] { absentParents.suffix(Self.absentParentsPerTick).map { fate(of: $0) } }
+
+    private static let absentParentsPerTick = 64
+
+    private func fate(of parent: TaskSequence) -> Fetch {
+        let child = index.dependents.waiting(for: parent).first
+        let known = child.flatMap { index.options[$0]?.dependencies }?.parents.first { $0.sequence == parent }
+        let id = cipher.id(of: parent, createdMilliseconds: known?.createdMilliseconds ?? 0)
+        return .fate(id, parent, redrives: redrives)
+    }
+
+    /// Lets nobody wait for a task that is not there.
+    mutating func settleAbsentParents(_ fetched: [Fetch: Fetched]) {
+        for _ in 0..<Self.absentParentsPerTick {
+            guard let parent = absentParents.last, let found = fetched[fate(of: parent)] else { return }
+            absentParents.removeLast()
+            guard !index.tasks[parent].isLive else { continue }
+            switch found {
+            case .fate(let state): settleDependents(of: parent, state)
+            case .missing: settleDependents(of: parent, .cancelled)
+            // Until somebody has repaired the store.
+            default: break
+            }
+        }
+    }
+}
