@@ -41,7 +41,8 @@ extension TaskDependencies {
 /// What is known of tasks that depend on others, and of how those ended.
 struct DependencyChecks {
     private var dependencies: [TaskSequence: (parents: [TaskSequence], of: Dependencies)] = [:]
-    private var ends: [TaskSequence: TaskState] = [:]
+    /// The states in which tasks ended, dead letters that were put back included.
+    private var ends: [TaskSequence: Set<TaskState>] = [:]
 
     /// Takes what a task depends on that was stored.
     mutating func note(_ spec: TaskSpec, _ id: TaskID, _ cipher: TaskIDCipher) {
@@ -49,18 +50,20 @@ struct DependencyChecks {
         dependencies[sequence] = spec.dependencies.map { ($0.tasks.compactMap(cipher.sequence(of:)), $0) }
     }
 
+    /// Takes the ends of a group that may be written.
+    mutating func noteEnds(_ effects: EffectBatch) {
+        for transition in effects.transitions where [.complete, .cancel, .bury].contains(transition.operation) {
+            ends[transition.sequence, default: []].insert(transition.state)
+        }
+    }
+
     /// Looks at a committed group: who ends without having run depends on tasks that failed.
     mutating func check(_ effects: EffectBatch) throws(Broken) {
         let unrun =
             effects.outcomes.filter { $0.cancelReason == .dependencyFailed }.map { ($0.sequence, TaskState.cancelled) }
             + effects.deadLetters.filter { $0.reason == .dependencyFailed }.map { ($0.task.sequence, .deadLetter) }
+        noteEnds(effects)
         for (sequence, state) in unrun { try check(sequence, endedAs: state) }
-        for transition in effects.transitions {
-            switch transition.operation {
-            case .complete, .cancel, .bury: ends[transition.sequence] = transition.state
-            default: break
-            }
-        }
     }
 
     private func check(_ sequence: TaskSequence, endedAs state: TaskState) throws(Broken) {
@@ -68,8 +71,8 @@ struct DependencyChecks {
             throw Broken("I24", "Task \(sequence) ended because dependencies failed, and has none")
         }
         // With 'wait' a dead letter has not failed for good.
-        let failures: [TaskState] = asked.onFailure == .wait ? [.cancelled] : [.cancelled, .deadLetter]
-        let failed = parents.count { ends[$0].map(failures.contains) ?? false }
+        let failures: Set<TaskState> = asked.onFailure == .wait ? [.cancelled] : [.cancelled, .deadLetter]
+        let failed = parents.count { !(ends[$0]?.isDisjoint(with: failures) ?? true) }
         guard failed >= (asked.condition == .all ? 1 : parents.count) else {
             throw Broken("I24", "Task \(sequence) ended as if its dependencies had failed, of which \(failed) have")
         }

@@ -329,6 +329,7 @@ public struct Simulation {
             // It may be written all the same.
             try noteTicks(closed)
             try noteBulk(closed)
+            dependencies.noteEnds(closed)
         }
     }
 

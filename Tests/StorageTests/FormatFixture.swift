@@ -63,8 +63,26 @@ enum FormatFixture {
         try policies(broker)
         try forgotten(broker)
         try gates(broker)
+        try dependencies(broker)
         try broker.settleAndSync()
         return broker
+    }
+
+    /// Tasks that wait for others: for all, for any one that is put back, with a key, and one that has done so.
+    private static func dependencies(_ broker: TestBroker) throws {
+        func spec(_ queue: Name, _ dependencies: Dependencies? = nil) -> TaskSpec {
+            TaskSpec(queue: queue, type: "step", dependencies: dependencies)
+        }
+        let first = try broker.submit((0..<3).map { _ in spec("first") })
+        var shared = spec("then", Dependencies(on: [first[0], first[1]]))
+        shared.sharing = Sharing(limitKey: "account:42")
+        _ = try broker.submit([
+            shared, spec("then", Dependencies(on: [first[2]], condition: .any, onFailure: .wait)),
+            spec("last", Dependencies(on: [first[0]], onFailure: .run)),
+        ])
+        let deliveries = try broker.claim(3, queue: "first")
+        try broker.complete(deliveries[0], result: "done")
+        try broker.fail(deliveries[2], error: "not now", isPermanent: true)
     }
 
     /// A dead letter that holds its key, a task that was replaced, and one with a checkpoint.
