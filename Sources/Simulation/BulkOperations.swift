@@ -228,7 +228,8 @@ extension Simulation {
                 continue
             }
             if new.isChanged(from: old, by: spec.change) { changed += 1 }
-            guard isMeant || new.state == old.state && new.queue == old.queue && new.priority == old.priority else {
+            let isSame = new.state == old.state || new.isReleased(from: old)
+            guard isMeant || isSame && new.queue == old.queue && new.priority == old.priority else {
                 throw Broken("I20", "\(spec) changed \(old) to \(new)")
             }
             guard
@@ -300,6 +301,11 @@ extension TaskStatus {
         case .move(let target): queue != target
         case .setPriority(let target): priority != target
         }
+    }
+
+    /// Whether it waited for others, and one of those was changed.
+    fileprivate func isReleased(from old: TaskStatus) -> Bool {
+        old.state == .blocked && (state == .pending || state == .scheduled)
     }
 
     fileprivate func isChanged(from old: TaskStatus, by change: BulkChange) -> Bool {

@@ -40,14 +40,15 @@ extension TaskDependencies {
 
 /// What is known of tasks that depend on others, and of how those ended.
 struct DependencyChecks {
-    private var dependencies: [TaskSequence: (parents: [TaskSequence], of: Dependencies)] = [:]
+    /// What each task depends on; of one that was replaced a power cut may bring the earlier ones back.
+    private var dependencies: [TaskSequence: [(parents: [TaskSequence], asked: Dependencies)]] = [:]
     /// The states in which tasks ended, dead letters that were put back included.
     private var ends: [TaskSequence: Set<TaskState>] = [:]
 
     /// Takes what a task depends on that was stored.
     mutating func note(_ spec: TaskSpec, _ id: TaskID, _ cipher: TaskIDCipher) {
-        guard let sequence = cipher.sequence(of: id) else { return }
-        dependencies[sequence] = spec.dependencies.map { ($0.tasks.compactMap(cipher.sequence(of:)), $0) }
+        guard let sequence = cipher.sequence(of: id), let asked = spec.dependencies else { return }
+        dependencies[sequence, default: []].append((asked.tasks.compactMap(cipher.sequence(of:)), asked))
     }
 
     /// Takes the ends of a group that may be written.
@@ -67,18 +68,18 @@ struct DependencyChecks {
     }
 
     private func check(_ sequence: TaskSequence, endedAs state: TaskState) throws(Broken) {
-        guard let (parents, asked) = dependencies[sequence] else {
-            throw Broken("I24", "Task \(sequence) ended because dependencies failed, and has none")
-        }
+        let known = dependencies[sequence] ?? []
+        guard !known.contains(where: { mayEnd(as: state, $0.parents, $0.asked) }) else { return }
+        throw Broken("I24", "Task \(sequence) is \(state.name) because dependencies failed, and has \(known.map(\.asked))")
+    }
+
+    /// Whether a task may have ended in that way without having run.
+    private func mayEnd(as state: TaskState, _ parents: [TaskSequence], _ asked: Dependencies) -> Bool {
         // With 'wait' a dead letter has not failed for good.
         let failures: Set<TaskState> = asked.onFailure == .wait ? [.cancelled] : [.cancelled, .deadLetter]
         let failed = parents.count { !(ends[$0]?.isDisjoint(with: failures) ?? true) }
-        guard failed >= (asked.condition == .all ? 1 : parents.count) else {
-            throw Broken("I24", "Task \(sequence) ended as if its dependencies had failed, of which \(failed) have")
-        }
-        guard asked.onFailure != .run, (asked.onFailure == .bury) == (state == .deadLetter) else {
-            throw Broken("I24", "Task \(sequence) is \(state.name) because its dependencies failed, and asked for \(asked)")
-        }
+        return failed >= (asked.condition == .all ? 1 : parents.count) && asked.onFailure != .run
+            && (asked.onFailure == .bury) == (state == .deadLetter)
     }
 }
 
