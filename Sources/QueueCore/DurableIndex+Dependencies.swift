@@ -18,7 +18,7 @@ struct DependentTable: Sendable {
         children.isEmpty ? [] : children[parent]?.sorted() ?? []
     }
 
-    /// Tasks that are waited for, in the order of their submits; for checks.
+    /// Tasks that are waited for, in the order of their submits; it takes the time to sort them.
     var parents: [TaskSequence] { children.keys.sorted() }
 
     mutating func insert(_ child: TaskSequence, _ dependencies: TaskDependencies) {

@@ -122,10 +122,11 @@ extension QueueCore {
         return reads
     }
 
-    /// Takes a late task out of the way of a claim: it is over, or waits for a tick that reads its payload.
+    /// Takes a late task out of the way of a claim: it is over, or waits for a tick that reads its payload, or that serves those
+    /// who get what waited for it.
     mutating func setAside(_ sequence: TaskSequence) {
         let slot = index.tasks[sequence]
-        guard buriesLate(sequence) else {
+        guard buriesLate(sequence) || index.dependents.count(of: sequence) > 0 else {
             return endCancelled(sequence, slot, LeaseToken(rawValue: 0), .tooLate)
         }
         var aside = transition(.stage, to: .scheduled, sequence, slot, LeaseToken(rawValue: 0))

@@ -81,7 +81,12 @@ private func printResult(_ result: TaskResult, format: OutputFormat) throws(TQEr
     switch result.state {
     case .completed: return
     case .cancelled:
-        let reason = result.cancelReason == .tooLate ? "did not start in time, so it was cancelled" : "was cancelled"
+        let reason =
+            switch result.cancelReason {
+            case .tooLate: "did not start in time, so it was cancelled"
+            case .dependencyFailed: "was cancelled, because tasks failed on which it depended"
+            default: "was cancelled"
+            }
         throw TQError(.taskCancelled, "Task \(result.id) \(reason).")
     default: throw TQError(.taskFailed, "Task \(result.id) failed: \(String(decoding: result.error, as: UTF8.self))")
     }

@@ -187,6 +187,27 @@ import Testing
         try core.checkIndex()
     }
 
+    @Test("Whoever waits gets the task that runs because a claim found another one to be too late")
+    func late() throws {
+        var core = CoreHarness()
+        let parent = core.submit {
+            $0.queue = "p"
+            $0.startBy = TaskSpec.StartBy(.after(milliseconds: 10_000))
+        }
+        let child = submit(&core, after: [parent], .all, .run)
+        let request = core.send(.claim(ClaimSpec(queues: ["q"], waitMilliseconds: 600_000)))
+        core.wait(milliseconds: 20_000)
+        #expect(core.claim(queues: ["p"]).isEmpty)
+        core.advance(milliseconds: 50)
+        guard case .claimed(let deliveries)? = core.takeAnswer(request)?.reply else {
+            Issue.record("nothing was claimed")
+            return
+        }
+        #expect(deliveries.map(\.lease.task) == [child])
+        #expect(core.status(parent)?.cancelReason == .tooLate)
+        try core.checkIndex()
+    }
+
     @Test("A blocked task is cancelled, moved and given another priority as any other that waits")
     func changes() throws {
         var core = CoreHarness()
