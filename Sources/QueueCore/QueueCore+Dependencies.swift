@@ -176,8 +176,11 @@ extension QueueCore {
         absentParents = index.dependents.parents.filter { !index.tasks[$0].isLive }.reversed()
     }
 
-    /// How some of them ended, as the store says.
-    var absentParentReads: [Fetch] { absentParents.suffix(Self.absentParentsPerTick).map { fate(of: $0) } }
+    /// How some of them ended, as the store says; of one that was put back it says nothing, and that one tells of its end itself.
+    mutating func absentParentReads() -> [Fetch] {
+        while let parent = absentParents.last, index.tasks[parent].isLive { absentParents.removeLast() }
+        return absentParents.suffix(Self.absentParentsPerTick).filter { !index.tasks[$0].isLive }.map { fate(of: $0) }
+    }
 
     private static let absentParentsPerTick = 64
 
@@ -193,7 +196,6 @@ extension QueueCore {
         for _ in 0..<Self.absentParentsPerTick {
             guard let parent = absentParents.last, let found = fetched[fate(of: parent)] else { return }
             absentParents.removeLast()
-            guard !index.tasks[parent].isLive else { continue }
             switch found {
             case .fate(let state): settleDependents(of: parent, state)
             case .missing: settleDependents(of: parent, .cancelled)

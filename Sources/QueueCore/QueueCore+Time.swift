@@ -22,7 +22,7 @@ extension QueueCore {
         let losses = lapsedLeases().compactMap { reclaimRead($0, loss(of: $0)) } + silentWorkerReads()
         return Array(losses.prefix(Self.lossBurialsPerCommand)) + unrunReads + zoneReads
             + [sweepRead, expiringDeadLettersRead].compactMap { $0 } + oldestDeadLettersReads + surplusReads
-            + absentParentReads
+            + absentParentReads()
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {

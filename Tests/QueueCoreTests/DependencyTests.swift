@@ -144,6 +144,26 @@ import Testing
         try core.checkIndex()
     }
 
+    @Test("What the store says of a dead letter while it runs again tells nothing to those that wait for it")
+    func staleFate() throws {
+        var core = CoreHarness()
+        let parent = core.submit(queue: "p")
+        let child = submit(&core, after: [parent], .all, .wait)
+        try end(parent, as: .deadLetter, &core)
+        try core.restart()
+        #expect(core.redrive(parent) == nil)
+        let lease = try #require(core.claim(queues: ["p"]).first).lease
+        let early = core.readEarly(.tick)
+        #expect(core.fail(lease, isPermanent: true) == nil)
+        core.run(.tick, fetched: early)
+        core.advance(milliseconds: 100)
+        #expect(core.state(child) == .blocked)
+        #expect(core.redrive(parent) == nil)
+        try end(parent, as: .completed, &core)
+        #expect(core.claimIDs() == [child])
+        try core.checkIndex()
+    }
+
     @Test("Tasks that are over count at once, also when only the store knows of them")
     func over() throws {
         var core = CoreHarness()
