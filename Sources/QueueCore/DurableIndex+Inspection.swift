@@ -55,8 +55,8 @@ public struct IndexedDependent: Sendable {
         public var state: TaskState
         /// Whether it can still run without a redrive.
         public var isLive: Bool
-        /// Whether it was put back from the dead letters.
-        public var isRedriven: Bool
+        /// Whether it has been a dead letter.
+        public var wasDead: Bool
     }
 }
 
@@ -124,7 +124,7 @@ extension DurableIndex {
         let parents = dependencies.parents.map { parent in
             let slot = tasks[parent.sequence]
             return slot.stateValue == 0
-                ? nil : IndexedDependent.Parent(state: slot.state, isLive: slot.isLive, isRedriven: slot.isRedriven)
+                ? nil : IndexedDependent.Parent(state: slot.state, isLive: slot.isLive, wasDead: slot.hasEarlierAttempts)
         }
         return IndexedDependent(sequence: sequence, dependencies: dependencies, parents: parents)
     }

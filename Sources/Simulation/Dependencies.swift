@@ -28,7 +28,7 @@ extension TaskDependencies {
         let running = parents.count { parent in
             guard let parent, parent.isLive else { return false }
             // One that failed and was put back is waited for no more.
-            return !(onFailure == .run && parent.isRedriven)
+            return !(onFailure == .run && parent.wasDead)
         }
         let failed = parents.count { $0?.state == .cancelled || $0?.state == .deadLetter }
         switch condition {
