@@ -111,8 +111,8 @@ extension Checker {
         guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }
         // A lost claim, or the time, may have ended it before any call touched it that is known.
         let isEndKnown = record.end.map { $0.token != nil || $0.state.isFinal } ?? false
-        let isTouched =
-            (isEndKnown || lostClaimsMax == 0) && !mayBeLate(record) && !mayHaveExpiredDead(record) && !mayBeUnrun(record)
+        let mayHaveEnded = mayBeLate(record) || mayHaveExpiredDead(record) || mayBeUnrun(record)
+        let isTouched = (isEndKnown || lostClaimsMax == 0) && !mayHaveEnded
         let earliest = isTouched ? record.firstTouched : record.submitMilliseconds
         guard let earliest else { return false }
         return now.monotonicMilliseconds.later(by: rules.slackMilliseconds) >= earliest.later(by: retention)

@@ -110,7 +110,8 @@ public enum Fetched: Sendable {
         case .deadLetters(let letters, _, _): letters.reduce(0) { $0 + $1.payload.count }
         case .lastError(let error): error.count
         case .outcomes(let records, _): records.reduce(0) { $0 + $1.results.count }
-        case .fate, .transitions, .zone, .expiring, .tags, .tagged, .endingDeadLetters, .missing, .damaged, .postponed: 0
+        case .fate, .transitions, .zone, .expiring, .tags, .tagged, .endingDeadLetters, .missing, .damaged, .postponed:
+            0
         }
     }
 

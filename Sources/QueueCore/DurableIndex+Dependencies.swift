@@ -21,6 +21,11 @@ struct DependentTable: Sendable {
     /// Tasks that are waited for, in the order of their submits; it takes the time to sort them.
     var parents: [TaskSequence] { children.keys.sorted() }
 
+    /// Everybody who waits, in the order of their submits.
+    var waiting: [TaskSequence] {
+        children.isEmpty ? [] : children.values.reduce(into: Set()) { $0.formUnion($1) }.sorted()
+    }
+
     mutating func insert(_ child: TaskSequence, _ dependencies: TaskDependencies) {
         if dependencies.isDoomed { return doomed.push(child) }
         for parent in dependencies.open { children[parent.sequence, default: []].insert(child) }

@@ -57,6 +57,8 @@ public struct IndexedDependent: Sendable {
         public var isLive: Bool
         /// Whether it has been a dead letter.
         public var wasDead: Bool
+
+        init(_ slot: TaskSlot) { (state, isLive, wasDead) = (slot.state, slot.isLive, slot.hasEarlierAttempts) }
     }
 }
 
@@ -106,12 +108,8 @@ extension DurableIndex {
         )
     }
 
-    /// Tasks that wait for others, in order of their sequences; takes time in the number of all with options.
-    public var blockedTasks: [IndexedDependent] {
-        guard dependents.count > 0 else { return [] }
-        let blocked = options.lazy.filter { tasks[$0.key].state == .blocked && $0.value.dependencies != nil }
-        return blocked.map(\.key).sorted().compactMap { dependent($0) }
-    }
+    /// Tasks that wait for others, in order of their sequences; none that is to end because those failed.
+    public var blockedTasks: [IndexedDependent] { dependents.waiting.compactMap { dependent($0) } }
 
     /// Tasks that run and waited for others; none that was a dead letter meanwhile, and runs for that reason.
     public var runningDependents: [IndexedDependent] {
@@ -123,8 +121,7 @@ extension DurableIndex {
         guard let dependencies = options[sequence]?.dependencies else { return nil }
         let parents = dependencies.parents.map { parent in
             let slot = tasks[parent.sequence]
-            return slot.stateValue == 0
-                ? nil : IndexedDependent.Parent(state: slot.state, isLive: slot.isLive, wasDead: slot.hasEarlierAttempts)
+            return slot.stateValue == 0 ? nil : IndexedDependent.Parent(slot)
         }
         return IndexedDependent(sequence: sequence, dependencies: dependencies, parents: parents)
     }

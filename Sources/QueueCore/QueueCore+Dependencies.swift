@@ -70,9 +70,10 @@ extension QueueCore {
             switch fetched[.fate(id, sequence, redrives: redrives)] {
             case .fate(let state): return (sequence, state)
             case .damaged(let problem):
-                throw TQError(.storageCorrupt, "How task \(id) ended, on which the task depends, is not known: \(problem)")
+                throw TQError(.storageCorrupt, "How task \(id) ended, a dependency, cannot be read: \(problem)")
             case .missing: break
-            default: throw TQError(.rateLimited, "Task \(id), on which the task depends, was not looked up. Submit it again.")
+            default:
+                throw TQError(.rateLimited, "Task \(id) was not looked up, on which the task depends. Submit it again.")
             }
         case .nowhere: break
         }

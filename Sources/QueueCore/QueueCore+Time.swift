@@ -98,7 +98,8 @@ extension QueueCore {
     private func end(_ slot: TaskSlot, _ sequence: TaskSequence) -> Unrun? {
         guard slot.stateValue != 0, slot.state.isWaiting else { return nil }
         if index.isDoomed(sequence) {
-            guard index.options[sequence]?.dependencies?.onFailure == .bury else { return .cancelled(.dependencyFailed) }
+            let onFailure = index.options[sequence]?.dependencies?.onFailure
+            guard onFailure == .bury else { return .cancelled(.dependencyFailed) }
             return .buried(.dependencyFailed, "Tasks failed on which it depended.")
         }
         guard isLate(slot, sequence) else { return nil }

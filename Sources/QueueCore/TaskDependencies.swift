@@ -63,7 +63,7 @@ public struct TaskDependencies: Hashable, Sendable {
     var isBlocking: Bool { progress.rawValue & Progress.released.rawValue == 0 }
 
     /// Whether the task is to end without having run.
-    public var isDoomed: Bool { isBlocking && progress.rawValue & Progress.doomed.rawValue != 0 }
+    var isDoomed: Bool { isBlocking && progress.rawValue & Progress.doomed.rawValue != 0 }
 
     /// Whether a parent is not over, as far as the task was told.
     public func isOpen(_ parent: TaskSequence) -> Bool { open.contains { $0.sequence == parent } }

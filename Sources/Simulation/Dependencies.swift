@@ -9,8 +9,8 @@ extension DurableIndex {
             return Broken("I24", "Task \(task.sequence) runs, and depends on \(task.dependencies)")
         }
         for task in blockedTasks {
-            for (parent, known) in zip(task.dependencies.parents, task.parents) {
-                guard task.dependencies.isOpen(parent.sequence), !task.dependencies.isDoomed else { continue }
+            for (parent, known) in zip(task.dependencies.parents, task.parents)
+            where task.dependencies.isOpen(parent.sequence) {
                 // A dead letter may be in the store alone.
                 let isAwaited = known?.isLive ?? (task.dependencies.onFailure == .wait)
                 let isDead = known?.state == .deadLetter && task.dependencies.onFailure == .wait
@@ -70,7 +70,8 @@ struct DependencyChecks {
     private func check(_ sequence: TaskSequence, endedAs state: TaskState) throws(Broken) {
         let known = dependencies[sequence] ?? []
         guard !known.contains(where: { mayEnd(as: state, $0.parents, $0.asked) }) else { return }
-        throw Broken("I24", "Task \(sequence) is \(state.name) because dependencies failed, and has \(known.map(\.asked))")
+        let asked = known.map(\.asked)
+        throw Broken("I24", "Task \(sequence) is \(state.name) because dependencies failed, and has \(asked)")
     }
 
     /// Whether a task may have ended in that way without having run.

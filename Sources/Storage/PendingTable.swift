@@ -256,7 +256,8 @@ enum PendingTable {
         let progress: UInt64 = try reader.read()
         let count: UInt8 = try reader.read()
         guard let condition = Dependencies.Condition(rawValue: condition),
-            let onFailure = Dependencies.OnFailure(rawValue: onFailure), (1...Limits.dependenciesMax).contains(Int(count))
+            let onFailure = Dependencies.OnFailure(rawValue: onFailure),
+            (1...Limits.dependenciesMax).contains(Int(count))
         else { throw reader.corrupt("\(count) dependencies with condition \(condition), after failures \(onFailure)") }
         var parents: [TaskDependencies.Parent] = []
         for _ in 0..<count {

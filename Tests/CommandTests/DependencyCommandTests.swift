@@ -75,7 +75,8 @@ struct DependencyCommandTests {
         #expect(try broker.admin("dead-letter", "redrive", "\(parent)").status == 0)
         let again = try #require(try await client.claim(ClaimSpec(queues: ["first"])).first)
         try await client.complete(again)
-        let waiting = try #require(try await client.claim(ClaimSpec(queues: ["default"], waitMilliseconds: 60_000)).first)
+        let claim = ClaimSpec(queues: ["default"], waitMilliseconds: 60_000)
+        let waiting = try #require(try await client.claim(claim).first)
         #expect(waiting.lease.task == children[3])
         #expect(waiting.dependencies == [parent])
         let unknown = "018bd025-1d21-7000-9862-7efdb0d9c573"

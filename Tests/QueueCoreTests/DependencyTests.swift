@@ -188,7 +188,7 @@ import Testing
         }
     }
 
-    @Test("A task with a start waits for its dependencies and then for its time; one that is too late ends while it waits")
+    @Test("A task with a start waits for its dependencies and then for its time; one that is late ends while it waits")
     func start() throws {
         var core = CoreHarness()
         let parent = core.submit(queue: "p")

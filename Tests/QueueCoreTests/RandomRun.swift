@@ -344,7 +344,7 @@ extension CoreHarness {
         while let entry = starts.takeDue(wall: .max, store: .max) {
             if DurableIndex.holds(entry, index.tasks, index.options) { waiting.insert(entry.sequence) }
         }
-        let dependents = Set(index.dependents.parents.flatMap { index.dependents.waiting(for: $0) })
+        let dependents = Set(index.dependents.waiting)
         var count = 0
         index.tasks.forEach { sequence, slot in
             guard slot.isLive, !index.isDoomed(sequence) else { return }
