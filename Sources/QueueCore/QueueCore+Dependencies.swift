@@ -136,9 +136,10 @@ extension QueueCore {
     /// Tasks that hold another one back of which an explanation tells.
     private static let explainedMax = 16
 
-    /// The tasks for which one still waits.
+    /// The tasks for which one still waits, or that it does not any more because they failed.
     func openDependencies(_ sequence: TaskSequence) -> [WaitReason] {
         guard let dependencies = index.options[sequence]?.dependencies, dependencies.isBlocking else { return [] }
+        guard !dependencies.isDoomed else { return [WaitReason(.dependencyFailed)] }
         let open = dependencies.open
         return open.prefix(Self.explainedMax).map { parent in
             let slot = index.tasks[parent.sequence]

@@ -101,12 +101,16 @@ extension Simulation {
 
     /// Cancels what waits for dead letters that nobody puts back, and says whether there was something.
     mutating func cancelBlocked() throws(Broken) -> Bool {
-        var hasSome = false
+        var blocked: [TaskID] = []
         for id in storedIDs {
             guard case .status(let status)? = try reply(to: .status(id)), status.state == .blocked else { continue }
-            hasSome = true
-            _ = try reply(to: .cancel([id]), calls: [.cancel(id)])
+            blocked.append(id)
+            guard case .explanation(let explanation)? = try reply(to: .explain(id)),
+                explanation.reasons.contains(where: { $0.kind == .dependencyFailed })
+            else { continue }
+            throw Broken("I24", "The dependencies of task \(id) have failed, and it does not end")
         }
-        return hasSome
+        for id in blocked { _ = try reply(to: .cancel([id]), calls: [.cancel(id)]) }
+        return !blocked.isEmpty
     }
 }

@@ -245,6 +245,8 @@ extension Simulation {
         }
     }
 
+    private static let dependencyReasons: [WaitReason.Kind] = [.dependency, .deadDependency, .dependencyFailed]
+
     private mutating func check(_ explanation: Explanation, of status: TaskStatus) throws(Broken) {
         let kinds = Set(explanation.reasons.map(\.kind))
         let isRight =
@@ -253,9 +255,8 @@ extension Simulation {
             case .scheduled: kinds.contains(.notDue)
             case .failed: kinds.contains(.backoff)
             case .completed, .cancelled, .deadLetter: kinds == [.ended]
-            case .pending:
-                kinds.isDisjoint(with: [.running, .ended, .notDue, .backoff, .dependency, .deadDependency])
-            case .blocked: !kinds.isDisjoint(with: [.dependency, .deadDependency])
+            case .pending: kinds.isDisjoint(with: [.running, .ended, .notDue, .backoff] + Self.dependencyReasons)
+            case .blocked: !kinds.isDisjoint(with: Self.dependencyReasons)
             }
         if kinds.contains(.dependency) { report.hits.count(.event(.heldByDependency)) }
         if kinds.contains(.deadDependency) { report.hits.count(.event(.heldByDeadDependency)) }

@@ -85,6 +85,8 @@ public struct WaitReason: Hashable, Sendable {
         case dependency = 14
         /// It depends on `task`, a dead letter that somebody is to put back or purge.
         case deadDependency = 15
+        /// Tasks failed on which it depends, and it is about to end.
+        case dependencyFailed = 16
 
         /// The name in JSON.
         public var name: String {
@@ -104,6 +106,7 @@ public struct WaitReason: Hashable, Sendable {
             case .serial: "serial"
             case .dependency: "dependency"
             case .deadDependency: "deadDependency"
+            case .dependencyFailed: "dependencyFailed"
             }
         }
     }

@@ -77,6 +77,7 @@ struct ExplainedReason: Sendable {
                 + holder(reason, " One of them is")
         case .deadDependency:
             return "It depends on task \(reason.task.map { "\($0)" } ?? ""), a dead letter. Put that back, or purge it."
+        case .dependencyFailed: return "Tasks failed on which it depends, so it is about to end."
         case .draining: return "The broker shuts down and hands out nothing."
         case .noWorker: return "No worker is connected that takes such tasks, or none asks for some now."
         case .workersBusy:

@@ -362,6 +362,9 @@ import Testing
         #expect(explanation.reasons.map(\.task) == [parents[1], parents[2]])
         #expect(explanation.reasons.map(\.count) == [2, 2])
         #expect(explanation.reasons[1].worker == "w")
+        #expect(core.purge(parents[1]) == nil)
+        guard case .explanation(let failed)? = core.reply(.explain(child)) else { throw Unanswered() }
+        #expect(failed.reasons.map(\.kind) == [.dependencyFailed])
     }
 
     @Test("A task does not wait for one that is lost: after a start it is told what the store knows")
