@@ -28,6 +28,8 @@ struct BrokerProcess {
     private(set) var gates: Gates
     /// What a gate let through that it should not have.
     private(set) var problem: Broken?
+    /// The effects at which that was looked for last.
+    private var watched: (group: UInt64, byteCount: Int) = (0, 0)
     /// Counts of running tasks that were compared with the leases, and keys that were found at their limits.
     var keysCompared = 0
     var keysAtLimit = 0
@@ -79,6 +81,10 @@ struct BrokerProcess {
     // MARK: Deciding
 
     private mutating func watch() {
+        // What a command changes in the index it records in the open group.
+        let effects = (group: core.newestGroup, byteCount: core.openByteCount)
+        guard effects != watched else { return }
+        watched = effects
         let before = gates
         gates = Gates(of: core.index)
         problem =
