@@ -242,7 +242,6 @@ extension DumpText {
             add("", parent.sequence.rawValue)
             add("", parent.createdMilliseconds)
         }
-        add("depth", dependencies.depth)
         add("progress", dependencies.progress.rawValue)
     }
 

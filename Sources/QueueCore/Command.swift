@@ -40,8 +40,8 @@ public enum Fetch: Hashable, Sendable {
     case deadLetters(TaskSelection, from: TaskSequence, through: TaskSequence, limit: Int)
     /// What made a task's last attempt fail.
     case lastError(TaskSequence)
-    /// How a task ended that is not in memory, as it was when that many dead letters had been put back since the start.
-    case fate(TaskID, TaskSequence, redrives: UInt64)
+    /// How a task ended that is not in memory; when it was put back lately, since that redrive.
+    case fate(TaskID, TaskSequence, redrive: UInt64)
     /// What the file of a time zone says.
     case zone(ZoneName)
     /// What is left of expired buckets up to this one, the earliest first, at most so many.

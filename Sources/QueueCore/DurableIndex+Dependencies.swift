@@ -32,9 +32,22 @@ struct DependentTable: Sendable {
     }
 
     mutating func remove(_ child: TaskSequence, _ dependencies: TaskDependencies) {
-        for parent in dependencies.parents {
-            children[parent.sequence]?.remove(child)
-            if children[parent.sequence]?.isEmpty == true { children[parent.sequence] = nil }
+        for parent in dependencies.parents { remove(child, from: parent) }
+    }
+
+    private mutating func remove(_ child: TaskSequence, from parent: TaskDependencies.Parent) {
+        children[parent.sequence]?.remove(child)
+        if children[parent.sequence]?.isEmpty == true { children[parent.sequence] = nil }
+    }
+
+    /// Lets a task wait no more for those that are over now and were not before, or for none when it is doomed.
+    mutating func advance(_ child: TaskSequence, _ new: TaskDependencies, since old: TaskDependencies.Progress) {
+        if new.isDoomed {
+            remove(child, new)
+            return insert(child, new)
+        }
+        for (place, parent) in new.parents.enumerated() where new.progress.isOver(place) && !old.isOver(place) {
+            remove(child, from: parent)
         }
     }
 
@@ -53,6 +66,15 @@ extension DurableIndex {
     /// A task is not blocked any more, or waits for others from now on.
     mutating func unblock(_ sequence: TaskSequence) {
         if let dependencies = options[sequence]?.dependencies { dependents.remove(sequence, dependencies) }
+    }
+
+    /// Notes that some more of a task's dependencies are over, and that it still waits.
+    mutating func advance(_ sequence: TaskSequence, to progress: TaskDependencies.Progress) {
+        guard var dependencies = options[sequence]?.dependencies else { return }
+        let old = dependencies.progress
+        dependencies.progress = progress
+        dependents.advance(sequence, dependencies, since: old)
+        note(progress, of: sequence)
     }
 
     /// Notes how far the dependencies of a task are.

@@ -196,7 +196,9 @@ public struct DurableIndex: Sendable {
         if transition.operation == .carry, !isRecovering {
             if let group = transition.outcomeGroup { carriedOutcomes[sequence] = group }
         } else {
-            leave(&slot, sequence)
+            let isSettled = transition.operation == .settle && old == .blocked && transition.state == .blocked
+            if isSettled { advance(sequence, to: TaskDependencies.Progress(rawValue: transition.blocker)) }
+            leave(&slot, sequence, isStillBlocked: isSettled)
             note(transition.progress, of: sequence, texts)
             note(checkpoint: transition.checkpoint, of: sequence, texts)
             slot.attempts = transition.attempts
@@ -210,7 +212,7 @@ public struct DurableIndex: Sendable {
             if slot.hasOptions, !wasLive, slot.isLive {
                 sharing = retainSharing(options[sequence], queue: slot.queue)
             }
-            enter(&slot, sequence, transition, sharing)
+            enter(&slot, sequence, transition, sharing, wasBlocked: isSettled)
         }
         tasks.set(sequence, slot)
         if let hold { update(hold, sequence, slot, from: old) }
@@ -222,7 +224,7 @@ public struct DurableIndex: Sendable {
         if wasLive { release(slot.segment) } else { records.retainEntry(slot.segment) }
     }
 
-    private mutating func leave(_ slot: inout TaskSlot, _ sequence: TaskSequence) {
+    private mutating func leave(_ slot: inout TaskSlot, _ sequence: TaskSequence, isStillBlocked: Bool = false) {
         guard slot.isLive else { return }
         queues[Int(slot.queue)].counts[slot.state] -= 1
         switch slot.state {
@@ -232,8 +234,10 @@ public struct DurableIndex: Sendable {
             countRunning(slot, isBegin: false)
         case .scheduled, .failed: dropStart(&slot, sequence)
         case .blocked:
-            unblock(sequence)
-            note(.released, of: sequence)
+            if !isStillBlocked {
+                unblock(sequence)
+                note(.released, of: sequence)
+            }
             dropStart(&slot, sequence)
         default: break
         }
@@ -347,7 +351,8 @@ public struct DurableIndex: Sendable {
         _ slot: inout TaskSlot,
         _ sequence: TaskSequence,
         _ transition: Transition,
-        _ sharing: UInt32
+        _ sharing: UInt32,
+        wasBlocked: Bool
     ) {
         slot.link = slot.state.isWaiting ? sharing : 0
         switch slot.state {
@@ -373,9 +378,11 @@ public struct DurableIndex: Sendable {
             pushStart(slot, sequence)
         case .blocked:
             options[sequence]?.start = transition.start
-            note(TaskDependencies.Progress(rawValue: transition.blocker), of: sequence)
             queues[Int(slot.queue)].counts[slot.state] += 1
-            block(sequence)
+            if !wasBlocked {
+                note(TaskDependencies.Progress(rawValue: transition.blocker), of: sequence)
+                block(sequence)
+            }
         case .pending: queues[Int(slot.queue)].counts[slot.state] += 1
         case .completed, .cancelled:
             dropOptions(slot, sequence)

@@ -69,6 +69,8 @@ public struct EffectBatch: Sendable {
     public var expiredKeys: [ExpiryBucket] = []
     /// Error texts, names of workers, messages, and payloads of dead letters.
     public var texts: [UInt8] = []
+    /// About how many bytes say what the tasks depend on.
+    var dependencyByteCount = 0
 
     /// What follows from the above and is the same for whoever applies it.
     public var derived = Derived()
@@ -87,9 +89,9 @@ public struct EffectBatch: Sendable {
 
     /// About how many bytes the batch will have; the bound on it is the broker's backpressure.
     public var byteCount: Int {
-        bodies.count + results.count + texts.count + tasks.count * 72 + transitions.count * 40 + outcomes.count * 64
-            + keys.count * 48 + attempts.count * 64 + tags.count * 256 + swept.count * 48 + recurringStates.count * 80
-            + bulkOperations.count * 256 + queuePolicies.count * 128 + gates.count * 64
+        bodies.count + results.count + texts.count + tasks.count * 72 + dependencyByteCount + transitions.count * 40
+            + outcomes.count * 64 + keys.count * 48 + attempts.count * 64 + tags.count * 256 + swept.count * 48
+            + recurringStates.count * 80 + bulkOperations.count * 256 + queuePolicies.count * 128 + gates.count * 64
             + rewrittenOutcomes.reduce(0) { $0 + $1.rows.count * 64 + 128 }
             + rewrittenLocators.reduce(0) { $0 + $1.locator.locations.count * 14 + 64 }
             + recurring.reduce(0) { $0 + $1.payload.count + 512 }

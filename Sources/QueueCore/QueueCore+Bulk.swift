@@ -206,6 +206,7 @@ extension QueueCore {
         for problem in unreadable { operation.refuse(because: Bytes(problem.utf8)) }
         // Of others somebody else was faster.
         for (row, payload) in letters where isDead(row) {
+            guard !hasSettledMuch else { return operation.next = row.task.sequence }
             do throws(TQError) {
                 if operation.change == .redrive {
                     let id = cipher.id(of: row.task.sequence, createdMilliseconds: row.task.createdMilliseconds)
@@ -263,6 +264,7 @@ extension QueueCore {
         giveUp(&operation, after: taggedRead(operation).flatMap { fetched[$0] })
         guard let found = candidates(operation, fetched) else { return }
         for sequence in found.sequences where sequence <= operation.last {
+            guard !hasSettledMuch else { return operation.next = sequence }
             if !operation.selection.error.isEmpty {
                 guard case .lastError(let error)? = fetched[.lastError(sequence)] else { continue }
                 guard operation.selection.matches(error: error) else { continue }

@@ -1,6 +1,16 @@
 import TQModel
 
 extension QueueCore {
+    /// The same for a client that asks for several.
+    mutating func cancel(requested id: TaskID) -> Result<Cancellation, TQError> {
+        do throws(TQError) {
+            if settledCount > 0 { try checkSettling(of: [id].compactMap { cipher.sequence(of: $0) }) }
+            return cancel(id)
+        } catch {
+            return .failure(error)
+        }
+    }
+
     mutating func cancel(_ id: TaskID) -> Result<Cancellation, TQError> {
         switch find(id) {
         case .slot(let sequence, let slot) where slot.state.isWaiting:

@@ -184,6 +184,7 @@ extension QueueCore {
             }
             byteCount += slot.payloadByteCountMax
             if !index.checkpoints.isEmpty { byteCount += index.checkpoints[sequence]?.count ?? 0 }
+            if slot.hasOptions { byteCount += index.options[sequence]?.dependencies?.byteCount ?? 0 }
             if !taken.isEmpty, byteCount > Limits.replyPayloadBytesMax { break }
             index.removeFirst(ready)
             taken.append(lease(sequence, slot, for: claim, worker))

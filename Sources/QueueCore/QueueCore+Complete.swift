@@ -5,15 +5,24 @@ extension QueueCore {
         guard items.contains(where: \.handsOver) else {
             return reply(.outcomes(items.map { complete($0).failure }), to: asker)
         }
-        let count = items.reduce(0) { $0 + $1.followUps.count + $1.cancels.count }
-        guard count <= Limits.batchCountMax else {
-            let error = TQError(
-                .limitExceeded,
-                "The completions hand over \(count) tasks in all, the limit is \(Limits.batchCountMax). Split them."
-            )
+        do throws(TQError) {
+            try checkCounts(items)
+        } catch {
             return reply(error, to: asker)
         }
         reply(.completed(items.map { complete($0, asker.principal, fetched) }), to: asker)
+    }
+
+    private func checkCounts(_ items: [Completion]) throws(TQError) {
+        let count = items.reduce(0) { $0 + $1.followUps.count + $1.cancels.count }
+        guard count <= Limits.batchCountMax else {
+            throw TQError(
+                .limitExceeded,
+                "The completions hand over \(count) tasks in all, the limit is \(Limits.batchCountMax). Split them."
+            )
+        }
+        var dependencies = 0
+        for item in items { dependencies = try checkCount(ofDependenciesIn: item.followUps, and: dependencies) }
     }
 
     /// Ends a task, submits its follow-ups and cancels others: all in one group, or nothing at all.
@@ -30,6 +39,9 @@ extension QueueCore {
                     "The result of task \(item.lease.task) has \(item.result.count) bytes, the limit is "
                         + "\(Limits.payloadBytesMax). Store it elsewhere and complete with its address."
                 )
+            }
+            if settledCount > 0 || !item.cancels.isEmpty {
+                try checkSettling(of: [sequence] + item.cancels.compactMap { cipher.sequence(of: $0) })
             }
             let content = try stored(item.content)
             let admissions =
@@ -54,10 +66,12 @@ extension QueueCore {
         var admissions: [Admission] = []
         var added: [UInt32: UInt64] = [:]
         var keys: Set<KeyHash> = []
+        var dependents = FollowUpDependents()
         for spec in specs {
             let admission = try admit(spec, principal, fetched, whileDraining: true, ending: ending)
             admissions.append(admission)
             guard case .new(let task) = admission else { continue }
+            if spec.dependencies != nil { try dependents.take(task, spec, self) }
             if task.replaced == nil {
                 try checkDepth(task.queue, adding: added[task.queue, default: 0])
                 added[task.queue, default: 0] += 1
@@ -141,6 +155,29 @@ extension QueueCore {
         open.byteCount += byteCount + 1
         openOutcomes[bucket] = open
         return open.part
+    }
+}
+
+/// Who waits for whom among tasks that are taken all together: none is stored while the others are checked.
+private struct FollowUpDependents {
+    /// Tasks on which some depend, and how many.
+    private var counts: [TaskSequence: Int] = [:]
+    /// Tasks whose places others take that depend on some.
+    private var replaced: Set<TaskSequence> = []
+
+    mutating func take(_ task: QueueCore.Admitted, _ spec: TaskSpec, _ core: QueueCore) throws(TQError) {
+        guard let dependencies = task.options?.dependencies, let asked = spec.dependencies else { return }
+        if let place = task.replaced { replaced.insert(place) }
+        for (parent, id) in zip(dependencies.parents, asked.tasks) {
+            try core.checkCount(ofThoseThatWaitFor: parent.sequence, id, added: counts[parent.sequence] ?? 0)
+            counts[parent.sequence, default: 0] += 1
+        }
+        guard let circle = replaced.filter({ counts[$0] != nil }).min() else { return }
+        throw TQError(
+            .conflict,
+            "A follow-up that depends on others would take the place of task \(core.id(of: circle, core.index.tasks[circle])), "
+                + "on which another one depends. Submit it under another unique key."
+        )
     }
 }
 

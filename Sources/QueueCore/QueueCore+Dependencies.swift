@@ -25,8 +25,7 @@ extension QueueCore {
         var dependencies = TaskDependencies(
             parents: [],
             condition: asked.condition,
-            onFailure: asked.onFailure,
-            depth: 1
+            onFailure: asked.onFailure
         )
         var ended: [(TaskSequence, TaskState)] = []
         for id in asked.tasks {
@@ -36,7 +35,7 @@ extension QueueCore {
             }
             dependencies.parents.append(.init(sequence: sequence, createdMilliseconds: id.createdMilliseconds))
             if state.isFinal || state == .deadLetter { ended.append((sequence, state)) }
-            try checkChain(from: sequence, id, &dependencies)
+            try checkCount(ofThoseThatWaitFor: sequence, id)
         }
         for (sequence, state) in ended { _ = dependencies.settle(sequence, as: state) }
         return dependencies
@@ -67,7 +66,7 @@ extension QueueCore {
         switch find(id) {
         case .slot(let sequence, let slot): return (sequence, sequence == ending ? .completed : slot.state)
         case .ended(let sequence):
-            switch fetched[.fate(id, sequence, redrives: redrives)] {
+            switch fetched[fate(of: id, sequence)] {
             case .fate(let state): return (sequence, state)
             case .damaged(let problem):
                 throw TQError(.storageCorrupt, "How task \(id) ended, a dependency, cannot be read: \(problem)")
@@ -77,45 +76,49 @@ extension QueueCore {
             }
         case .nowhere: break
         }
+        // Not that it is not found: a completion that hands the task over would seem to speak of its own.
         throw TQError(
-            .taskNotFound,
+            .invalidArgument,
             "Task \(id), on which the task depends, is not known to this broker. It may have expired: leave it out."
         )
     }
 
-    /// Keeps chains short, and how many tasks the end of one concerns at once.
-    private func checkChain(
-        from parent: TaskSequence,
-        _ id: TaskID,
-        _ dependencies: inout TaskDependencies
-    ) throws(TQError) {
-        let slot = index.tasks[parent]
-        if slot.isLive, slot.hasOptions, let depth = index.options[parent]?.dependencies?.depth {
-            dependencies.depth = max(dependencies.depth, depth + 1)
-        }
-        guard dependencies.depth <= Limits.dependencyDepthMax else {
-            throw TQError(
-                .limitExceeded,
-                "Task \(id) ends a chain of \(Limits.dependencyDepthMax) tasks that wait for each other, the limit."
-            )
-        }
-        guard index.dependents.count(of: parent) < Limits.dependentsMax else {
-            throw TQError(
-                .limitExceeded,
-                "\(Limits.dependentsMax) tasks wait for task \(id) already, the limit. Let it submit them as it completes."
-            )
-        }
+    /// Keeps it few how many tasks the end of one concerns at once.
+    ///
+    /// - Parameter added: Those that were admitted and are not stored yet.
+    func checkCount(ofThoseThatWaitFor parent: TaskSequence, _ id: TaskID, added: Int = 0) throws(TQError) {
+        guard index.dependents.count(of: parent) + added >= Limits.dependentsMax else { return }
+        throw TQError(
+            .limitExceeded,
+            "\(Limits.dependentsMax) tasks wait for task \(id) already, the limit. Let it submit them as it completes."
+        )
+    }
+
+    /// Refuses a request that names more dependencies than can be looked up for one.
+    func checkCount(ofDependenciesIn specs: [TaskSpec], and others: Int = 0) throws(TQError) -> Int {
+        let count = specs.indices.reduce(others) { $0 + (specs[$1].dependencies?.tasks.count ?? 0) }
+        guard count > Limits.batchCountMax else { return count }
+        throw TQError(
+            .limitExceeded,
+            "The tasks of the request depend on \(count) others in all, the limit is \(Limits.batchCountMax). Split it."
+        )
     }
 
     /// Tasks that submits depend on, and of which only the store knows how they ended.
     func dependencyReads(_ specs: [TaskSpec]) -> [Fetch] {
-        specs.flatMap { spec in
-            guard let asked = spec.dependencies, asked.tasks.count <= Limits.dependenciesMax else { return [Fetch]() }
-            return asked.tasks.compactMap { id in
+        guard (try? checkCount(ofDependenciesIn: specs)) ?? 0 > 0 else { return [] }
+        return specs.indices.flatMap { place in
+            (specs[place].dependencies?.tasks ?? []).compactMap { id in
                 guard case .ended(let sequence) = find(id) else { return nil }
-                return .fate(id, sequence, redrives: redrives)
+                return fate(of: id, sequence)
             }
         }
+    }
+
+    /// How a task ended that is not in memory.
+    private func fate(of id: TaskID, _ sequence: TaskSequence) -> Fetch {
+        // One that was put back meanwhile is asked for anew.
+        .fate(id, sequence, redrive: redriven[sequence]?.number ?? 0)
     }
 
     /// The same with ids.
@@ -168,7 +171,27 @@ extension QueueCore {
             settled.start = start
             settled.blocker = dependencies.isBlocking ? dependencies.progress.rawValue : 0
             record(settled)
+            settledCount += 1
         }
+    }
+
+    /// Tasks that one command tells of the ends of others, whatever its first end takes: about 2 us for each.
+    private static let settledPerCommandMax = 10_000
+
+    /// Whether the present command has told so many tasks of the ends of others that the next ones have time.
+    var hasSettledMuch: Bool { settledCount >= Self.settledPerCommandMax }
+
+    /// Refuses an end of which more tasks are to be told than a command has time for that has told some.
+    func checkSettling(of ends: some Sequence<TaskSequence>) throws(TQError) {
+        let count = ends.reduce(settledCount) { $0 + index.dependents.count(of: $1) }
+        guard count > Self.settledPerCommandMax else { return }
+        guard settledCount > 0 else {
+            throw TQError(.limitExceeded, "\(count) tasks wait for those that would end at once. Cancel fewer of them.")
+        }
+        throw TQError(
+            .rateLimited,
+            "So many tasks wait for those before this one that one request cannot tell them all. Send this one again."
+        )
     }
 
     // MARK: Lost parents
@@ -190,13 +213,15 @@ extension QueueCore {
         let child = index.dependents.waiting(for: parent).first
         let known = child.flatMap { index.options[$0]?.dependencies }?.parents.first { $0.sequence == parent }
         let id = cipher.id(of: parent, createdMilliseconds: known?.createdMilliseconds ?? 0)
-        return .fate(id, parent, redrives: redrives)
+        return fate(of: id, parent)
     }
 
     /// Lets nobody wait for a task that is not there.
     mutating func settleAbsentParents(_ fetched: [Fetch: Fetched]) {
         for _ in 0..<Self.absentParentsPerTick {
-            guard let parent = absentParents.last, let found = fetched[fate(of: parent)] else { return }
+            guard let parent = absentParents.last, let found = fetched[fate(of: parent)], !found.isPostponed else {
+                return
+            }
             absentParents.removeLast()
             switch found {
             case .fate(let state): settleDependents(of: parent, state)

@@ -75,6 +75,7 @@ extension QueueCore {
             let (sequence, slot, lease) = try held(item.lease)
             if let after = item.retryAfterMilliseconds { try checkDuration(after, "wait before the retry") }
             try checkPause(item)
+            if settledCount > 0 { try checkSettling(of: [sequence]) }
             let reason = lease.isCancelRequested ? nil : burialReason(item, slot, sequence)
             if reason != nil, fetched[payloadFetch(slot)]?.isPostponed == true { throw Self.tooMuchAtOnce }
             totals.failed += 1
@@ -261,6 +262,7 @@ extension QueueCore {
     mutating func purge(_ id: TaskID, _ fetched: [Fetch: Fetched]) -> TQError? {
         do throws(TQError) {
             let (row, _) = try deadLetter(id, fetched, "purged")
+            if settledCount > 0 { try checkSettling(of: [row.task.sequence]) }
             end(row, .purged)
             return nil
         } catch {

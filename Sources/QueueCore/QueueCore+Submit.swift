@@ -1,7 +1,16 @@
 import TQModel
 
 extension QueueCore {
-    mutating func submit(
+    mutating func submit(_ specs: [TaskSpec], _ asker: Asker, _ fetched: [Fetch: Fetched]) {
+        do throws(TQError) {
+            _ = try checkCount(ofDependenciesIn: specs)
+            reply(.submitted(submit(specs, asker.principal, fetched)), to: asker)
+        } catch {
+            reply(error, to: asker)
+        }
+    }
+
+    private mutating func submit(
         _ specs: [TaskSpec],
         _ principal: Principal,
         _ fetched: [Fetch: Fetched]
@@ -139,8 +148,11 @@ extension QueueCore {
 
     /// Puts a task into the open segment: a fresh one, or one that keeps its old sequence.
     mutating func store(_ row: TaskRow, payload: Bytes, isMoved: Bool = false, isReplacement: Bool = false) {
-        let part = openPart.flatMap { hasRoom($0, for: payload.count, isMoved: isMoved) ? $0 : nil }
-        let open = part ?? openSegment(first: row.sequence, isMoved: isMoved)
+        let listed = row.options?.dependencies?.byteCount ?? 0
+        let part = openPart.flatMap { hasRoom($0, for: payload.count + listed, isMoved: isMoved) ? $0 : nil }
+        var open = part ?? openSegment(first: row.sequence, isMoved: isMoved)
+        open.dependencyByteCount += listed
+        batch.dependencyByteCount += listed
         openPart = open
         let place = UInt16(batch.segments[open.span].taskCount)
         if isReplacement {
@@ -157,7 +169,8 @@ extension QueueCore {
     private func hasRoom(_ part: OpenPart, for byteCount: Int, isMoved: Bool) -> Bool {
         let span = batch.segments[part.span]
         return span.key.isMoved == isMoved && span.taskCount < Int(UInt16.max)
-            && (span.taskCount == 0 || span.bodyByteCount + byteCount <= Self.segmentByteCountMax)
+            && (span.taskCount == 0
+                || span.bodyByteCount + part.dependencyByteCount + byteCount <= Self.segmentByteCountMax)
     }
 
     private mutating func openSegment(first: TaskSequence, isMoved: Bool) -> OpenPart {

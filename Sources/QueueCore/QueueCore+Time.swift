@@ -26,7 +26,7 @@ extension QueueCore {
     }
 
     mutating func tick(_ fetched: [Fetch: Fetched]) {
-        for place in lapsedLeases() { reclaim(place, loss(of: place), fetched) }
+        for place in lapsedLeases() where !hasSettledMuch { reclaim(place, loss(of: place), fetched) }
         giveUpSilentWorkers(fetched)
         endUnrun(fetched)
         settleAbsentParents(fetched)
@@ -149,9 +149,11 @@ extension QueueCore {
     private mutating func endUnrun(_ fetched: [Fetch: Fetched]) {
         let turn = unrun
         unrun = []
-        for sequence in turn { endUnrun(sequence, fetched) }
+        for sequence in turn {
+            if hasSettledMuch { unrun.append(sequence) } else { endUnrun(sequence, fetched) }
+        }
         for _ in 0..<Self.dependentsPerTick {
-            guard let sequence = index.takeDoomed() else { break }
+            guard !hasSettledMuch, let sequence = index.takeDoomed() else { break }
             endUnrun(sequence, fetched)
         }
     }

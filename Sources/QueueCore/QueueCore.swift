@@ -35,6 +35,8 @@ public struct QueueCore: Sendable {
     var redrives: UInt64 = 0
     /// Tasks that are to end without having run: they did not start in time, or their dependencies failed.
     var unrun: [TaskSequence] = []
+    /// Tasks that the present command has told of the end of another one.
+    var settledCount = 0
     /// Tasks for which others wait and that were not in memory at the start; the last one is looked for first.
     var absentParents: [TaskSequence] = []
     /// Outcomes up to this bucket go although nothing takes them by itself.
@@ -76,6 +78,8 @@ public struct QueueCore: Sendable {
     struct OpenPart: Sendable {
         var handle: UInt32
         var span: Int
+        /// What its tasks depend on: bytes of its table that grow with it.
+        var dependencyByteCount = 0
     }
 
     /// - Parameters:
@@ -121,6 +125,7 @@ public struct QueueCore: Sendable {
         if case .closeSession(let id) = command { endWaits(of: id) }
         let missing = reads(command, fetched).filter { fetched[$0] == nil }
         guard missing.isEmpty else { return missing }
+        settledCount = 0
         switch command {
         case .openSession(let id, let settings):
             session.sessions[id] = SessionState.Session(settings: settings)
@@ -147,7 +152,7 @@ public struct QueueCore: Sendable {
 
     private mutating func answer(_ request: Request, from asker: Asker, _ fetched: [Fetch: Fetched]) {
         switch request {
-        case .submit(let specs): reply(.submitted(submit(specs, asker.principal, fetched)), to: asker)
+        case .submit(let specs): submit(specs, asker, fetched)
         case .claim(let spec): claim(spec, asker)
         case .openStream(let stream, let spec): openStream(stream, spec, asker)
         case .addCredit(let stream, let count): addCredit(stream, count, asker)
@@ -156,7 +161,7 @@ public struct QueueCore: Sendable {
         case .fail(let items): reply(.outcomes(items.map { fail($0, fetched) }), to: asker)
         case .release(let items): reply(.outcomes(items.map { release($0) }), to: asker)
         case .renew(let items): reply(.outcomes(items.map { renew($0, asker.session) }), to: asker)
-        case .cancel(let ids): reply(.cancellations(ids.map { cancel($0) }), to: asker)
+        case .cancel(let ids): reply(.cancellations(ids.map { cancel(requested: $0) }), to: asker)
         case .redrive(let items): reply(.outcomes(items.map { redrive($0, fetched) }), to: asker)
         case .purge(let ids): reply(.outcomes(ids.map { purge($0, fetched) }), to: asker)
         case .registerWorker(let spec), .heartbeat(let spec): hear(spec, asker)

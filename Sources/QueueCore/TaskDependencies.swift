@@ -8,8 +8,6 @@ public struct TaskDependencies: Hashable, Sendable {
     public var condition: Dependencies.Condition
     /// What becomes of it when that cannot be any more.
     public var onFailure: Dependencies.OnFailure
-    /// The tasks of the longest chain that ends with this one, as it was at the submit.
-    public var depth: UInt16
     /// How far they are.
     public var progress: Progress
 
@@ -49,14 +47,19 @@ public struct TaskDependencies: Hashable, Sendable {
         parents: [Parent],
         condition: Dependencies.Condition,
         onFailure: Dependencies.OnFailure,
-        depth: UInt16,
         progress: Progress = Progress()
     ) {
         self.parents = parents
         self.condition = condition
         self.onFailure = onFailure
-        self.depth = depth
         self.progress = progress
+    }
+
+    /// Whether so many parents may be so far: who waits does so for one that is not over, or to end.
+    public var isPossible: Bool {
+        let all = (UInt64(1) << UInt64(parents.count)) - 1
+        let over = progress.rawValue & ~Progress.doomed.rawValue
+        return progress == .released || over & ~all == 0 && (over != all || over != progress.rawValue)
     }
 
     /// Whether the task waits for its parents, or for its end because they failed.
@@ -64,6 +67,9 @@ public struct TaskDependencies: Hashable, Sendable {
 
     /// Whether the task is to end without having run.
     var isDoomed: Bool { isBlocking && progress.rawValue & Progress.doomed.rawValue != 0 }
+
+    /// The bytes that it takes in a pending table.
+    public var byteCount: Int { 11 + parents.count * 16 }
 
     /// Whether a parent is not over, as far as the task was told.
     public func isOpen(_ parent: TaskSequence) -> Bool { open.contains { $0.sequence == parent } }

@@ -12,7 +12,7 @@ import TQModel
 /// on (2); 3 for both, in that order. A list is counted by a u16.
 ///
 /// What tasks share is there once: the weight u16, then the lengths u8 of the limit key, the serial key and the group (0 for none), then the
-/// three. What a task depends on is its own: condition u8, what follows from failures u8, depth u16, progress u64, then, counted by a u8, the
+/// three. What a task depends on is its own: condition u8, what follows from failures u8, progress u64, then, counted by a u8, the
 /// sequence u64 and the created u64 of each.
 enum PendingTable {
     private static let formWithSharings: UInt8 = 1
@@ -112,7 +112,7 @@ enum PendingTable {
             }
             entryByteCount = baseByteCount + columns.byteCount
             var listByteCount = sharings.isEmpty ? 0 : 2 + sharings.reduce(0) { $0 + PendingTable.byteCount($1) }
-            if !dependencies.isEmpty { listByteCount += dependencies.reduce(2) { $0 + PendingTable.byteCount($1) } }
+            if !dependencies.isEmpty { listByteCount += dependencies.reduce(2) { $0 + $1.byteCount } }
             byteCount = TableHeader.byteCount + rows.count * entryByteCount + listByteCount
         }
     }
@@ -159,12 +159,9 @@ enum PendingTable {
         for name in names { writer.write(name?.bytes ?? []) }
     }
 
-    private static func byteCount(_ dependencies: TaskDependencies) -> Int { 13 + dependencies.parents.count * 16 }
-
     private static func write(_ dependencies: TaskDependencies, to writer: inout ByteWriter) {
         writer.write(dependencies.condition.rawValue)
         writer.write(dependencies.onFailure.rawValue)
-        writer.write(dependencies.depth)
         writer.write(dependencies.progress.rawValue)
         writer.write(UInt8(dependencies.parents.count))
         for parent in dependencies.parents {
@@ -252,7 +249,6 @@ enum PendingTable {
     private static func readDependencies(_ reader: inout ByteReader) throws(StorageError) -> TaskDependencies {
         let condition: UInt8 = try reader.read()
         let onFailure: UInt8 = try reader.read()
-        let depth: UInt16 = try reader.read()
         let progress: UInt64 = try reader.read()
         let count: UInt8 = try reader.read()
         guard let condition = Dependencies.Condition(rawValue: condition),
@@ -264,13 +260,14 @@ enum PendingTable {
             let sequence = TaskSequence(try reader.read())
             parents.append(.init(sequence: sequence, createdMilliseconds: try reader.read()))
         }
-        return TaskDependencies(
+        let dependencies = TaskDependencies(
             parents: parents,
             condition: condition,
             onFailure: onFailure,
-            depth: depth,
             progress: TaskDependencies.Progress(rawValue: progress)
         )
+        guard dependencies.isPossible else { throw reader.corrupt("\(count) dependencies with progress \(progress)") }
+        return dependencies
     }
 
     private static func readSharing(_ reader: inout ByteReader) throws(StorageError) -> Sharing {

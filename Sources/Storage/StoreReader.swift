@@ -77,8 +77,8 @@ public struct StoreReader: Sendable {
         case .deadLetters(let selection, let first, let last, let limit):
             return try deadLetters(selection, from: first, through: last, limit: limit)
         case .lastError(let sequence): return .lastError(try history(of: sequence).last?.error ?? [])
-        case .fate(let id, let sequence, let redrives):
-            return try endedTask(id, sequence, .anywhere(redrives: redrives)).map { .fate($0.status.state) }
+        case .fate(let id, let sequence, _):
+            return try endedTask(id, sequence, .anywhere(redrives: 0)).map { .fate($0.status.state) }
         case .zone(let zone): return zones(zone)
         case .expiring(let bucket, let limit): return .expiring(try expiring(through: bucket, limit))
         case .tags(let sequence, _): return .tags(try tags(of: sequence))

@@ -18,8 +18,6 @@ public enum Limits {
     public static let dependenciesMax = 60
     /// Tasks that wait for one.
     public static let dependentsMax = 1_000
-    /// Tasks of a chain in which each one waits for the one before it, but for the first.
-    public static let dependencyDepthMax: UInt16 = 1_000
     /// The error text kept of a failed attempt in bytes; the rest is cut at a character.
     public static let errorBytesMax = 4096
     /// Attempts that a task's history keeps; the next ones take the places of the first.

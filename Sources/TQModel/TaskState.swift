@@ -12,7 +12,8 @@ public enum TaskState: UInt8, Sendable, CaseIterable {
     case failed = 5
     /// Done; its result is kept for its retention. Final.
     case completed = 6
-    /// Its attempts are used up, or it was quarantined. Next: `pending` by a redrive.
+    /// Needs a person: its attempts are used up, it was quarantined or too late, or its dependencies failed. Next: `pending` by a
+    /// redrive.
     case deadLetter = 7
     /// Stopped by request before it was done. Final.
     case cancelled = 8

@@ -21,7 +21,7 @@ enum AttemptReport: Sendable {
     func failure(refusedWith error: TQError) -> AttemptReport? {
         guard case .completed(let completion) = self else { return nil }
         switch error.code {
-        case .invalidArgument, .conflict, .payloadTooLarge, .limitExceeded:
+        case .invalidArgument, .conflict, .payloadTooLarge, .limitExceeded, .storageCorrupt:
             let text = "The broker refuses what the attempt hands over: \(error.message)"
             return .failed(Failure(lease: completion.lease, error: Bytes(text.utf8)))
         default: return nil
@@ -31,7 +31,9 @@ enum AttemptReport: Sendable {
     var bytes: Int {
         switch self {
         case .completed(let completion):
-            completion.followUps.reduce(completion.result.count) { $0 + $1.payload.count + 500 }
+            completion.followUps.reduce(completion.result.count) {
+                $0 + $1.payload.count + ($1.dependencies?.tasks.count ?? 0) * 16 + 500
+            }
         case .failed(let failure): failure.error.count
         case .released: 0
         }

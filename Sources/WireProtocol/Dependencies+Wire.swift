@@ -10,7 +10,8 @@ extension Dependencies {
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
-        self.init(on: try reader.taskIDs(max: Limits.dependenciesMax))
+        self.init(on: try reader.taskIDs())
+        try checkLimits()
         while let field = try reader.nextField() {
             switch field.tag {
             case Tag.condition:

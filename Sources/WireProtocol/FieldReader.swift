@@ -163,8 +163,8 @@ struct FieldReader: ~Copyable {
     }
 
     /// A list of task ids.
-    mutating func taskIDs(max: Int = Limits.batchCountMax) throws(TQError) -> [TaskID] {
-        try list(max: max, itemBytesMin: 16) { (reader) throws(TQError) in try reader.taskID() }
+    mutating func taskIDs() throws(TQError) -> [TaskID] {
+        try list(max: Limits.batchCountMax, itemBytesMin: 16) { (reader) throws(TQError) in try reader.taskID() }
     }
 
     /// What an optional field holds, all of it.

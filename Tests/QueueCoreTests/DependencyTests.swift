@@ -297,6 +297,29 @@ import Testing
         try core.checkIndex()
     }
 
+    @Test("Follow-ups of one completion never wait for each other in a circle")
+    func circle() throws {
+        var core = CoreHarness()
+        func spec(_ key: UInt8, after tasks: [TaskID]) -> TaskSpec {
+            var spec = TaskSpec(queue: "q", type: "t")
+            spec.uniqueKey = UniqueKey([key], scope: .active, onConflict: .replace)
+            if !tasks.isEmpty { spec.dependencies = Dependencies(on: tasks) }
+            return spec
+        }
+        core.submit(queue: "p")
+        let tasks = [UInt8(1), 2].map { core.id(of: core.submit(spec($0, after: []))) }
+        let lease = try #require(core.claim(queues: ["p"]).first).lease
+        let followUps = [spec(1, after: [tasks[1]]), spec(2, after: [tasks[0]])]
+        for specs in [followUps, followUps.reversed()] {
+            guard case .completed(let entries)? = core.reply(.complete([Completion(lease: lease, followUps: specs)])),
+                case .failure(let error)? = entries.first
+            else { throw Unanswered() }
+            #expect(error.code == .conflict)
+        }
+        #expect(core.counts().pending == 2)
+        try core.checkIndex()
+    }
+
     @Test("Dependencies that cannot be are refused with an error that names the task, and nothing is stored")
     func refused() throws {
         var core = CoreHarness()
@@ -306,7 +329,7 @@ import Testing
         let cases: [([TaskID], TQError.Code, String)] = [
             ([], .invalidArgument, "1 to 60"),
             ([parent, parent], .invalidArgument, "\(parent) twice"),
-            ([unknown], .taskNotFound, "\(unknown)"),
+            ([unknown], .invalidArgument, "\(unknown)"),
             (Array(repeating: parent, count: 61), .invalidArgument, "not on 61"),
         ]
         for (tasks, code, text) in cases {
@@ -317,17 +340,43 @@ import Testing
         #expect(core.counts().waiting == 0)
     }
 
-    @Test("A thousand tasks may wait for one, and a chain has at most a thousand behind its first")
+    @Test("A thousand tasks may wait for one, follow-ups included")
     func bounds() throws {
         var core = CoreHarness(CoreConfiguration(queueDepthThreshold: 10_000))
         let parent = core.submit(queue: "p")
         for _ in 0..<Limits.dependentsMax { _ = submit(&core, after: [parent]) }
         #expect(error(after: [parent], &core)?.code == .limitExceeded)
-        var last = core.submit(queue: "p")
-        for _ in 0..<Limits.dependencyDepthMax { last = submit(&core, after: [last]) }
-        #expect(error(after: [last], &core)?.code == .limitExceeded)
-        core.settle()
         try end(parent, as: .completed, &core)
+        #expect(core.counts().pending == UInt64(Limits.dependentsMax))
+        let another = core.submit(queue: "r")
+        let lease = try core.lease()
+        let followUp = TaskSpec(queue: "q", type: "t", dependencies: Dependencies(on: [another]))
+        let many = Array(repeating: followUp, count: Limits.dependentsMax + 1)
+        guard case .completed(let refused)? = core.reply(.complete([Completion(lease: lease, followUps: many)])),
+            case .failure(let error)? = refused.first
+        else { throw Unanswered() }
+        #expect(error.code == .limitExceeded)
+        let full = Completion(lease: lease, followUps: Array(many.dropLast()))
+        guard case .completed(let taken)? = core.reply(.complete([full])), case .success? = taken.first else {
+            throw Unanswered()
+        }
+        try core.checkIndex()
+    }
+
+    @Test("One request ends no more tasks than it can tell those of that wait for them; the next one goes on")
+    func manyEnds() throws {
+        var core = CoreHarness(CoreConfiguration(queueDepthThreshold: 100_000))
+        let parents = (0..<12).map { _ in core.submit(queue: "p") }
+        // Each child waits for all parents.
+        for _ in 0..<Limits.dependentsMax { _ = submit(&core, after: parents) }
+        let completions = core.claim(12, queues: ["p"]).map { Completion(lease: $0.lease) }
+        guard case .outcomes(let first)? = core.reply(.complete(completions)) else { throw Unanswered() }
+        #expect(first.map { $0?.code } == Array(repeating: nil, count: 10) + [.rateLimited, .rateLimited])
+        #expect(first.last??.retryable == true)
+        guard case .outcomes(let second)? = core.reply(.complete(Array(completions.suffix(2)))) else {
+            throw Unanswered()
+        }
+        #expect(second == [nil, nil])
         #expect(core.counts().pending == UInt64(Limits.dependentsMax))
         try core.checkIndex()
     }
@@ -337,7 +386,7 @@ import Testing
         var core = CoreHarness(CoreConfiguration(queueDepthThreshold: 10_000))
         let first = core.submit(queue: "p")
         var last = first
-        for _ in 0..<Limits.dependencyDepthMax { last = submit(&core, after: [last]) }
+        for _ in 0..<1_000 { last = submit(&core, after: [last]) }
         try end(first, as: .cancelled, &core)
         for _ in 0..<2 { core.advance(milliseconds: 50) }
         #expect(core.status(last)?.cancelReason == .dependencyFailed)

@@ -215,9 +215,9 @@ struct FakeStore {
             }
             let page = found.prefix(limit).compactMap { letters[$0] }.map { (row: $0.row, payload: $0.payload) }
             return .deadLetters(page, unreadable: [], next: found.dropFirst(limit).first)
-        case .fate(_, let sequence, let redrives):
+        case .fate(_, let sequence, _):
             if letters[sequence] != nil { return .fate(.deadLetter) }
-            return outcome(sequence, .anywhere(redrives: redrives)).map { .fate($0.row.state) } ?? .missing
+            return outcome(sequence, .anywhere(redrives: 0)).map { .fate($0.row.state) } ?? .missing
         case .lastError(let sequence): return .lastError(history(of: sequence).last?.error ?? [])
         case .zone(let zone): return zones[zone.description].map { .zone($0) } ?? .damaged("there is no such file.")
         case .expiring(let bucket, let limit):

@@ -62,14 +62,16 @@ struct RandomRows {
     mutating func name() -> Name { below(2) == 0 ? "tenant" : Name(bytes: Bytes(bytes(254) + [1])) }
 
     mutating func dependencies() -> TaskDependencies {
-        TaskDependencies(
-            parents: (0...below(Limits.dependenciesMax)).map { _ in
-                .init(sequence: TaskSequence(number()), createdMilliseconds: number())
-            },
+        let parents = (0..<1 + below(Limits.dependenciesMax)).map { _ in
+            TaskDependencies.Parent(sequence: TaskSequence(number()), createdMilliseconds: number())
+        }
+        // Never all of them, but for one that waits for none any more.
+        let over = number(UInt64.self) & (1 << UInt64(parents.count - 1) - 1)
+        return TaskDependencies(
+            parents: parents,
             condition: Dependencies.Condition.allCases[below(2)],
             onFailure: Dependencies.OnFailure.allCases[below(4)],
-            depth: number(),
-            progress: TaskDependencies.Progress(rawValue: number())
+            progress: maybe { _ in .released } ?? TaskDependencies.Progress(rawValue: over)
         )
     }
 
