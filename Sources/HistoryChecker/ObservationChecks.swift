@@ -111,7 +111,7 @@ extension Checker {
         guard let retention = rules.retentionMilliseconds, mayBeOver(record) else { return false }
         // A lost claim, or the time, may have ended it before any call touched it that is known.
         let isEndKnown = record.end.map { $0.token != nil || $0.state.isFinal } ?? false
-        let mayHaveEnded = mayBeLate(record) || mayHaveExpiredDead(record) || mayBeUnrun(record)
+        let mayHaveEnded = mayBeLate(record) || mayHaveExpiredDead(record) || mayHaveFailedDependencies(record)
         let isTouched = (isEndKnown || lostClaimsMax == 0) && !mayHaveEnded
         let earliest = isTouched ? record.firstTouched : record.submitMilliseconds
         guard let earliest else { return false }
@@ -121,11 +121,16 @@ extension Checker {
     /// Whether it can have ended, as far as is known.
     func mayBeOver(_ record: TaskRecord) -> Bool {
         record.end != nil || !record.completions.isEmpty || record.cancels > 0 || mayBeDead(record) || mayBeLate(record)
-            || mayBeUnrun(record)
+            || mayHaveFailedDependencies(record)
     }
 
-    /// Whether it may have ended without having run because those failed on which it depended.
-    private func mayBeUnrun(_ record: TaskRecord) -> Bool { record.spec?.hasDependencies ?? false }
+    /// Whether those may have failed on which it depended.
+    private func mayHaveFailedDependencies(_ record: TaskRecord) -> Bool { record.spec?.hasDependencies ?? false }
+
+    /// Whether it may have ended in that way without having run: too late, or because those failed on which it depended.
+    private func mayBeUnrun(_ record: TaskRecord, _ end: SubmitCall.Lateness) -> Bool {
+        record.spec?.lateness == end && mayBeLate(record) || mayHaveFailedDependencies(record)
+    }
 
     /// Whether its latest start can have passed while it waited, as it never does for one that was put back.
     func mayBeLate(_ record: TaskRecord) -> Bool {
@@ -147,8 +152,8 @@ extension Checker {
     /// Whether it can have been a dead letter for as long as those are kept, or one too many.
     func mayHaveExpiredDead(_ record: TaskRecord) -> Bool {
         guard rules.deadLetterRetentionMilliseconds != nil || !rules.cappedQueues.isEmpty else { return false }
-        let isLate = record.spec?.lateness == .buried && mayBeLate(record) || mayBeUnrun(record)
-        guard record.end?.state == .deadLetter || record.redrives > 0 || mayBeDead(record) || isLate else {
+        let isUnrun = mayBeUnrun(record, .buried)
+        guard record.end?.state == .deadLetter || record.redrives > 0 || mayBeDead(record) || isUnrun else {
             return false
         }
         if rules.cappedQueues.contains(where: record.mayBe) { return true }
@@ -182,7 +187,7 @@ extension Checker {
         switch observation.state {
         case .completed: checkResult(observation, slot, since: invoked)
         case .cancelled
-        where tasks[slot].cancels == 0 && !mayBeCancelledLate(tasks[slot]) && !mayHaveExpiredDead(tasks[slot]):
+        where tasks[slot].cancels == 0 && !mayBeUnrun(tasks[slot], .cancelled) && !mayHaveExpiredDead(tasks[slot]):
             report(.endStays, tasks[slot].id, [invoked], "It is cancelled, but nobody cancelled it")
         case .deadLetter: checkDeath(observation, slot, since: invoked)
         case .inProgress:
@@ -204,10 +209,6 @@ extension Checker {
         else { return }
         let sentence = "Its cancel was requested, and it is \(observation.state.name)"
         report(.noDeliveryAfterEnd, tasks[slot].id, [request, invoked], sentence)
-    }
-
-    private func mayBeCancelledLate(_ record: TaskRecord) -> Bool {
-        record.spec?.lateness == .cancelled && mayBeLate(record) || mayBeUnrun(record)
     }
 
     private mutating func checkAttempts(_ observation: Observation, _ slot: Int, since invoked: Int) {
@@ -242,7 +243,7 @@ extension Checker {
         let record = tasks[slot]
         let seen = observation.attempts.map(Int.init) ?? attemptsBegun(record).upperBound + lostClaimsMax
         guard record.redrives == 0, !record.mayBeDead(attempts: seen, rules) else { return }
-        if record.spec?.lateness == .buried && mayBeLate(record) || mayBeUnrun(record) { return }
+        if mayBeUnrun(record, .buried) { return }
         let sentence = "It is a dead letter after \(seen) attempts, without a permanent failure"
         report(.attempts, record.id, [record.lease?.claimReturned ?? -1, invoked], sentence)
     }

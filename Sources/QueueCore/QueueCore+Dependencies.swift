@@ -121,7 +121,7 @@ extension QueueCore {
         .fate(id, sequence, redrive: redriven[sequence]?.number ?? 0)
     }
 
-    /// The same with ids.
+    /// What a task depends on, with ids.
     func dependencies(_ stored: TaskDependencies) -> Dependencies {
         Dependencies(
             on: stored.parents.map(id(of:)),
@@ -146,13 +146,12 @@ extension QueueCore {
         let open = dependencies.open
         return open.prefix(Self.explainedMax).map { parent in
             let slot = index.tasks[parent.sequence]
-            var reason = WaitReason(slot.isLive ? .dependency : .deadDependency, task: id(of: parent))
-            (reason.count, reason.countMax) = (UInt64(open.count), UInt64(dependencies.parents.count))
-            guard slot.state == .inProgress else { return reason }
-            let lease = index.leases[slot.link]
-            reason.sinceWallMilliseconds = wallMilliseconds(ofStore: lease.claimedStoreMilliseconds)
-            reason.worker = index.workers[lease.worker]?.spec.name
-            return reason
+            let reason = WaitReason(
+                slot.isLive ? .dependency : .deadDependency,
+                count: UInt64(open.count),
+                countMax: UInt64(dependencies.parents.count)
+            )
+            return held(by: id(of: parent), slot.state == .inProgress ? index.leases[slot.link] : nil, reason)
         }
     }
 
@@ -212,8 +211,7 @@ extension QueueCore {
     private func fate(of parent: TaskSequence) -> Fetch {
         let child = index.dependents.waiting(for: parent).first
         let known = child.flatMap { index.options[$0]?.dependencies }?.parents.first { $0.sequence == parent }
-        let id = cipher.id(of: parent, createdMilliseconds: known?.createdMilliseconds ?? 0)
-        return fate(of: id, parent)
+        return fate(of: id(of: known ?? .init(sequence: parent, createdMilliseconds: 0)), parent)
     }
 
     /// Lets nobody wait for a task that is not there.

@@ -95,7 +95,7 @@ extension QueueCore {
     private func holder(of gate: DurableIndex.ClosedGate) -> WaitReason {
         guard let number = index.sharings.number(of: gate.key) else { return reason(gate) }
         let lease = oldestLease { $0.limit == number || $0.serial == number }
-        return held(by: lease?.sequence, lease, reason(gate))
+        return held(by: lease.map { id(of: $0.sequence, index.tasks[$0.sequence]) }, lease, reason(gate))
     }
 
     /// The task of the same serial key that goes before one.
@@ -105,7 +105,7 @@ extension QueueCore {
         let key = index.sharings.keys[Int(serial)]
         let running = key.serialRunning > 0 ? oldestLease { $0.serial == serial } : nil
         guard let first = running?.sequence ?? index.firstJoined(serial), first != sequence else { return nil }
-        return held(by: first, running, WaitReason(.serial, scope: scope(key.gateKey)))
+        return held(by: id(of: first, index.tasks[first]), running, WaitReason(.serial, scope: scope(key.gateKey)))
     }
 
     private func oldestLease(where matches: (SharingTable.Entry) -> Bool) -> Lease? {
@@ -114,9 +114,10 @@ extension QueueCore {
             .min { ($0.claimedStoreMilliseconds, $0.sequence) < ($1.claimedStoreMilliseconds, $1.sequence) }
     }
 
-    private func held(by sequence: TaskSequence?, _ lease: Lease?, _ reason: WaitReason) -> WaitReason {
+    /// A reason that names the task which it is about, and who has that since when, if somebody does.
+    func held(by task: TaskID?, _ lease: Lease?, _ reason: WaitReason) -> WaitReason {
         var reason = reason
-        reason.task = sequence.map { id(of: $0, index.tasks[$0]) }
+        reason.task = task
         guard let lease else { return reason }
         reason.sinceWallMilliseconds = wallMilliseconds(ofStore: lease.claimedStoreMilliseconds)
         reason.worker = index.workers[lease.worker]?.spec.name
