@@ -306,6 +306,12 @@ final class Engine: Sendable {
                     "gate": "\(gate.scope)", "running_max": "\(gate.runningMax)", "running": "\(gate.running)",
                 ]
             )
+        case .circuitTurned(let gate):
+            logger.log(
+                level: gate.circuit?.state == .open ? .warning : .notice,
+                "the circuit of a gate is \(gate.circuit?.state.name ?? "gone")",
+                metadata: ["gate": "\(gate.scope)"]
+            )
         case .pauseEnded(let gate):
             logger.notice("the pause of a gate is over", metadata: ["gate": "\(gate.scope)"])
         case .zoneUnusable(let zone, let problem):

@@ -325,6 +325,14 @@ extension DumpText {
         add("", row.rate.milliseconds)
         add("", row.rate.burst)
         add("weight", row.weight)
+        add("breaker", row.circuit.breaker.failurePercent)
+        add("", row.circuit.breaker.attemptsMin)
+        add("", row.circuit.breaker.windowMilliseconds)
+        add("", row.circuit.breaker.openMilliseconds)
+        add("", row.circuit.breaker.probes)
+        add("circuit", row.circuit.state.rawValue)
+        add("", row.circuit.sinceWallMilliseconds)
+        add("", row.circuit.sinceStoreMilliseconds)
         line("", row.key.name.bytes)
     }
 

@@ -243,6 +243,8 @@ public enum Notice: Hashable, Sendable {
     case bulkEnded(BulkStatus)
     /// Somebody has changed a gate.
     case gateChanged(GateStatus)
+    /// Attempts have opened or closed the circuit of a gate, or it tries some.
+    case circuitTurned(GateStatus)
     /// The pause of a gate is over.
     case pauseEnded(GateStatus)
     /// Recurring tasks in a time zone are not due, because its file cannot be used.

@@ -43,6 +43,8 @@ public struct GateRow: Hashable, Sendable {
     public var rate: StartRate
     /// How many turns a group takes where another one takes one; 0 for what its tasks say.
     public var weight: UInt16
+    /// Whether failures of tasks have closed it.
+    public var circuit: Circuit
 
     /// Creates an open gate.
     public init(key: GateKey) {
@@ -52,12 +54,15 @@ public struct GateRow: Hashable, Sendable {
         self.runningMax = 0
         self.rate = .unlimited
         self.weight = 0
+        self.circuit = .none
     }
 
     /// Whether it lets no task through.
     public var isPaused: Bool { pausedSinceWallMilliseconds > 0 }
     /// Whether nothing is kept of it.
-    public var isEmpty: Bool { !isPaused && runningMax == 0 && rate.isUnlimited && weight == 0 }
+    public var isEmpty: Bool {
+        !isPaused && runningMax == 0 && rate.isUnlimited && weight == 0 && circuit.breaker.isNone
+    }
 }
 
 /// The gates that are paused or have limits: without one, nobody looks further than at that.
@@ -65,6 +70,10 @@ struct GateTable: Sendable {
     private(set) var rows: [GateKey: GateRow] = [:]
     /// Those that are for keys that begin so.
     private var patterns: Set<GateKey> = []
+    /// Those with circuit breakers.
+    private(set) var breakers: Set<GateKey> = []
+    /// How the attempts behind them went since their circuits are as they are.
+    private var trials: [GateKey: CircuitTrial] = [:]
     /// Tasks that run of each type that has a gate.
     private var typeRunning: [UInt32: UInt64] = [:]
     /// Queues in which somebody passed tasks of a type over because its gate was closed; a restart has passed nothing over.
@@ -101,6 +110,8 @@ struct GateTable: Sendable {
     mutating func set(_ row: GateRow, running: () -> UInt64) {
         // What a slower rate has put off does not hold back a faster one.
         if rows[row.key]?.rate != row.rate { forgetPace(of: row.key) }
+        if rows[row.key]?.circuit != row.circuit { trials[row.key] = nil }
+        if row.circuit.breaker.isNone { breakers.remove(row.key) } else { breakers.insert(row.key) }
         rows[row.key] = row.isEmpty ? nil : row
         if row.key.isPattern, row.isEmpty { patterns.remove(row.key) }
         if row.key.isPattern, !row.isEmpty { patterns.insert(row.key) }
@@ -131,13 +142,53 @@ struct GateTable: Sendable {
 
     /// Notes that a task has passed a gate.
     mutating func pass(_ key: GateKey, _ row: GateRow?) {
-        guard let row, !row.rate.isUnlimited else { return }
+        guard let row else { return }
+        if row.circuit.state == .halfOpen { begin(probe: key) }
+        guard !row.rate.isUnlimited else { return }
         let next = max(due[key] ?? 0, nowMicroseconds) + row.rate.intervalMicroseconds
         due[key] = min(next, Self.timeMax)
         guard due.count > pruneCount else { return }
         let now = nowMicroseconds
         due = due.filter { $0.value > now }
         pruneCount = max(1024, due.count * 2)
+    }
+
+    // MARK: Circuits
+
+    private var nowMilliseconds: UInt64 { nowMicroseconds / 1_000 }
+
+    /// Whether the circuit of a gate lets a task through.
+    func isConnected(_ row: GateRow) -> Bool {
+        switch row.circuit.state {
+        case .closed: true
+        case .open: false
+        case .halfOpen: trials[row.key]?.begun ?? 0 < UInt64(row.circuit.breaker.probes)
+        }
+    }
+
+    /// What becomes of a circuit by the outcome of an attempt; `nil` when it stays as it is.
+    mutating func judge(_ row: GateRow, hasFailed: Bool) -> CircuitState? {
+        guard !row.circuit.breaker.isNone else { return nil }
+        let now = nowMilliseconds
+        return trials[row.key, default: CircuitTrial()].note(hasFailed: hasFailed, row.circuit, at: now)
+    }
+
+    private mutating func begin(probe key: GateKey) {
+        let now = nowMilliseconds
+        trials[key, default: CircuitTrial()].begin(at: now)
+    }
+
+    /// Whether a half-open circuit may let others through because those before have not ended for long.
+    mutating func renewProbes(_ row: GateRow) -> Bool {
+        let now = nowMilliseconds
+        return trials[row.key]?.renew(row.circuit.breaker, at: now) ?? false
+    }
+
+    /// The attempts by which a circuit is judged now, and how many of them failed.
+    func counts(_ row: GateRow) -> (attempts: UInt64, failures: UInt64) {
+        guard let trial = trials[row.key] else { return (0, 0) }
+        guard row.circuit.state == .closed else { return (trial.begun, 0) }
+        return trial.counts(row.circuit.breaker, at: nowMilliseconds)
     }
 
     // MARK: Keys that wait
@@ -237,7 +288,8 @@ extension DurableIndex {
     /// Whether a gate lets a task through.
     private func isOpen(_ key: GateKey) -> Bool {
         guard let row = gates.rows[key] else { return true }
-        return !row.isPaused && !isFull(row) && gates.nextMicroseconds(row, of: key) <= gates.nowMicroseconds
+        return !row.isPaused && !isFull(row) && gates.isConnected(row)
+            && gates.nextMicroseconds(row, of: key) <= gates.nowMicroseconds
     }
 
     /// Whether as many tasks run behind a gate as may.

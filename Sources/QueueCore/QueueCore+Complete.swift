@@ -48,6 +48,7 @@ extension QueueCore {
                 try item.followUps.isEmpty ? [] : admit(item.followUps, principal, fetched, ending: sequence)
             end(sequence, slot, .complete, .completed, token: lease.token, result: item.result, content)
             totals.completed += 1
+            judge(slot, lease, hasFailed: false)
             let submissions = zip(item.followUps, admissions).map { submit($0, $1) }
             for id in item.cancels { _ = cancel(id) }
             return .success(submissions)

@@ -81,6 +81,7 @@ extension QueueCore {
                 untilWallMilliseconds: untilWallMilliseconds(gate.row)
             )
         }
+        if let reason = reason(gate.row, scope) { return reason }
         if gate.isFull {
             return WaitReason(.limited, scope: scope, count: gate.running, countMax: UInt64(gate.row.runningMax))
         }

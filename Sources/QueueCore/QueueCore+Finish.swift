@@ -92,6 +92,7 @@ extension QueueCore {
                 let wait = item.retryAfterMilliseconds ?? backoff(sequence, slot)
                 retry(sequence, slot, lease.token, .fail, after: wait)
             }
+            judge(slot, lease, hasFailed: true)
             return nil
         } catch {
             return error
@@ -486,6 +487,7 @@ extension QueueCore {
         } else {
             record(transition(loss == .lapsed ? .lapse : .reclaim, to: .pending, sequence, slot, lease.token))
         }
+        judge(slot, lease, hasFailed: true)
         note(loss, of: id(of: sequence, slot), worker, slot)
     }
 

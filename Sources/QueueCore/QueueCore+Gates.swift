@@ -30,6 +30,7 @@ extension QueueCore {
         row.runningMax = change.runningMax ?? row.runningMax
         row.rate = change.rate ?? row.rate
         row.weight = change.weight ?? row.weight
+        try self.change(&row.circuit, change)
         return row
     }
 
@@ -90,7 +91,7 @@ extension QueueCore {
     }
 
     /// Keeps a gate as it is from now on; those behind it are served when it is open.
-    private mutating func record(_ row: GateRow) {
+    mutating func record(_ row: GateRow) {
         guard index.gates.rows[row.key] ?? GateRow(key: row.key) != row else { return }
         index.apply(row)
         batch.gates.append(row)
@@ -135,7 +136,8 @@ extension QueueCore {
             runningMax: row.runningMax,
             running: index.running(row.key),
             rate: row.rate.isUnlimited ? nil : row.rate,
-            weight: row.weight
+            weight: row.weight,
+            circuit: circuitStatus(row)
         )
     }
 

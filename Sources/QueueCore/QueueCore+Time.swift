@@ -32,6 +32,7 @@ extension QueueCore {
         settleAbsentParents(fetched)
         stageDueTasks()
         endPauses()
+        tryCircuits()
         servePaced()
         fireTicks(fetched)
         endTimedOutWaits()

@@ -34,6 +34,14 @@ struct Gates {
             if row.isPaused, old.isPaused {
                 return Broken("I21", "\(new) tasks run behind gate \(key), which is paused: more than before")
             }
+            let circuit = row.circuit
+            if circuit.state == .open, old.circuit.state == .open {
+                return Broken("I21", "\(new) tasks run behind gate \(key), whose circuit is open: more than before")
+            }
+            let probes = new - (before.running[key] ?? 0)
+            if circuit.state == .halfOpen, old.circuit == circuit, probes > Int(circuit.breaker.probes) {
+                return Broken("I21", "\(probes) tasks began behind gate \(key), whose circuit is half-open: \(circuit)")
+            }
             if row.runningMax > 0, old.runningMax > 0, new > max(row.runningMax, old.runningMax) {
                 return Broken("I21", "\(new) tasks run behind gate \(key), which lets \(row.runningMax) through")
             }
@@ -80,6 +88,7 @@ struct Gates {
             switch kind {
             case .paused: row.isPaused
             case .limited: isFull(row)
+            case .circuitOpen: row.circuit.state == .open
             default: false
             }
         }
@@ -94,7 +103,8 @@ struct Gates {
             case .everything: row.isPaused
             case .type: true
             case .queue:
-                row.key.number == queue && (row.isPaused || !row.rate.isUnlimited || isFull(row))
+                row.key.number == queue
+                    && (row.isPaused || !row.rate.isUnlimited || isFull(row) || row.circuit.state != .closed)
             case .key, .group: false
             }
         }
@@ -102,12 +112,13 @@ struct Gates {
 
     private func mayHoldBack(_ key: GateKey, isPaceOver: Bool) -> Bool {
         guard let row = row(of: key) else { return false }
-        return row.isPaused || !row.rate.isUnlimited && !isPaceOver || isFull(row, key)
+        let isPaced = !row.rate.isUnlimited || row.circuit.state == .halfOpen
+        return row.isPaused || row.circuit.state == .open || isPaced && !isPaceOver || isFull(row, key)
     }
 
     /// Tasks with keys or groups that nothing holds back.
     ///
-    /// - Parameter isPaceOver: Whether so much time has passed that each rate lets the next task through.
+    /// - Parameter isPaceOver: Whether so much time has passed that each rate and each half-open circuit lets the next task through.
     func freeTasks(_ index: DurableIndex, isPaceOver: Bool) -> [IndexedPlace] {
         let shared = index.sharedTasks
         var first: [Name: TaskSequence] = [:]
@@ -176,7 +187,19 @@ extension Simulation {
         if hasLimits, dice.oneIn(3) {
             change.rate = dice.oneIn(2) ? StartRate(UInt32(1 + dice.below(50)), per: 1_000, burst: 2) : .unlimited
         }
+        if hasLimits, scope.kind != .key, dice.oneIn(2) { change.breaker = someBreaker() }
         return change
+    }
+
+    private mutating func someBreaker() -> CircuitBreaker {
+        guard dice.oneIn(2) else { return .none }
+        return CircuitBreaker(
+            failurePercent: UInt8(1 + dice.below(60)),
+            attemptsMin: UInt32(1 + dice.below(4)),
+            windowMilliseconds: UInt32(100 + dice.below(20_000)),
+            openMilliseconds: UInt32(1 + dice.below(2_000)),
+            probes: UInt16(1 + dice.below(3))
+        )
     }
 
     /// A task that nothing holds back is claimed by who asks for its queue and its type: no key wedges.
@@ -215,7 +238,8 @@ extension Simulation {
     mutating func openGates() throws(Broken) {
         guard case .gates(let gates)? = try reply(to: .gates) else { return }
         for gate in gates {
-            let open = GateChange(gate.scope, isPaused: false, runningMax: 0, rate: .unlimited, weight: 0)
+            var open = GateChange(gate.scope, isPaused: false, runningMax: 0, rate: .unlimited, weight: 0)
+            open.breaker = CircuitBreaker.none
             _ = try reply(to: .changeGate(open))
         }
     }
@@ -225,6 +249,7 @@ extension Simulation {
         let gates = broker.process.gates
         if gates.isHeld(by: .paused) { report.hits.count(.event(.heldByPause)) }
         if gates.isHeld(by: .limited) { report.hits.count(.event(.heldByLimit)) }
+        if gates.isHeld(by: .circuitOpen) { report.hits.count(.event(.heldByCircuit)) }
         report.hits.count(.event(.keyAtLimit), by: broker.process.keysAtLimit)
         report.hits.count(.event(.keyCompared), by: broker.process.keysCompared)
         broker.process.keysCompared = 0
@@ -234,6 +259,11 @@ extension Simulation {
             (1...index.storeMilliseconds).contains($0.pausedUntilStoreMilliseconds)
         }) {
             throw Broken("I21", "The pause of \(late) is over, and it is still closed")
+        }
+        if let late = index.gateRows.first(where: {
+            $0.circuit.state == .open && $0.circuit.untilStoreMilliseconds <= index.storeMilliseconds
+        }) {
+            throw Broken("I21", "The circuit of \(late) has been open long enough, and it lets nobody try")
         }
         for _ in 0..<5 {
             guard let id = dice.pick(storedIDs), !isReadOnly(),

@@ -102,6 +102,8 @@ public enum Happening: String, Sendable, CaseIterable {
     case tickSubmitted, tickSkipped
     /// Gates: claims that one left empty-handed, those at their limits, those that opened by themselves, and explanations.
     case heldByPause, heldByLimit, pauseEnded, explained
+    /// Circuits: those that opened, let some try, and closed by how that went, and those that were found open.
+    case circuitOpened, circuitTried, circuitClosed, heldByCircuit
     /// Running tasks of a key that were compared with its leases, keys that were found at their limits, and tasks that waited for an
     /// earlier one of their serial key.
     case keyCompared, keyAtLimit, heldBySerialKey

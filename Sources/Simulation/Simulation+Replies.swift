@@ -347,6 +347,13 @@ extension Simulation {
                 case .payloadDamaged:
                     throw Broken("I10", "Task \(task) was called damaged, but nothing damages bytes here")
                 }
+            case .circuitTurned(let gate):
+                switch gate.circuit?.state {
+                case .open: report.hits.count(.event(.circuitOpened))
+                case .halfOpen: report.hits.count(.event(.circuitTried))
+                case .closed: report.hits.count(.event(.circuitClosed))
+                case nil: throw Broken("I21", "The circuit of \(gate) has turned, and it has none")
+                }
             case .pauseEnded: report.hits.count(.event(.pauseEnded))
             case .zoneUnusable, .bulkStarted, .bulkEnded, .gateChanged: break
             case .damagedRecord(let text):

@@ -48,7 +48,23 @@ extension TQClient {
         try await change(GateChange(scope, rate: rate))
     }
 
-    /// The gates that are paused or have limits.
+    /// Closes the gate of a queue or a type to tasks while the attempts of those before them fail; ``CircuitBreaker/none`` for never.
+    ///
+    /// - Throws: `invalidArgument` for other gates and for values out of range, among others.
+    @discardableResult
+    public func setBreaker(_ scope: GateScope, to breaker: CircuitBreaker) async throws(TQError) -> GateStatus {
+        try await change(GateChange(scope, breaker: breaker))
+    }
+
+    /// Opens or closes the circuit of a gate whatever attempts say; what they say from now on counts again.
+    ///
+    /// - Throws: `invalidArgument` for a gate without a breaker, among others.
+    @discardableResult
+    public func setCircuit(_ scope: GateScope, to state: CircuitState) async throws(TQError) -> GateStatus {
+        try await change(GateChange(scope, circuit: state))
+    }
+
+    /// The gates that are paused, or have limits or circuit breakers.
     public func gates() async throws(TQError) -> [GateStatus] {
         guard case .gates(let gates) = try await call(.gates) else { throw .unexpectedReply }
         return gates

@@ -87,6 +87,9 @@ public struct WaitReason: Hashable, Sendable {
         case deadDependency = 15
         /// Tasks failed on which it depends, and it is about to end.
         case dependencyFailed = 16
+        /// The circuit of `scope` is open `since` then because attempts failed, and lets some through at `until`; or it is half-open
+        /// and has let `count` of `countMax` through, of which it waits for the outcome.
+        case circuitOpen = 17
 
         /// The name in JSON.
         public var name: String {
@@ -107,6 +110,7 @@ public struct WaitReason: Hashable, Sendable {
             case .dependency: "dependency"
             case .deadDependency: "deadDependency"
             case .dependencyFailed: "dependencyFailed"
+            case .circuitOpen: "circuitOpen"
             }
         }
     }

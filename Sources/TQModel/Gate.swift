@@ -83,6 +83,12 @@ public struct GateChange: Hashable, Sendable {
     ///
     /// Only groups have a weight.
     public var weight: UInt16?
+    /// When failures close it to tasks; ``CircuitBreaker/none`` for never.
+    ///
+    /// Only queues and types have a breaker.
+    public var breaker: CircuitBreaker?
+    /// The state that its circuit is to have now, whatever attempts say; only with a breaker.
+    public var circuit: CircuitState?
 
     public init(
         _ scope: GateScope,
@@ -90,7 +96,9 @@ public struct GateChange: Hashable, Sendable {
         pauseMilliseconds: UInt64 = 0,
         runningMax: UInt32? = nil,
         rate: StartRate? = nil,
-        weight: UInt16? = nil
+        weight: UInt16? = nil,
+        breaker: CircuitBreaker? = nil,
+        circuit: CircuitState? = nil
     ) {
         self.scope = scope
         self.isPaused = isPaused
@@ -98,6 +106,8 @@ public struct GateChange: Hashable, Sendable {
         self.runningMax = runningMax
         self.rate = rate
         self.weight = weight
+        self.breaker = breaker
+        self.circuit = circuit
     }
 }
 
@@ -141,6 +151,8 @@ public struct GateStatus: Hashable, Sendable {
     public var rate: StartRate?
     /// How many turns a group takes where another one takes one; 0 for what its tasks say.
     public var weight: UInt16
+    /// When failures close it to tasks, and how far they have; `nil` for never.
+    public var circuit: CircuitStatus?
 
     public init(
         scope: GateScope,
@@ -149,7 +161,8 @@ public struct GateStatus: Hashable, Sendable {
         runningMax: UInt32 = 0,
         running: UInt64 = 0,
         rate: StartRate? = nil,
-        weight: UInt16 = 0
+        weight: UInt16 = 0,
+        circuit: CircuitStatus? = nil
     ) {
         self.scope = scope
         self.pausedSinceWallMilliseconds = pausedSinceWallMilliseconds
@@ -158,6 +171,7 @@ public struct GateStatus: Hashable, Sendable {
         self.running = running
         self.rate = rate
         self.weight = weight
+        self.circuit = circuit
     }
 
     /// Whether it lets no task through.

@@ -23,6 +23,8 @@ extension GateChange {
         static let runningMax: UInt8 = 3
         static let rate: UInt8 = 4
         static let weight: UInt8 = 5
+        static let breaker: UInt8 = 6
+        static let circuit: UInt8 = 7
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -35,6 +37,12 @@ extension GateChange {
             case Tag.rate:
                 rate = try reader.nested(in: field) { (reader) throws(TQError) in try StartRate(from: &reader) }
             case Tag.weight: weight = try reader.integer(of: field)
+            case Tag.breaker:
+                breaker = try reader.nested(in: field) { (reader) throws(TQError) in
+                    try CircuitBreaker(from: &reader)
+                }
+            case Tag.circuit:
+                circuit = try reader.nested(in: field) { (reader) throws(TQError) in try CircuitState(from: &reader) }
             default: try reader.unknown(field)
             }
         }
@@ -47,6 +55,11 @@ extension GateChange {
         bytes.append(field: Tag.runningMax, integer: runningMax)
         rate?.write(to: &bytes, as: Tag.rate)
         bytes.append(field: Tag.weight, integer: weight)
+        if let breaker {
+            bytes.append(Tag.breaker)
+            bytes.appendRecord { breaker.write(to: &$0) }
+        }
+        bytes.append(field: Tag.circuit, integer: circuit?.rawValue)
     }
 }
 
@@ -57,6 +70,7 @@ extension GateStatus {
         static let runningMax: UInt8 = 3
         static let rate: UInt8 = 4
         static let weight: UInt8 = 5
+        static let circuit: UInt8 = 6
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -69,6 +83,8 @@ extension GateStatus {
             case Tag.rate:
                 rate = try reader.nested(in: field) { (reader) throws(TQError) in try StartRate(from: &reader) }
             case Tag.weight: weight = try reader.integer(of: field)
+            case Tag.circuit:
+                circuit = try reader.nested(in: field) { (reader) throws(TQError) in try CircuitStatus(from: &reader) }
             default: try reader.unknown(field)
             }
         }
@@ -82,6 +98,61 @@ extension GateStatus {
         bytes.append(field: Tag.runningMax, nonZero: runningMax)
         rate?.write(to: &bytes, as: Tag.rate)
         bytes.append(field: Tag.weight, nonZero: weight)
+        guard let circuit else { return }
+        bytes.append(Tag.circuit)
+        bytes.appendRecord { circuit.write(to: &$0) }
+    }
+}
+
+extension CircuitState {
+    init(from reader: inout FieldReader) throws(TQError) {
+        let number: UInt8 = try reader.integer()
+        guard let state = Self(rawValue: number) else {
+            throw reader.malformed("circuits in state \(number) are not known")
+        }
+        self = state
+    }
+}
+
+extension CircuitBreaker {
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(
+            failurePercent: try reader.integer(),
+            attemptsMin: try reader.integer(),
+            windowMilliseconds: try reader.integer(),
+            openMilliseconds: try reader.integer(),
+            probes: try reader.integer()
+        )
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        bytes.append(integer: failurePercent)
+        bytes.append(integer: attemptsMin)
+        bytes.append(integer: windowMilliseconds)
+        bytes.append(integer: openMilliseconds)
+        bytes.append(integer: probes)
+    }
+}
+
+extension CircuitStatus {
+    init(from reader: inout FieldReader) throws(TQError) {
+        self.init(
+            try CircuitBreaker(from: &reader),
+            state: try CircuitState(from: &reader),
+            sinceWallMilliseconds: try reader.integer(),
+            untilWallMilliseconds: try reader.integer(),
+            attempts: try reader.integer(),
+            failures: try reader.integer()
+        )
+    }
+
+    func write(to bytes: inout [UInt8]) {
+        breaker.write(to: &bytes)
+        bytes.append(state.rawValue)
+        bytes.append(integer: sinceWallMilliseconds)
+        bytes.append(integer: untilWallMilliseconds)
+        bytes.append(integer: attempts)
+        bytes.append(integer: failures)
     }
 }
 

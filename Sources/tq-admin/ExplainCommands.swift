@@ -88,6 +88,12 @@ struct ExplainedReason: Sendable {
         case .rateLimited:
             return
                 "The gate of \(scope) lets tasks through at a rate, the next one at \(time(reason.untilWallMilliseconds))."
+        case .circuitOpen:
+            guard reason.countMax == 0 else {
+                return "The circuit of \(scope) is half-open: it waits for the outcome of \(reason.count) of its tasks."
+            }
+            return "The circuit of \(scope) is open because too many attempts failed, and lets some through again at "
+                + "\(time(reason.untilWallMilliseconds)).\(since(reason))"
         case .empty: return "No task of the queue is waiting to be claimed."
         }
     }

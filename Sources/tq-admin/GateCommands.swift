@@ -14,6 +14,7 @@ struct GateNoun: AsyncParsableCommand {
             """,
         subcommands: [
             ListGates.self, PauseGate.self, DrainGate.self, ResumeGate.self, LimitGate.self, WeighGroup.self,
+            BreakGate.self,
         ]
     )
 }
@@ -194,6 +195,78 @@ struct WeighGroup: AsyncParsableCommand {
         let change = GateChange(.group(Name(group)), weight: weight.value ?? 0)
         try await connection.withClient { client in
             Listings.gates.print(try await client.change(change), format: output.format)
+        }
+    }
+}
+
+struct BreakGate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "breaker",
+        abstract: "Let no more tasks through while the attempts of those before them fail.",
+        discussion: """
+            When so many percent of the attempts of a while have failed, the circuit opens, and no task passes. After a time it lets \
+            a few through: when they succeed it closes, and when one fails it stays open for as long again. Example, for a payment \
+            provider that is down now and then: tq-admin gate breaker --type charge --failures 50 --open-for 1m
+            """
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var gate: GateOptions
+    @Option(
+        help: ArgumentHelp("Open it when so many percent fail, from 1 to 100; 'none' for never.", valueName: "percent"),
+        transform: { try .init(percent: $0) }
+    )
+    var failures: PolicySetting<UInt8>?
+    @Option(help: ArgumentHelp("Only when so many attempts have ended. (default: 20)", valueName: "count"))
+    var attempts: UInt32?
+    @Option(help: ArgumentHelp("How far back attempts count. (default: 1m)", valueName: "span"))
+    var within: DurationArgument?
+    @Option(help: ArgumentHelp("How long it stays open. (default: 30s)", valueName: "span"))
+    var openFor: DurationArgument?
+    @Option(help: ArgumentHelp("How many pass then, and must succeed. (default: 1)", valueName: "count"))
+    var probes: UInt16?
+    @Option(
+        help: ArgumentHelp("What it is to be now: closed, open or half-open.", valueName: "state"),
+        transform: { text in
+            guard let state = CircuitState.allCases.first(where: { $0.name == text }) else {
+                throw ValidationError("'\(text)' is no state of a circuit: use closed, open or half-open.")
+            }
+            return state
+        }
+    )
+    var circuit: CircuitState?
+
+    func validate() throws {
+        guard failures != nil || circuit != nil else {
+            throw ValidationError("Say --failures PERCENT to set a breaker, or --circuit STATE to turn one.")
+        }
+        let hasDetails = attempts != nil || within != nil || openFor != nil || probes != nil
+        if hasDetails, failures?.value == nil { throw ValidationError("The other options need --failures PERCENT.") }
+    }
+
+    func run() async throws {
+        let breaker = failures.map { failures in
+            guard let percent = failures.value else { return CircuitBreaker.none }
+            var breaker = CircuitBreaker(failurePercent: percent)
+            if let attempts { breaker.attemptsMin = attempts }
+            if let within { breaker.windowMilliseconds = UInt32(clamping: within.milliseconds) }
+            if let openFor { breaker.openMilliseconds = UInt32(clamping: openFor.milliseconds) }
+            if let probes { breaker.probes = probes }
+            return breaker
+        }
+        let change = GateChange(gate.scope, breaker: breaker, circuit: circuit)
+        try await connection.withClient { client in
+            Listings.gates.print(try await client.change(change), format: output.format)
+        }
+    }
+}
+
+extension PolicySetting<UInt8> {
+    init(percent text: String) throws {
+        try self.init(text) { text in
+            if let percent = UInt8(text), (1...100).contains(percent) { return percent }
+            throw ValidationError("'\(text)' is neither a number from 1 to 100 nor 'none'.")
         }
     }
 }

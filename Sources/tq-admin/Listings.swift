@@ -244,9 +244,34 @@ enum Listings {
             json: { $0.weight == 0 ? .null : .unsigned(UInt64($0.weight)) },
             text: { $0.weight == 0 ? "" : "\($0.weight)" }
         ),
+        Column(
+            "circuit",
+            "circuit",
+            json: { $0.circuit.map { value(of: $0) } ?? .null },
+            text: { $0.circuit.map { "\($0.state.name), \($0.failures) of \($0.attempts) failed" } ?? "" }
+        ),
         Column("paused", "paused_since", time: \.pausedSinceWallMilliseconds),
         Column("until", "paused_until", time: \.pausedUntilWallMilliseconds),
     ])
+
+    private static func value(of circuit: CircuitStatus) -> JSONValue {
+        func time(_ milliseconds: UInt64) -> JSONValue {
+            milliseconds == 0 ? .null : .string(rfc3339(wallMilliseconds: Int64(clamping: milliseconds)))
+        }
+        let breaker = circuit.breaker
+        return .object([
+            .init("state", .string(circuit.state.name)),
+            .init("since", time(circuit.sinceWallMilliseconds)),
+            .init("until", time(circuit.untilWallMilliseconds)),
+            .init("attempts", .unsigned(circuit.attempts)),
+            .init("failures", .unsigned(circuit.failures)),
+            .init("failure_percent", .unsigned(UInt64(breaker.failurePercent))),
+            .init("min_attempts", .unsigned(UInt64(breaker.attemptsMin))),
+            .init("window_ms", .unsigned(UInt64(breaker.windowMilliseconds))),
+            .init("open_ms", .unsigned(UInt64(breaker.openMilliseconds))),
+            .init("probes", .unsigned(UInt64(breaker.probes))),
+        ])
+    }
 
     private static func text(of rate: StartRate) -> String {
         "\(rate.count)/\(DurationArgument(milliseconds: UInt64(rate.milliseconds))), \(rate.burst) at once"

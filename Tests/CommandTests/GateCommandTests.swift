@@ -55,7 +55,10 @@ struct GateCommandTests {
         let first = try await submit("first", type: "scarce")
         expected.append((try await submit("second", type: "scarce"), ["limited type scarce", "noWorker"]))
         expected.append((first, ["running"]))
+        let broken = try await submit("broken")
+        expected.append((try await submit("broken"), ["circuitOpen queue broken", "noWorker"]))
         for arguments in [
+            ["breaker", "--queue", "broken", "--failures", "100", "--attempts", "1", "--open-for", "1h"],
             ["pause", "--queue", "paused"], ["pause", "--type", "slow", "--for", "1h"],
             ["limit", "--queue", "limited", "--running", "1"], ["limit", "--type", "scarce", "--running", "1"],
         ] {
@@ -64,6 +67,9 @@ struct GateCommandTests {
         }
         #expect(try await claim("limited").lease.task == running)
         #expect(try await claim("first").lease.task == first)
+        let attempt = try await claim("broken")
+        #expect(attempt.lease.task == broken)
+        try await client.fail(attempt, error: "no", isPermanent: true)
         for (id, reasons) in expected { #expect(try explain(broker, id) == reasons) }
         await client.close()
         broker.signal(SIGKILL)
@@ -76,7 +82,7 @@ struct GateCommandTests {
         #expect(try broker.admin("gate", "resume", "--queue", "paused").status == 0)
         #expect(try await waiting.map(\.queue) == ["paused"])
         let list = try broker.admin("gate", "list", "-o", "jsonl").output.split(separator: "\n")
-        #expect(list.count == 3 && list[0].contains("\"running\":1") && list[0].contains("\"scope\":\"queue limited\""))
+        #expect(list.count == 4 && list[0].contains("\"running\":1") && list[0].contains("\"scope\":\"queue limited\""))
         let queue = try broker.admin("queue", "explain", "limited")
         #expect(queue.status == 0 && queue.output.contains("lets 1 tasks run at once"), "\(queue.output)")
         #expect(try broker.admin("queue", "explain", "nobody").status == 2)
@@ -84,7 +90,12 @@ struct GateCommandTests {
         let rate = ["gate", "limit", "--type", "slow", "--rate", "100/1m", "--burst", "7"]
         let limited = try Commands.run("tq-admin", rate, environment: address)
         #expect(limited.status == 0 && limited.output.contains("100/1m, 7 at once"), "\(limited.output)")
+        let closed = try broker.admin("gate", "breaker", "--queue", "broken", "--circuit", "closed")
+        #expect(closed.status == 0 && closed.output.contains("closed, 0 of 0 failed"), "\(closed.output)")
+        #expect(try await worker.claim(ClaimSpec(queues: ["broken"])).count == 1)
         for wrong in [
+            ["breaker", "--queue", "q"], ["breaker", "--queue", "q", "--failures", "101"],
+            ["breaker", "--queue", "q", "--circuit", "broken"], ["breaker", "--queue", "q", "--probes", "2"],
             ["pause"], ["pause", "--all", "--queue", "q"], ["limit", "--queue", "q", "--running", "0"],
             ["limit", "--queue", "q"], ["limit", "--queue", "q", "--rate", "0"], ["limit", "--all", "--rate", "5/x"],
         ] {

@@ -70,6 +70,9 @@ enum MessageSamples {
         .putRecurring(recurring), .removeRecurring("r"), .pauseRecurring("r", isPaused: true), .runRecurring("r"),
         .putQueuePolicy("q", policy),
         .changeGate(GateChange(.type("t"), isPaused: true, pauseMilliseconds: 5, runningMax: 3, rate: StartRate(4))),
+        .changeGate(
+            GateChange(.queue("q"), weight: 2, breaker: CircuitBreaker(failurePercent: 50), circuit: .halfOpen)
+        ),
         .gates,
         .explain(id), .explainQueue("q"),
         .recurring(after: "a", count: 5), .upcomingTicks(recurrence: recurring.recurrence),
@@ -140,6 +143,12 @@ enum MessageSamples {
         .bulkOperations([BulkStatus(number: 1, spec: BulkSpec(.cancel), phase: .stopped, problem: [1])]),
         .tasks(TaskPage(tasks: [status], next: [1, 2], scanned: 3, damaged: 4, count: 5)),
         .gates([GateStatus(scope: .queue("q"), pausedSinceWallMilliseconds: 1, runningMax: 2, running: 3)]),
+        .gates([
+            GateStatus(
+                scope: .type("t"),
+                circuit: CircuitStatus(CircuitBreaker(failurePercent: 50), state: .open, sinceWallMilliseconds: 7)
+            )
+        ]),
         .explanation(
             Explanation(
                 state: .pending,

@@ -167,6 +167,8 @@ enum FormatFixture {
         try broker.ask(.changeGate(pause))
         try broker.ask(.changeGate(GateChange(.key("account:*"), runningMax: 5)))
         try broker.ask(.changeGate(GateChange(.group("customer-b"), weight: 5)))
+        let breaker = CircuitBreaker(failurePercent: 50)
+        try broker.ask(.changeGate(GateChange(.type("charge"), breaker: breaker, circuit: .open)))
         let both = Sharing(limitKey: "account:42", serialKey: "order:7")
         let spec = TaskSpec(queue: "shared", type: "send")
         _ = try broker.submit(

@@ -30,6 +30,21 @@ struct RandomRows {
         return EffectBatch.Span(offset: UInt32(arena.count), count: UInt32(bytes.count))
     }
 
+    mutating func circuit() -> Circuit {
+        let breaker = CircuitBreaker(
+            failurePercent: UInt8(1 + below(100)),
+            attemptsMin: number(UInt32.self) | 1,
+            windowMilliseconds: max(10, number()),
+            openMilliseconds: number(UInt32.self) | 1,
+            probes: number(UInt16.self) | 1
+        )
+        var circuit = Circuit(breaker)
+        circuit.state = CircuitState(rawValue: UInt8(below(3))) ?? .closed
+        circuit.sinceWallMilliseconds = number(UInt64.self) | 1
+        circuit.sinceStoreMilliseconds = number()
+        return circuit
+    }
+
     mutating func options() -> TaskOptions {
         var options = TaskOptions()
         options.start = maybe { StartTime(rawValue: $0.number()) } ?? .none

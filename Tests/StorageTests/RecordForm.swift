@@ -272,6 +272,7 @@ enum RecordForm: String, CaseIterable {
         row.runningMax = rows.number()
         row.rate = StartRate(rows.number(), per: rows.number(UInt32.self) | 1, burst: rows.number(UInt32.self) | 1)
         row.weight = rows.number()
+        row.circuit = rows.maybe { $0.circuit() } ?? .none
         return indexed(["\(row)"]) {
             GateRecord.write(row, to: $0)
         } _: { key, value throws(StorageError) in

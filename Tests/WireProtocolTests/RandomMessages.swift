@@ -187,7 +187,34 @@ struct RandomMessages {
             pauseMilliseconds: number(),
             runningMax: maybe { $0.number() },
             rate: maybe { $0.rate() },
-            weight: maybe { $0.number() }
+            weight: maybe { $0.number() },
+            breaker: maybe { $0.breaker() },
+            circuit: maybe { $0.circuitState() }
+        )
+    }
+
+    private mutating func breaker() -> CircuitBreaker {
+        CircuitBreaker(
+            failurePercent: number(),
+            attemptsMin: number(),
+            windowMilliseconds: number(),
+            openMilliseconds: number(),
+            probes: number()
+        )
+    }
+
+    private mutating func circuitState() -> CircuitState {
+        CircuitState.allCases[below(CircuitState.allCases.count)]
+    }
+
+    private mutating func circuit() -> CircuitStatus {
+        CircuitStatus(
+            breaker(),
+            state: circuitState(),
+            sinceWallMilliseconds: number(),
+            untilWallMilliseconds: number(),
+            attempts: number(),
+            failures: number()
         )
     }
 
@@ -199,7 +226,8 @@ struct RandomMessages {
             runningMax: number(),
             running: number(),
             rate: maybe { $0.rate() },
-            weight: number()
+            weight: number(),
+            circuit: maybe { $0.circuit() }
         )
     }
 
