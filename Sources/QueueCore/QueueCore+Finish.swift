@@ -335,8 +335,7 @@ extension QueueCore {
         let slot = index.tasks[sequence]
         if slot.isArranged { (back.queue, back.rank) = (slot.queue, slot.rank) }
         record(back)
-        redrives += 1
-        redriven[sequence] = (token: row.token, number: redrives, monotonicMilliseconds: now.monotonicMilliseconds)
+        redriven.note(sequence, row.token, atMilliseconds: now.monotonicMilliseconds)
         index.apply(redriven: sequence)
         batch.redrivenDeadLetters.append(DeadLetterKey(row))
     }

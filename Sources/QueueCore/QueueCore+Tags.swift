@@ -175,7 +175,7 @@ extension QueueCore {
     /// Where a task is that has ended, or is a dead letter.
     private func stored(_ slot: TaskSlot, _ sequence: TaskSequence) -> Ended {
         if slot.state == .deadLetter { return index.burial(slot) }
-        return index.outcomeLocation(slot, sequence).map { .outcome($0) } ?? .anywhere(redrives: redrives)
+        return index.outcomeLocation(slot, sequence).map { .outcome($0) } ?? .anywhere(redrives: redriven.count)
     }
 }
 

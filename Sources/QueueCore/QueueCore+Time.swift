@@ -41,8 +41,8 @@ extension QueueCore {
         displaceDeadLetters(fetched)
         forgetSurplus(fetched)
         expire()
-        redriven = redriven.filter {
-            now.monotonicMilliseconds - $0.value.monotonicMilliseconds < Self.redriveMemoryMilliseconds
+        if now.monotonicMilliseconds >= Self.redriveMemoryMilliseconds {
+            redriven.forget(throughMilliseconds: now.monotonicMilliseconds - Self.redriveMemoryMilliseconds)
         }
     }
 

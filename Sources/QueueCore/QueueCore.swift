@@ -29,10 +29,8 @@ public struct QueueCore: Sendable {
     var openOutcomes: [ExpiryBucket: (part: UInt16, byteCount: Int)] = [:]
     /// Tags that the open group stores.
     var openTags: [TaskSequence: [TaskTag]] = [:]
-    /// Dead letters put back lately, with the token of the burial: a stale read must not put one back twice.
-    var redriven: [TaskSequence: (token: LeaseToken, number: UInt64, monotonicMilliseconds: UInt64)] = [:]
-    /// Dead letters put back since the start.
-    var redrives: UInt64 = 0
+    /// Dead letters put back lately.
+    var redriven = RedriveMemory()
     /// Tasks that are to end without having run: they did not start in time, or their dependencies failed.
     var unrun: [TaskSequence] = []
     /// Tasks that the present command has told of the end of another one.
