@@ -304,13 +304,17 @@ final class Engine: Sendable {
                 gate.isPaused ? "a gate was paused" : "a gate was changed",
                 metadata: [
                     "gate": "\(gate.scope)", "running_max": "\(gate.runningMax)", "running": "\(gate.running)",
+                    "circuit": "\(gate.circuit?.state.name ?? "none")",
                 ]
             )
         case .circuitTurned(let gate):
             logger.log(
                 level: gate.circuit?.state == .open ? .warning : .notice,
                 "the circuit of a gate is \(gate.circuit?.state.name ?? "gone")",
-                metadata: ["gate": "\(gate.scope)"]
+                metadata: [
+                    "gate": "\(gate.scope)", "attempts": "\(gate.circuit?.attempts ?? 0)",
+                    "failures": "\(gate.circuit?.failures ?? 0)",
+                ]
             )
         case .pauseEnded(let gate):
             logger.notice("the pause of a gate is over", metadata: ["gate": "\(gate.scope)"])

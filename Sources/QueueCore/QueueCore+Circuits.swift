@@ -27,19 +27,25 @@ extension QueueCore {
 
     private mutating func turn(_ row: GateRow, to state: CircuitState) {
         var row = row
+        let judged = index.gates.counts(row)
         turn(&row.circuit, to: state)
         record(row)
-        notices.append(.circuitTurned(status(row)))
+        var status = status(row)
+        // Those by which it turned, of which nothing is left.
+        status.circuit?.attempts = judged.attempts
+        status.circuit?.failures = judged.failures
+        notices.append(.circuitTurned(status))
     }
 
-    private func turn(_ circuit: inout Circuit, to state: CircuitState) {
+    private mutating func turn(_ circuit: inout Circuit, to state: CircuitState) {
+        circuitTurnStoreMilliseconds = clock.milliseconds
         circuit.state = state
         circuit.sinceWallMilliseconds = max(1, now.wallMilliseconds)
         circuit.sinceStoreMilliseconds = clock.milliseconds
     }
 
     /// Does with a circuit what a change says.
-    func change(_ circuit: inout Circuit, _ change: GateChange) throws(TQError) {
+    mutating func change(_ circuit: inout Circuit, _ change: GateChange) throws(TQError) {
         if let breaker = change.breaker {
             try check(breaker, change.scope)
             circuit.breaker = breaker
@@ -79,8 +85,6 @@ extension QueueCore {
                 "A circuit breaker looks back \(CircuitTrial.partCount) ms or more, not \(breaker.windowMilliseconds)."
             )
         }
-        try checkDuration(UInt64(breaker.windowMilliseconds), "window of a circuit breaker")
-        try checkDuration(UInt64(breaker.openMilliseconds), "time that a circuit stays open")
     }
 
     func circuitStatus(_ row: GateRow) -> CircuitStatus? {

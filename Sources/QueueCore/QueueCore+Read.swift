@@ -19,7 +19,8 @@ extension QueueCore {
     private mutating func status(_ id: TaskID, _ asker: Asker) {
         switch find(id) {
         case .nowhere: reply(notFound(id), to: asker)
-        case .ended(let sequence): replyEnded(id, sequence, .anywhere(redrives: redriven.count), asResult: false, to: asker)
+        case .ended(let sequence):
+            replyEnded(id, sequence, .anywhere(redrives: redriven.count), asResult: false, to: asker)
         case .slot(let sequence, let slot):
             guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: false, to: asker) }
             let (hasHistory, isTagged) = (hasHistory(slot), tagCount(sequence, slot) > 0)
@@ -68,7 +69,8 @@ extension QueueCore {
     private mutating func result(_ id: TaskID, _ wait: UInt64, _ asker: Asker) {
         switch find(id) {
         case .nowhere: reply(notFound(id), to: asker)
-        case .ended(let sequence): replyEnded(id, sequence, .anywhere(redrives: redriven.count), asResult: true, to: asker)
+        case .ended(let sequence):
+            replyEnded(id, sequence, .anywhere(redrives: redriven.count), asResult: true, to: asker)
         case .slot(let sequence, let slot):
             guard slot.isLive else { return replyEnded(id, sequence, slot, asResult: true, to: asker) }
             guard wait > 0 else { return reply(notEnded(id), to: asker) }

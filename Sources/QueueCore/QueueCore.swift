@@ -29,6 +29,8 @@ public struct QueueCore: Sendable {
     var openOutcomes: [ExpiryBucket: (part: UInt16, byteCount: Int)] = [:]
     /// Tags that the open group stores.
     var openTags: [TaskSequence: [TaskTag]] = [:]
+    /// When a circuit turned the last time, in store time.
+    var circuitTurnStoreMilliseconds: UInt64 = 0
     /// Dead letters put back lately.
     var redriven = RedriveMemory()
     /// Tasks that are to end without having run: they did not start in time, or their dependencies failed.
@@ -266,10 +268,12 @@ public struct QueueCore: Sendable {
     /// When an attempt begins that is claimed now, in store time.
     ///
     /// The time of the group's first transition is stored once for all. It is precise enough unless the disk lets the
-    /// group wait, so that the attempt would lose part of its time with a restart.
+    /// group wait, so that the attempt would lose part of its time with a restart. None begins before the circuit turned that let
+    /// it through: it would not count.
     private var attemptStart: UInt64 {
         let first = batch.transitionsStoreMilliseconds
-        return clock.milliseconds - first < Self.attemptStartPrecisionMilliseconds ? first : clock.milliseconds
+        let isPrecise = clock.milliseconds - first < Self.attemptStartPrecisionMilliseconds
+        return isPrecise && first >= circuitTurnStoreMilliseconds ? first : clock.milliseconds
     }
 
     /// Lets a transition say what the task has saved, unless it says something itself or the task is over or another one.

@@ -92,7 +92,7 @@ struct ExplainedReason: Sendable {
             guard reason.countMax == 0 else {
                 return "The circuit of \(scope) is half-open: it waits for the outcome of \(reason.count) of its tasks."
             }
-            return "The circuit of \(scope) is open because too many attempts failed, and lets some through again at "
+            return "The circuit of \(scope) is open, and lets some through again at "
                 + "\(time(reason.untilWallMilliseconds)).\(since(reason))"
         case .empty: return "No task of the queue is waiting to be claimed."
         }

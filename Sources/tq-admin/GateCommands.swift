@@ -220,10 +220,16 @@ struct BreakGate: AsyncParsableCommand {
     var failures: PolicySetting<UInt8>?
     @Option(help: ArgumentHelp("Only when so many attempts have ended. (default: 20)", valueName: "count"))
     var attempts: UInt32?
-    @Option(help: ArgumentHelp("How far back attempts count. (default: 1m)", valueName: "span"))
-    var within: DurationArgument?
-    @Option(help: ArgumentHelp("How long it stays open. (default: 30s)", valueName: "span"))
-    var openFor: DurationArgument?
+    @Option(
+        help: ArgumentHelp("How far back attempts count. (default: 1m)", valueName: "span"),
+        transform: BreakGate.milliseconds
+    )
+    var within: UInt32?
+    @Option(
+        help: ArgumentHelp("How long it stays open. (default: 30s)", valueName: "span"),
+        transform: BreakGate.milliseconds
+    )
+    var openFor: UInt32?
     @Option(help: ArgumentHelp("How many pass then, and must succeed. (default: 1)", valueName: "count"))
     var probes: UInt16?
     @Option(
@@ -236,6 +242,13 @@ struct BreakGate: AsyncParsableCommand {
         }
     )
     var circuit: CircuitState?
+
+    private static func milliseconds(_ text: String) throws -> UInt32 {
+        guard let span = DurationArgument(argument: text), let milliseconds = UInt32(exactly: span.milliseconds) else {
+            throw ValidationError("'\(text)' is no time such as 30s or 5m, up to 49d.")
+        }
+        return milliseconds
+    }
 
     func validate() throws {
         guard failures != nil || circuit != nil else {
@@ -250,8 +263,8 @@ struct BreakGate: AsyncParsableCommand {
             guard let percent = failures.value else { return CircuitBreaker.none }
             var breaker = CircuitBreaker(failurePercent: percent)
             if let attempts { breaker.attemptsMin = attempts }
-            if let within { breaker.windowMilliseconds = UInt32(clamping: within.milliseconds) }
-            if let openFor { breaker.openMilliseconds = UInt32(clamping: openFor.milliseconds) }
+            if let within { breaker.windowMilliseconds = within }
+            if let openFor { breaker.openMilliseconds = openFor }
             if let probes { breaker.probes = probes }
             return breaker
         }

@@ -92,6 +92,25 @@ import Testing
         try core.checkIndex()
     }
 
+    @Test("What begins in the group in which the circuit turned counts, however long that is open already")
+    func sameGroup() throws {
+        var core = try core()
+        try run([true, true, true, true], &core)
+        let requests = (0..<2).map { _ in core.send(.claim(ClaimSpec(queues: ["q"], waitMilliseconds: 60_000))) }
+        core.settle()
+        core.wait(milliseconds: 1_995)
+        // The group begins with this one, before the circuit turns.
+        core.submit(queue: "other")
+        #expect(core.claim(queues: ["other"]).count == 1)
+        core.advance(milliseconds: 10)
+        #expect(try circuit(&core).state == .halfOpen)
+        for request in requests {
+            guard case .claimed(let deliveries)? = core.takeAnswer(request)?.reply else { throw Unanswered() }
+            #expect(core.complete(try #require(deliveries.first).lease) == nil)
+        }
+        #expect(try circuit(&core).state == .closed)
+    }
+
     @Test("When one of those fails it stays open for as long again")
     func staysOpen() throws {
         var core = try core()
