@@ -100,7 +100,7 @@ import Testing
         core.settle()
         core.wait(milliseconds: 1_995)
         // The group begins with this one, before the circuit turns.
-        core.submit(queue: "other")
+        core.submit(queue: "other", type: "u")
         #expect(core.claim(queues: ["other"]).count == 1)
         core.advance(milliseconds: 10)
         #expect(try circuit(&core).state == .halfOpen)
