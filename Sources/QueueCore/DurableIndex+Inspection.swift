@@ -95,6 +95,13 @@ extension DurableIndex {
         return sharing.map(\.key).sorted().map { place($0) }
     }
 
+    /// The tasks that can be claimed or wait for a turn, in order of their sequences; takes time in the number of all tasks.
+    public var pendingTasks: [IndexedPlace] {
+        var found: [IndexedPlace] = []
+        tasks.forEach { sequence, slot in if slot.state == .pending { found.append(place(sequence)) } }
+        return found
+    }
+
     private func place(_ sequence: TaskSequence) -> IndexedPlace {
         let slot = tasks[sequence]
         let sharing = slot.hasOptions ? options[sequence]?.sharing ?? .none : .none

@@ -116,16 +116,15 @@ struct Gates {
         return row.isPaused || row.circuit.state == .open || isPaced && !isPaceOver || isFull(row, key)
     }
 
-    /// Tasks with keys or groups that nothing holds back.
+    /// Those of some pending tasks that nothing holds back.
     ///
     /// - Parameter isPaceOver: Whether so much time has passed that each rate and each half-open circuit lets the next task through.
-    func freeTasks(_ index: DurableIndex, isPaceOver: Bool) -> [IndexedPlace] {
-        let shared = index.sharedTasks
+    func freeTasks(_ index: DurableIndex, among tasks: [IndexedPlace], isPaceOver: Bool) -> [IndexedPlace] {
         var first: [Name: TaskSequence] = [:]
-        for task in shared where task.isInLine {
+        for task in index.sharedTasks where task.isInLine {
             if let key = task.sharing.serialKey, first[key] == nil { first[key] = task.sequence }
         }
-        return shared.filter { task in
+        return tasks.filter { task in
             guard task.state == .pending, !task.gates.contains(where: { mayHoldBack($0, isPaceOver: isPaceOver) })
             else { return false }
             guard let key = task.sharing.serialKey else { return true }
@@ -133,12 +132,16 @@ struct Gates {
         }
     }
 
+    /// Whether a half-open circuit lets a task through, or not yet.
+    func isTrying(_ task: IndexedPlace) -> Bool {
+        task.gates.contains { row(of: $0)?.circuit.state == .halfOpen }
+    }
+
     /// Pending tasks that nothing holds back, of queues whose own gates hold nothing back.
     func free(in queues: [UInt32], _ index: DurableIndex) -> UInt64 {
         let all = queues.reduce(0) { $0 + index.counts(queue: $1).pending }
-        let shared = index.sharedTasks.count { $0.state == .pending && queues.contains($0.queue) }
-        let free = freeTasks(index, isPaceOver: false).count { queues.contains($0.queue) }
-        return all - UInt64(shared - free)
+        let shared = index.sharedTasks.filter { $0.state == .pending && queues.contains($0.queue) }
+        return all - UInt64(shared.count - freeTasks(index, among: shared, isPaceOver: false).count)
     }
 }
 
@@ -205,18 +208,19 @@ extension Simulation {
     /// A task that nothing holds back is claimed by who asks for its queue and its type: no key wedges.
     mutating func checkFree() throws(Broken) {
         guard !isReadOnly(), try settle(), !broker.process.core.isDraining else { return }
-        // Longer than any rate keeps a task from beginning, unless somebody who waits takes it meanwhile.
-        wait(3_000)
-        let claimed = broker.process.core.totals.claimed
-        tick()
-        guard !isReadOnly(), try settle() else { return }
-        var isPaceOver = broker.process.core.totals.claimed == claimed
-        for _ in 0..<4 where !isReadOnly() {
+        for _ in 0..<4 {
+            // Longer than any rate or half-open circuit keeps a task from beginning, unless somebody who waits takes it meanwhile.
+            wait(3_000)
+            let claimed = broker.process.core.totals.claimed
+            tick()
+            guard !isReadOnly(), try settle() else { return }
+            let isPaceOver = broker.process.core.totals.claimed == claimed
             let index = broker.process.core.index
-            guard let task = dice.pick(broker.process.gates.freeTasks(index, isPaceOver: isPaceOver)) else { return }
+            let gates = broker.process.gates
+            let free = gates.freeTasks(index, among: index.pendingTasks, isPaceOver: isPaceOver)
+            let tried = free.filter { gates.isTrying($0) }
+            guard let task = dice.pick(tried.isEmpty || dice.oneIn(4) ? free : tried) else { return }
             try claim(free: task, index)
-            // What was claimed may have been the last one that a rate lets through.
-            isPaceOver = false
         }
     }
 
