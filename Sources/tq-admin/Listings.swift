@@ -255,14 +255,11 @@ enum Listings {
     ])
 
     private static func value(of circuit: CircuitStatus) -> JSONValue {
-        func time(_ milliseconds: UInt64) -> JSONValue {
-            milliseconds == 0 ? .null : .string(rfc3339(wallMilliseconds: Int64(clamping: milliseconds)))
-        }
         let breaker = circuit.breaker
         return .object([
             .init("state", .string(circuit.state.name)),
-            .init("since", time(circuit.sinceWallMilliseconds)),
-            .init("until", time(circuit.untilWallMilliseconds)),
+            .init("since", jsonTime(circuit.sinceWallMilliseconds)),
+            .init("until", jsonTime(circuit.untilWallMilliseconds)),
             .init("attempts", .unsigned(circuit.attempts)),
             .init("failures", .unsigned(circuit.failures)),
             .init("failure_percent", .unsigned(UInt64(breaker.failurePercent))),
@@ -405,8 +402,7 @@ extension Column {
     /// A column of times, 0 for none: relative to now for people, RFC 3339 for programs.
     fileprivate init(_ title: String, _ name: String, time: @escaping @Sendable (Row) -> UInt64) {
         self.init(title, name) { row in
-            let milliseconds = time(row)
-            return milliseconds == 0 ? .null : .string(rfc3339(wallMilliseconds: Int64(clamping: milliseconds)))
+            jsonTime(time(row))
         } text: { row in
             let milliseconds = time(row)
             if milliseconds == 0 { return "" }
@@ -420,4 +416,9 @@ extension Column {
             "\(DurationArgument(milliseconds: $0[keyPath: span]))"
         }
     }
+}
+
+/// A time in milliseconds since 1970 for programs; null for none.
+private func jsonTime(_ milliseconds: UInt64) -> JSONValue {
+    milliseconds == 0 ? .null : .string(rfc3339(wallMilliseconds: Int64(clamping: milliseconds)))
 }
