@@ -95,6 +95,16 @@ extension QueueCore {
         return count
     }
 
+    /// Outcomes may have been forgotten before a start, and nobody knows where: the first compaction after it looks at all places.
+    ///
+    /// It rewrites the outcomes of the whole store then, which the bounds of such queues keep small.
+    mutating func findForgotten() {
+        guard !index.cappedQueues.isEmpty else { return }
+        let first = OutcomeLocation(bucket: ExpiryBucket(rawValue: 0), group: GroupID(rawValue: 0), part: 0)
+        let last = OutcomeLocation(bucket: ExpiryBucket(rawValue: .max - 1), group: GroupID(rawValue: .max), part: .max)
+        forgottenRange = first...last
+    }
+
     /// Where outcomes were forgotten since the last call; their disk space may be given back once that is written.
     public mutating func takeForgottenRange() -> ClosedRange<OutcomeLocation>? {
         defer { forgottenRange = nil }

@@ -180,6 +180,7 @@ extension QueueCore {
         }
         for number in index.workers.keys { session.heard[number] = now.monotonicMilliseconds }
         collectAbsentParents()
+        findForgotten()
         beginTicks()
     }
 }
