@@ -312,7 +312,11 @@ extension DumpText {
         add("deadLetters", policy.deadLettersMax)
         add("", policy.deadLetterBytesMax)
         add("outcomes", policy.outcomesMax)
-        line("", policy.resultBytesMax)
+        add("", policy.resultBytesMax)
+        add("aging", policy.aging?.stepMilliseconds ?? 0)
+        add("", policy.aging?.most ?? 0)
+        add("noisy", policy.noisy?.percent ?? 0)
+        line("", policy.noisy?.runningMin ?? 0)
     }
 
     fileprivate mutating func add(_ row: GateRow) {

@@ -36,6 +36,8 @@ public struct IndexedPlace: Sendable {
     public var type: UInt32
     /// Its order in the queue.
     public var rank: Rank
+    /// When it was submitted, in milliseconds since 1970.
+    public var createdMilliseconds: UInt64
     /// How it shares the workers with others.
     public var sharing: Sharing
 }
@@ -111,6 +113,7 @@ extension DurableIndex {
             queue: slot.queue,
             type: slot.type,
             rank: slot.rank,
+            createdMilliseconds: slot.createdMilliseconds,
             sharing: sharing
         )
     }

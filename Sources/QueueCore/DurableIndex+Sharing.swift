@@ -5,34 +5,106 @@ import TQModel
 extension DurableIndex {
     /// A pending task that can be claimed.
     struct Ready {
-        var head: TurnHead
+        var entry: ReadyLanes.Entry
+        /// How many tasks of its group run when that is noisy, 0 otherwise: those of quiet ones go before it.
+        var noise: UInt64
+        /// Its group's turn among those of its priority.
+        var turn: UInt64
+        /// The rank that it has by its wait.
+        var rank: Rank
         var queue: UInt32
         /// The type by which it was found; `nil` when it was found among all.
         var type: UInt32?
         /// Its line, when it shares something.
         var line: LinePlace?
 
-        var entry: ReadyLanes.Entry { head.entry }
+        /// Whether it is claimed before another one: the more urgent one is, and among those of one priority in one queue the one of a
+        /// quieter group, or whose turn it is.
+        func precedes(_ other: Ready) -> Bool {
+            if entry.lane == other.entry.lane, queue == other.queue {
+                guard noise == other.noise else { return noise < other.noise }
+                return TurnHead(turn: turn, entry: entry) < TurnHead(turn: other.turn, entry: other.entry)
+            }
+            return rank == other.rank ? entry.sequence < other.entry.sequence : rank < other.rank
+        }
     }
 
     /// The first pending task of a queue, or of a type of it, that no key holds back.
     mutating func first(_ queue: UInt32, type: UInt32?) -> Ready? {
-        let plain = queues[Int(queue)].first(type: type, tasks: tasks, queue: queue)
-        guard !queues[Int(queue)].shared.isEmpty else {
-            return plain.map { Ready(head: TurnHead($0, turn: 0), queue: queue, type: type) }
+        let aging = queues[Int(queue)].aging
+        guard aging != nil || !queues[Int(queue)].shared.isEmpty else {
+            return queues[Int(queue)].first(type: type, tasks: tasks, queue: queue).map {
+                Ready(entry: $0, noise: 0, turn: 0, rank: $0.rank, queue: queue, type: type)
+            }
         }
         return withLines(of: queue) { lines, index in
-            var best = plain.map { entry in
-                let turn = lines.turn(Self.noGroup, lane: UInt8(entry.rank.rawValue >> 24))
-                return Ready(head: TurnHead(entry, turn: turn), queue: queue, type: type)
-            }
-            for number in type.map({ [$0] }) ?? lines.typeNumbers {
-                guard let found = lines.first(queue: queue, type: number, &index) else { continue }
-                if let head = best?.head, head <= found.head { continue }
-                best = Ready(head: found.head, queue: queue, type: number, line: found.place)
+            var best: Ready?
+            var next = index.nextLane(lines, queue, type, from: 0)
+            while let lane = next {
+                // Those of later lanes have not waited long enough to be as urgent.
+                if let best, lane > Int(best.rank.rawValue >> 24) + Int(aging?.most ?? 0) { break }
+                if let found = index.first(&lines, queue, type, in: lane, aging), best.map(found.precedes) ?? true {
+                    best = found
+                }
+                next = index.nextLane(lines, queue, type, from: lane + 1)
             }
             return best
         }
+    }
+
+    /// The first lane from one on in which tasks may be pending.
+    private mutating func nextLane(_ lines: SharedLines, _ queue: UInt32, _ type: UInt32?, from lane: Int) -> Int? {
+        let plain = queues[Int(queue)].nextLane(type: type, from: lane, tasks: tasks, queue: queue)
+        let shared = lines.section(from: LineSection(lane: lane, type: 0), type: type)?.lane
+        guard let plain, let shared else { return plain ?? shared }
+        return min(plain, shared)
+    }
+
+    /// The task of one priority whose turn it is.
+    private mutating func first(
+        _ lines: inout SharedLines,
+        _ queue: UInt32,
+        _ type: UInt32?,
+        in lane: Int,
+        _ aging: PriorityAging?
+    ) -> Ready? {
+        func ready(_ head: TurnHead, noise: UInt64 = 0, _ type: UInt32?, _ line: LinePlace?) -> Ready {
+            let entry = head.entry
+            var rank = entry.rank
+            if let aging {
+                let created = tasks[entry.sequence].createdMilliseconds
+                rank = aging.rank(rank, afterMilliseconds: wallMilliseconds - min(wallMilliseconds, created))
+            }
+            return Ready(
+                entry: entry,
+                noise: noise,
+                turn: head.turn,
+                rank: rank,
+                queue: queue,
+                type: type,
+                line: line
+            )
+        }
+        var best: Ready?
+        if let plain = queues[Int(queue)].first(in: lane, type: type, tasks: tasks, queue: queue) {
+            best = ready(TurnHead(turn: lines.turn(Self.noGroup, lane: UInt8(lane)), entry: plain), type, nil)
+        }
+        var next = lines.section(from: LineSection(lane: lane, type: type ?? 0), type: type)
+        while let section = next, section.lane == lane {
+            if let found = lines.first(section, queue: queue, &self) {
+                let found = ready(found.head, noise: noise(of: found.place), section.type, found.place)
+                if best.map(found.precedes) ?? true { best = found }
+            }
+            next = lines.section(from: section.successor, type: type)
+        }
+        return best
+    }
+
+    /// How many tasks of a line's group run when it is a noisy one in its queue, 0 otherwise.
+    func noise(of place: LinePlace) -> UInt64 {
+        guard place.group > 0, let rule = queues[Int(place.queue)].noisy else { return 0 }
+        let running = sharings.keys[Int(place.group)].running
+        return rule.applies(to: running, of: UInt64(leases.count)) ? running : 0
     }
 
     /// Takes out of the order what ``first(_:type:)`` has just returned.
@@ -43,7 +115,12 @@ extension DurableIndex {
         let group = sharings.keys[Int(sharing.group)]
         let weight = group.gate.map(\.weight) ?? 0
         withLines(of: ready.queue) { lines, index in
-            lines.serve(group.gateKey.name, ready.head, weight: weight > 0 ? weight : sharing.sharing.weight)
+            lines.serve(
+                group.gateKey.name,
+                lane: UInt8(ready.entry.lane),
+                at: ready.turn,
+                weight: weight > 0 ? weight : sharing.sharing.weight
+            )
             if let line = ready.line { lines.removeFirst(line, &index) }
         }
     }
@@ -161,7 +238,7 @@ extension DurableIndex {
 
     private mutating func pushLine(_ slot: TaskSlot, _ sequence: TaskSequence) {
         let sharing = sharings[slot.link]
-        let place = LinePlace(queue: slot.queue, type: slot.type, group: sharing.group, key: sharing.limit)
+        let place = LinePlace(slot, sharing)
         let pending = queues[Int(slot.queue)].counts.pending
         withLines(of: slot.queue) { lines, index in
             lines.push(.init(rank: slot.rank, sequence: sequence), place, pending: pending, &index)
@@ -212,7 +289,7 @@ extension DurableIndex {
         let number = sharing.group > 0 ? sharing.group : sharing.limit
         let key = sharings.keys[Int(number)].gateKey
         let scope: GateScope? = number == 0 ? nil : sharing.group > 0 ? .group(key.name) : .key(key.name)
-        let place = LinePlace(queue: slot.queue, type: slot.type, group: sharing.group, key: sharing.limit)
+        let place = LinePlace(slot, sharing)
         return (queues[Int(slot.queue)].shared.count(before: entry, place, most: most, self), scope)
     }
 

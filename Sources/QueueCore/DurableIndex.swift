@@ -9,6 +9,8 @@ public struct DurableIndex: Sendable {
     public internal(set) var nextSequence: UInt64 = 1
     /// Milliseconds on which retention and windows run; see ``StoreClock``.
     public internal(set) var storeMilliseconds: UInt64 = 0
+    /// The wall clock, in milliseconds since 1970; what waits is the more urgent the longer ago it was submitted, where a queue says so.
+    var wallMilliseconds: UInt64 = 0
 
     var tasks = TaskTable()
     var records = RecordTable()

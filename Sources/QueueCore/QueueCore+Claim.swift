@@ -201,7 +201,7 @@ extension QueueCore {
             if isGated, !index.isOpen(queue: queue) { continue }
             let isUndivided = claim.accepted.isAll && !hasGatedTypes
             let first = isUndivided ? index.first(queue, type: nil) : firstReady(&claim, in: queue, hasGatedTypes)
-            if let first, best.map({ first.entry < $0.entry }) ?? true { best = first }
+            if let first, best.map(first.precedes) ?? true { best = first }
         }
         return best
     }
@@ -219,7 +219,7 @@ extension QueueCore {
         where claim.accepted.isAll || claim.accepted.accepts(type, index.typeNames) {
             if hasGatedTypes, !index.isOpen(type: type, in: queue) { continue }
             guard let first = index.first(queue, type: type) else { continue }
-            if best.map({ first.head < $0.head }) ?? true { best = first }
+            if best.map(first.precedes) ?? true { best = first }
         }
         return best
     }

@@ -29,6 +29,23 @@ extension QueueCore {
         try checkDuration(UInt64(policy.timeoutMilliseconds), "timeout")
         try checkDuration(policy.retentionMilliseconds, "retention", longest: Self.delayMillisecondsMax)
         try check(deadLetterRetention: policy.deadLetterRetentionMilliseconds)
+        if let aging = policy.aging { try check(aging) }
+        guard let noisy = policy.noisy, noisy.runningMin == 0 || !(1...99).contains(noisy.percent) else { return }
+        throw TQError(
+            .invalidArgument,
+            "A group is noisy with more than 1 to 99 % of what runs, and 1 task or more, not with \(noisy.percent) % and "
+                + "\(noisy.runningMin)."
+        )
+    }
+
+    private func check(_ aging: PriorityAging) throws(TQError) {
+        guard aging.stepMilliseconds > 0, aging.most > 0 else {
+            throw TQError(
+                .invalidArgument,
+                "Priorities rise by 1 to 255 at most, after 1 ms or more, not by \(aging.most) after \(aging.stepMilliseconds) ms."
+            )
+        }
+        try checkDuration(UInt64(aging.stepMilliseconds), "time after which a priority rises")
     }
 
     func check(deadLetterRetention milliseconds: UInt64) throws(TQError) {

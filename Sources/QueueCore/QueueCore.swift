@@ -211,6 +211,7 @@ public struct QueueCore: Sendable {
         self.now = Now(monotonicMilliseconds: monotonic, wallMilliseconds: now.wallMilliseconds)
         clock.advance(to: self.now)
         index.storeMilliseconds = clock.milliseconds
+        index.wallMilliseconds = now.wallMilliseconds
         index.gates.advance(toMilliseconds: monotonic)
     }
 

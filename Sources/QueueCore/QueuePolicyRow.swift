@@ -17,6 +17,8 @@ public struct QueuePolicyRow: Hashable, Sendable {
 extension DurableIndex {
     mutating func apply(_ row: QueuePolicyRow) {
         policies[row.queue] = row.policy.isEmpty ? nil : row.policy
+        queues[Int(row.queue)].aging = row.policy.aging
+        queues[Int(row.queue)].noisy = row.policy.noisy
         if row.policy.isCapped { cappedQueues.insert(row.queue) } else { cappedQueues.remove(row.queue) }
     }
 

@@ -11,6 +11,10 @@ struct QueueState: Sendable {
     var isAnnounced = false
     /// Pending tasks that share something with others.
     var shared = SharedLines()
+    /// How the priority of its tasks rises while they wait.
+    var aging: PriorityAging?
+    /// Which groups wait for others.
+    var noisy: NoisyRule?
     /// Every other pending task.
     private var ready = ReadyLanes()
     /// The same tasks by type, from the first claim that names types on.
@@ -43,6 +47,21 @@ struct QueueState: Sendable {
         if readyByType == nil { buildByType(tasks, queue) }
         // The type of a task changes when another submit takes its place.
         return readyByType?[type]?.first { Self.holds($0, tasks, queue) && tasks[$0.sequence].type == type }
+    }
+
+    /// The first lane from one on in which tasks may be pending, or tasks of one type.
+    mutating func nextLane(type: UInt32?, from lane: Int, tasks: TaskTable, queue: UInt32) -> Int? {
+        guard let type else { return ready.occupied.first(from: lane) }
+        if readyByType == nil { buildByType(tasks, queue) }
+        return readyByType?[type]?.occupied.first(from: lane)
+    }
+
+    /// The first pending task of a lane that ``nextLane(type:from:tasks:queue:)`` has just named.
+    mutating func first(in lane: Int, type: UInt32?, tasks: TaskTable, queue: UInt32) -> ReadyLanes.Entry? {
+        guard let type else { return ready.first(in: lane) { Self.holds($0, tasks, queue) } }
+        return readyByType?[type]?.first(in: lane) {
+            Self.holds($0, tasks, queue) && tasks[$0.sequence].type == type
+        }
     }
 
     /// How many pending tasks go before an entry, counting so many at most; takes time in those, and in stale ones.

@@ -11,6 +11,9 @@ struct ReadyLanes: Sendable {
         var rank: Rank
         var sequence: TaskSequence
 
+        /// That of its priority.
+        var lane: Int { Int(rank.rawValue >> 24) }
+
         static func < (left: Self, right: Self) -> Bool {
             left.rank == right.rank ? left.sequence < right.sequence : left.rank < right.rank
         }
@@ -25,13 +28,13 @@ struct ReadyLanes: Sendable {
     private var lanes: ContiguousArray<Lane> = []
     /// The lane's place in `lanes` plus one; 0 where a priority was never used.
     private var laneNumbers = ContiguousArray<UInt16>(repeating: 0, count: 256)
-    /// Which lanes have entries: bit n of word n / 64.
-    private var occupied: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    /// Which lanes have entries, stale ones included.
+    private(set) var occupied = LaneSet()
     /// Entries, stale ones included.
     private(set) var count = 0
 
     mutating func push(_ entry: Entry) {
-        let number = Int(entry.rank.rawValue >> 24)
+        let number = entry.lane
         if laneNumbers[number] == 0 {
             lanes.append(Lane())
             laneNumbers[number] = UInt16(lanes.count)
@@ -43,28 +46,34 @@ struct ReadyLanes: Sendable {
             lanes[index].returned.push(entry)
         }
         count += 1
-        mark(number, true)
+        occupied.insert(number)
     }
 
     /// The first entry that holds; stale ones before it are dropped.
     mutating func first(where holds: (Entry) -> Bool) -> Entry? {
-        while let number = firstOccupied {
-            let index = Int(laneNumbers[number]) - 1
-            while let entry = head(lane: index, number: number) {
-                if holds(entry) { return entry }
-                drop(entry, lane: index)
-            }
-            mark(number, false)
+        while let lane = occupied.first(from: 0) {
+            if let entry = first(in: lane, where: holds) { return entry }
         }
+        return nil
+    }
+
+    /// The first entry of a lane that holds; stale ones before it are dropped.
+    mutating func first(in number: Int, where holds: (Entry) -> Bool) -> Entry? {
+        guard laneNumbers[number] > 0 else { return nil }
+        let index = Int(laneNumbers[number]) - 1
+        while let entry = head(lane: index, number: number) {
+            if holds(entry) { return entry }
+            drop(entry, lane: index)
+        }
+        occupied.remove(number)
         return nil
     }
 
     /// Removes an entry that ``first(where:)`` has just returned.
     mutating func removeFirst(_ entry: Entry) {
-        let number = Int(entry.rank.rawValue >> 24)
-        let index = Int(laneNumbers[number]) - 1
+        let index = Int(laneNumbers[entry.lane]) - 1
         drop(entry, lane: index)
-        if lanes[index].isEmpty { mark(number, false) }
+        if lanes[index].isEmpty { occupied.remove(entry.lane) }
     }
 
     /// Drops every stale entry, and repetitions: a task that left and came back may have left an entry behind.
@@ -91,7 +100,7 @@ struct ReadyLanes: Sendable {
     /// How many entries that hold go before one, counting so many at most.
     func count(before entry: Entry, most: Int, where holds: (Entry) -> Bool) -> Int {
         var seen: Set<TaskSequence> = []
-        for number in 0...Int(entry.rank.rawValue >> 24) where laneNumbers[number] > 0 {
+        for number in 0...entry.lane where laneNumbers[number] > 0 {
             let lane = lanes[Int(laneNumbers[number]) - 1]
             let rank = Rank(rawValue: UInt32(number) << 24)
             func take(_ other: Entry) {
@@ -126,23 +135,27 @@ struct ReadyLanes: Sendable {
         }
         count -= 1
     }
+}
 
-    private var firstOccupied: Int? {
-        if occupied.0 != 0 { return occupied.0.trailingZeroBitCount }
-        if occupied.1 != 0 { return 64 + occupied.1.trailingZeroBitCount }
-        if occupied.2 != 0 { return 128 + occupied.2.trailingZeroBitCount }
-        if occupied.3 != 0 { return 192 + occupied.3.trailingZeroBitCount }
-        return nil
-    }
+/// Some of the 256 lanes.
+struct LaneSet: Sendable {
+    private var words = SIMD4<UInt64>()
 
-    private mutating func mark(_ number: Int, _ value: Bool) {
-        let bit = UInt64(1) << UInt64(number & 63)
-        switch number >> 6 {
-        case 0: occupied.0 = value ? occupied.0 | bit : occupied.0 & ~bit
-        case 1: occupied.1 = value ? occupied.1 | bit : occupied.1 & ~bit
-        case 2: occupied.2 = value ? occupied.2 | bit : occupied.2 & ~bit
-        default: occupied.3 = value ? occupied.3 | bit : occupied.3 & ~bit
+    mutating func insert(_ lane: Int) { words[lane >> 6] |= 1 << UInt64(lane & 63) }
+
+    mutating func remove(_ lane: Int) { words[lane >> 6] &= ~(1 << UInt64(lane & 63)) }
+
+    /// The first of them from one on.
+    func first(from lane: Int) -> Int? {
+        guard lane < 256 else { return nil }
+        var word = lane >> 6
+        var bits = words[word] & (.max << UInt64(lane & 63))
+        while bits == 0 {
+            word += 1
+            guard word < 4 else { return nil }
+            bits = words[word]
         }
+        return word << 6 + bits.trailingZeroBitCount
     }
 }
 

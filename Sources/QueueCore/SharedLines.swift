@@ -1,36 +1,64 @@
 import TQModel
 
-/// The line in which a task waits that shares something: one for each queue, type, group and limit key.
+/// The line in which a task waits that shares something: one for each queue, priority, type, group and limit key.
 struct LinePlace: Hashable, Sendable {
     var queue: UInt32
+    var lane: UInt8
     var type: UInt32
     /// The numbers of a group and a limit key; 0 for none.
     var group: UInt32
     var key: UInt32
+
+    /// Where a task waits with that rank.
+    init(_ slot: TaskSlot, _ sharing: SharingTable.Entry) {
+        queue = slot.queue
+        lane = UInt8(slot.rank.rawValue >> 24)
+        type = slot.type
+        group = sharing.group
+        key = sharing.limit
+    }
+
+    /// What has no group and no key.
+    fileprivate init(_ section: LineSection, queue: UInt32) {
+        (self.queue, lane, type, group, key) = (queue, UInt8(section.lane), section.type, 0, 0)
+    }
+
+    fileprivate var section: LineSection { LineSection(lane: Int(lane), type: type) }
 }
 
-/// Where a group is in its queue's order: urgent ones first, among those of one priority the one whose turn it is.
+/// The lines of one priority and one type.
+struct LineSection: Hashable, Comparable, Sendable {
+    private var number: UInt64
+
+    init(lane: Int, type: UInt32) { number = UInt64(lane) << 32 | UInt64(type) }
+
+    var lane: Int { Int(number >> 32) }
+    var type: UInt32 { UInt32(truncatingIfNeeded: number) }
+
+    /// The next one that there could be.
+    var successor: LineSection {
+        var next = self
+        next.number += 1
+        return next
+    }
+
+    static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+}
+
+/// Where a group is among those of one priority: the one whose turn it is goes first.
 struct TurnHead: Comparable, Sendable {
-    var lane: UInt8
     var turn: UInt64
     var entry: ReadyLanes.Entry
 
-    init(_ entry: ReadyLanes.Entry, turn: UInt64) {
-        self.lane = UInt8(entry.rank.rawValue >> 24)
-        self.turn = turn
-        self.entry = entry
-    }
-
     static func < (left: Self, right: Self) -> Bool {
-        if left.lane != right.lane { return left.lane < right.lane }
-        return left.turn == right.turn ? left.entry < right.entry : left.turn < right.turn
+        left.turn == right.turn ? left.entry < right.entry : left.turn < right.turn
     }
 }
 
 /// The pending tasks of one queue that share something with others.
 ///
 /// Each line is a heap. Of each line only the first task stands among those of its group, and of each group only the first
-/// among those of its type, so that a backlog costs a claim no more than one task would. What stands is looked at again when
+/// among those of its section, so that a backlog costs a claim no more than one task would. What stands is looked at again when
 /// it comes first: a key may have reached its limit since, a group had its turn, a task been cancelled. Who can go forward
 /// stands again by the event that lets it.
 struct SharedLines: Sendable {
@@ -40,81 +68,124 @@ struct SharedLines: Sendable {
         var heads = Heads<UInt32, ReadyLanes.Entry>()
     }
 
-    private struct OfType: Sendable {
+    private struct Section: Sendable {
         var groups: [UInt32: Group] = [:]
         /// The first tasks of the groups.
         var heads = Heads<UInt32, TurnHead>()
     }
 
-    private var types: [UInt32: OfType] = [:]
+    private var sections: [LineSection: Section] = [:]
+    /// The sections that there are, by priority and type.
+    private var order: [LineSection] = []
     private var turns: [UInt8: Turns] = [:]
     /// Tasks in the lines, stale ones included.
     private var entryCount = 0
 
-    var isEmpty: Bool { types.isEmpty }
+    var isEmpty: Bool { order.isEmpty }
 
     /// Types with lines, in order of their numbers.
-    var typeNumbers: [UInt32] { types.keys.sorted() }
+    var typeNumbers: [UInt32] { Set(order.map(\.type)).sorted() }
+
+    /// The first section from one on; of one type when one is named.
+    func section(from first: LineSection, type: UInt32?) -> LineSection? {
+        var place = self.place(of: first)
+        while place < order.count {
+            if type.map({ $0 == order[place].type }) ?? true { return order[place] }
+            place += 1
+        }
+        return nil
+    }
+
+    /// Where a section is among those that there are, or would be.
+    private func place(of section: LineSection) -> Int {
+        var (lower, upper) = (0, order.count)
+        while lower < upper {
+            let middle = (lower + upper) / 2
+            if order[middle] < section { lower = middle + 1 } else { upper = middle }
+        }
+        return lower
+    }
 
     // MARK: Lines
 
     /// Puts a task into its line.
     mutating func push(_ entry: ReadyLanes.Entry, _ place: LinePlace, pending: UInt64, _ index: inout DurableIndex) {
         if entryCount > Int(pending) * 2 + 1024 { sweep(place.queue, &index) }
-        if types[place.type]?.groups[place.group]?.lines[place.key]?.push(entry) == nil {
+        let section = place.section
+        if sections[section]?.groups[place.group]?.lines[place.key]?.push(entry) == nil {
             var line = BinaryHeap<ReadyLanes.Entry>()
             line.push(entry)
-            types[place.type, default: OfType()].groups[place.group, default: Group()].lines[place.key] = line
+            if sections[section] == nil { order.insert(section, at: self.place(of: section)) }
+            sections[section, default: Section()].groups[place.group, default: Group()].lines[place.key] = line
             index.sharings.add(place)
         }
         entryCount += 1
         if first(of: place, index) == entry { stand(place, &index) }
     }
 
-    /// Lets the first task of a line stand among those of its group, and of its type.
+    /// Lets the first task of a line stand among those of its group, and of its section.
     mutating func stand(_ place: LinePlace, _ index: inout DurableIndex) {
         guard index.isOpen(key: place.key) else { return }
         guard let entry = first(of: place, index) else { return end(place, &index) }
-        types[place.type]?.groups[place.group]?.heads.stand(place.key, entry)
+        sections[place.section]?.groups[place.group]?.heads.stand(place.key, entry)
         guard let head = head(place, &index) else { return }
-        types[place.type]?.heads.stand(place.group, head)
+        sections[place.section]?.heads.stand(place.group, head)
     }
 
     /// Forgets a line of which nothing is left.
     mutating func drop(_ place: LinePlace) {
-        guard let line = types[place.type]?.groups[place.group]?.lines.removeValue(forKey: place.key) else { return }
+        let section = place.section
+        guard let line = sections[section]?.groups[place.group]?.lines.removeValue(forKey: place.key) else { return }
         entryCount -= line.count
-        types[place.type]?.groups[place.group]?.heads.leave(place.key)
-        guard types[place.type]?.groups[place.group]?.lines.isEmpty == true else { return }
-        types[place.type]?.groups[place.group] = nil
-        types[place.type]?.heads.leave(place.group)
-        guard types[place.type]?.groups.isEmpty == true else { return }
-        types[place.type] = nil
-        if types.isEmpty { turns.removeAll() }
+        sections[section]?.groups[place.group]?.heads.leave(place.key)
+        guard sections[section]?.groups[place.group]?.lines.isEmpty == true else { return }
+        sections[section]?.groups[place.group] = nil
+        sections[section]?.heads.leave(place.group)
+        guard sections[section]?.groups.isEmpty == true else { return }
+        sections[section] = nil
+        order.remove(at: self.place(of: section))
+        if isEmpty { turns.removeAll() }
     }
 
     // MARK: Claims
 
-    /// The first task of a type that can be claimed, with its line.
+    /// The first task of a section that can be claimed, with its line.
     mutating func first(
+        _ section: LineSection,
         queue: UInt32,
-        type: UInt32,
         _ index: inout DurableIndex
     ) -> (head: TurnHead, place: LinePlace)? {
-        while let (group, standing) = types[type]?.heads.first {
-            let place = LinePlace(queue: queue, type: type, group: group, key: 0)
+        var place = LinePlace(section, queue: queue)
+        // Few groups can be noisy at once: each has a part of all that runs.
+        var noisy: [(group: UInt32, head: TurnHead, noise: UInt64)] = []
+        var found: TurnHead?
+        while found == nil, let (group, standing) = sections[section]?.heads.first {
+            place.group = group
             let now = head(place, &index)
-            if let now, now == standing, let key = types[type]?.groups[group]?.heads.first?.line {
-                return (now, LinePlace(queue: queue, type: type, group: group, key: key))
+            guard let now, now == standing else {
+                sections[section]?.heads.move(group, to: now)
+                continue
             }
-            types[type]?.heads.move(group, to: now)
+            let noise = index.noise(of: place)
+            if noise == 0 {
+                found = now
+            } else {
+                noisy.append((group, now, noise))
+                sections[section]?.heads.move(group, to: nil)
+            }
         }
-        return nil
+        for (group, head, _) in noisy { sections[section]?.heads.stand(group, head) }
+        if found == nil, let least = noisy.min(by: { ($0.noise, $0.head) < ($1.noise, $1.head) }) {
+            (place.group, found) = (least.group, least.head)
+        }
+        guard let found, let key = sections[section]?.groups[place.group]?.heads.first?.line else { return nil }
+        place.key = key
+        return (found, place)
     }
 
-    /// Takes the task that ``first(queue:type:_:)`` has just returned out of its line.
+    /// Takes the task that ``first(_:queue:_:)`` has just returned out of its line.
     mutating func removeFirst(_ place: LinePlace, _ index: inout DurableIndex) {
-        if types[place.type]?.groups[place.group]?.lines[place.key]?.removeFirst() != nil { entryCount -= 1 }
+        if sections[place.section]?.groups[place.group]?.lines[place.key]?.removeFirst() != nil { entryCount -= 1 }
         if first(of: place, index) == nil { end(place, &index) }
     }
 
@@ -124,8 +195,8 @@ struct SharedLines: Sendable {
     func turn(_ group: Name, lane: UInt8) -> UInt64 { turns.isEmpty ? 0 : turns[lane]?.turn(of: group) ?? 0 }
 
     /// Notes that a group had its turn.
-    mutating func serve(_ group: Name, _ head: TurnHead, weight: UInt16) {
-        turns[head.lane, default: Turns()].serve(group, at: head.turn, weight: weight)
+    mutating func serve(_ group: Name, lane: UInt8, at turn: UInt64, weight: UInt16) {
+        turns[lane, default: Turns()].serve(group, at: turn, weight: weight)
     }
 
     // MARK: Parts
@@ -133,16 +204,16 @@ struct SharedLines: Sendable {
     /// The first task of a group whose line is open, and where that puts the group.
     private mutating func head(_ place: LinePlace, _ index: inout DurableIndex) -> TurnHead? {
         guard !index.isPaused(group: place.group) else { return nil }
-        while let (key, standing) = types[place.type]?.groups[place.group]?.heads.first {
+        while let (key, standing) = sections[place.section]?.groups[place.group]?.heads.first {
             var line = place
             line.key = key
             let isOpen = index.isOpen(key: key)
             let now = isOpen ? first(of: line, index) : nil
             if now == standing {
                 let group = index.sharings.keys[Int(place.group)].gateKey.name
-                return TurnHead(standing, turn: turn(group, lane: UInt8(standing.rank.rawValue >> 24)))
+                return TurnHead(turn: turn(group, lane: place.lane), entry: standing)
             }
-            types[place.type]?.groups[place.group]?.heads.move(key, to: now)
+            sections[place.section]?.groups[place.group]?.heads.move(key, to: now)
             if isOpen, now == nil { end(line, &index) }
         }
         return nil
@@ -150,9 +221,9 @@ struct SharedLines: Sendable {
 
     /// The first task of a line; stale ones before it are dropped.
     private mutating func first(of place: LinePlace, _ index: borrowing DurableIndex) -> ReadyLanes.Entry? {
-        while let entry = types[place.type]?.groups[place.group]?.lines[place.key]?.first {
+        while let entry = sections[place.section]?.groups[place.group]?.lines[place.key]?.first {
             if index.holds(entry, place) { return entry }
-            types[place.type]?.groups[place.group]?.lines[place.key]?.removeFirst()
+            sections[place.section]?.groups[place.group]?.lines[place.key]?.removeFirst()
             entryCount -= 1
         }
         return nil
@@ -160,22 +231,32 @@ struct SharedLines: Sendable {
 
     /// Drops every stale task, and repetitions.
     private mutating func sweep(_ queue: UInt32, _ index: inout DurableIndex) {
-        for type in typeNumbers {
-            for group in types[type]?.groups.keys.sorted() ?? [] {
-                for key in types[type]?.groups[group]?.lines.keys.sorted() ?? [] {
-                    sweep(LinePlace(queue: queue, type: type, group: group, key: key), &index)
+        for place in places(of: queue) { sweep(place, &index) }
+    }
+
+    /// All lines, in some fixed order.
+    private func places(of queue: UInt32) -> [LinePlace] {
+        var places: [LinePlace] = []
+        for section in order {
+            var place = LinePlace(section, queue: queue)
+            for group in sections[section]?.groups.keys.sorted() ?? [] {
+                place.group = group
+                for key in sections[section]?.groups[group]?.lines.keys.sorted() ?? [] {
+                    place.key = key
+                    places.append(place)
                 }
             }
         }
+        return places
     }
 
     private mutating func sweep(_ place: LinePlace, _ index: inout DurableIndex) {
-        guard let old = types[place.type]?.groups[place.group]?.lines[place.key] else { return }
+        guard let old = sections[place.section]?.groups[place.group]?.lines[place.key] else { return }
         var line = BinaryHeap<ReadyLanes.Entry>()
         var seen: Set<TaskSequence> = []
         old.forEach { if index.holds($0, place), seen.insert($0.sequence).inserted { line.push($0) } }
         entryCount -= old.count - line.count
-        types[place.type]?.groups[place.group]?.lines[place.key] = line
+        sections[place.section]?.groups[place.group]?.lines[place.key] = line
         if line.isEmpty { end(place, &index) }
     }
 
@@ -190,22 +271,23 @@ struct SharedLines: Sendable {
     /// The tasks of all lines that hold; for checks.
     func all(queue: UInt32, _ index: borrowing DurableIndex) -> [TaskSequence] {
         var found: [TaskSequence] = []
-        for (type, groups) in types.mapValues(\.groups) {
-            for (group, lines) in groups.mapValues(\.lines) {
-                for key in lines.keys {
-                    let place = LinePlace(queue: queue, type: type, group: group, key: key)
-                    lines[key]?.forEach { if index.holds($0, place) { found.append($0.sequence) } }
-                }
+        for place in places(of: queue) {
+            sections[place.section]?.groups[place.group]?.lines[place.key]?.forEach {
+                if index.holds($0, place) { found.append($0.sequence) }
             }
         }
         return found
     }
 
-    /// How many tasks of one line that hold go before one, counting so many at most.
+    /// How many tasks with the same type, group and key that hold go before one, counting so many at most.
     func count(before entry: ReadyLanes.Entry, _ place: LinePlace, most: Int, _ index: borrowing DurableIndex) -> Int {
         var found: Set<TaskSequence> = []
-        types[place.type]?.groups[place.group]?.lines[place.key]?.forEach {
-            if found.count < most, $0 < entry, index.holds($0, place) { found.insert($0.sequence) }
+        for section in order where section.lane <= entry.lane && section.type == place.type {
+            var place = place
+            place.lane = UInt8(section.lane)
+            sections[section]?.groups[place.group]?.lines[place.key]?.forEach {
+                if found.count < most, $0 < entry, index.holds($0, place) { found.insert($0.sequence) }
+            }
         }
         return found.count
     }

@@ -111,6 +111,10 @@ public enum Happening: String, Sendable, CaseIterable {
     case dependenciesMet, cancelledUnrun, buriedUnrun, heldByDependency, heldByDeadDependency
     /// Groups that waited for their turns while another one had its own, and claims of what nothing held back.
     case turnTaken, freeTaskClaimed
+    /// Claims that passed over a task of a higher priority, because another one had waited longer.
+    case urgentPassedOver
+    /// Claims that passed over noisy groups, and those of noisy ones beside noisier ones.
+    case quietFirst, leastNoisyFirst
     /// Submits that took the place of a task, and dead letters that hold a unique key.
     case replaced, keyHeldByDeadLetter, tagDropped
     /// The ways into the dead letters, and back.

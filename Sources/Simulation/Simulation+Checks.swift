@@ -15,6 +15,10 @@ extension Simulation {
         // Among several queues one in which another task has its turn may come later.
         let isShared = !broker.process.core.index.sharedTasks.isEmpty
         let queues = dice.oneIn(2) && !isShared ? Cast.queues : [Cast.queues[0]]
+        // Where priorities rise with the wait another check looks.
+        let index = broker.process.core.index
+        let rising = index.queuePolicies.filter { $0.policy.aging != nil }.map { index.name(.queue, $0.queue) }
+        guard queues.allSatisfy({ !rising.contains($0) }) else { return }
         history.record(.orderBegan, at: now)
         for _ in 0..<2 + dice.below(4) {
             let claim = ClaimSpec(queues: queues, count: UInt32(1 + dice.below(3)))

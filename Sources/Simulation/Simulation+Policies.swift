@@ -18,6 +18,15 @@ extension Simulation {
         if dice.oneIn(2) { policy.leaseMilliseconds = UInt32(500 + dice.below(8_000)) }
         if dice.oneIn(2) { policy.retentionMilliseconds = Self.shortestKeptMilliseconds * UInt64(1 + dice.below(2)) }
         if dice.oneIn(3) { policy.deadLetterRetentionMilliseconds = Self.shortestKeptMilliseconds }
+        if dice.oneIn(3) {
+            policy.aging = PriorityAging(
+                stepMilliseconds: UInt32(1 + dice.below(200)),
+                most: UInt8(1 + dice.below(255))
+            )
+        }
+        if dice.oneIn(3) {
+            policy.noisy = NoisyRule(percent: UInt8(1 + dice.below(60)), runningMin: UInt32(1 + dice.below(3)))
+        }
         if queue == Self.cappedQueue {
             policy.deadLettersMax = UInt32(dice.below(4))
             policy.deadLetterBytesMax = UInt64(dice.below(4) * 50)

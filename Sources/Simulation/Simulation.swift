@@ -222,6 +222,8 @@ public struct Simulation {
         case ..<23: slowDisk()
         case ..<25: try checkFree()
         case ..<26: try checkTurns()
+        case ..<28: try checkAging()
+        case ..<29: try checkNoise()
         default:
             // Mostly after enough was acknowledged for the crash to count.
             let isRipe = acknowledgedSinceCrash >= Self.acknowledgedMin

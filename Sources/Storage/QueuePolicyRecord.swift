@@ -6,9 +6,11 @@ import TQModel
 ///
 /// Behind the table header (count 1; everything is covered) come retention u64, retention of dead letters u64, bytes of dead
 /// letters u64, bytes of results u64, dead letters u32, outcomes u32, lease u32, timeout u32, retries u16 and crashes u16 (65,535
-/// for what it does not say), and the text of the retry policy, which is empty for none.
+/// for what it does not say), the time after which priorities rise u32 and by how much at most u8 (0 and 0 for not at all), the
+/// percentage u8 and the number of running tasks u32 from which a group is noisy (0 and 0 for never), and the text of the retry
+/// policy, which is empty for none.
 enum QueuePolicyRecord {
-    private static let headByteCount = 52
+    private static let headByteCount = 62
     private static let unsaid: UInt16 = .max
 
     static func write(_ row: QueuePolicyRow, to batch: WriteBatch) {
@@ -28,6 +30,10 @@ enum QueuePolicyRecord {
             writer.write(row.policy.timeoutMilliseconds)
             writer.write(row.policy.retriesMax ?? unsaid)
             writer.write(row.policy.crashesMax ?? unsaid)
+            writer.write(row.policy.aging?.stepMilliseconds ?? 0)
+            writer.write(row.policy.aging?.most ?? 0)
+            writer.write(row.policy.noisy?.percent ?? 0)
+            writer.write(row.policy.noisy?.runningMin ?? 0)
             writer.write(retry)
             TableHeader(count: 1).seal(value, covered: covered)
         }
@@ -49,6 +55,13 @@ enum QueuePolicyRecord {
         let crashes: UInt16 = try reader.read()
         policy.retriesMax = retries == unsaid ? nil : retries
         policy.crashesMax = crashes == unsaid ? nil : crashes
+        let aging = PriorityAging(stepMilliseconds: try reader.read(), most: try reader.read())
+        let noisy = NoisyRule(percent: try reader.read(), runningMin: try reader.read())
+        guard (aging.stepMilliseconds > 0) == (aging.most > 0), (noisy.percent > 0) == (noisy.runningMin > 0),
+            noisy.percent < 100
+        else { throw reader.corrupt("\(aging) and \(noisy) are half of what they must be") }
+        policy.aging = aging.most > 0 ? aging : nil
+        policy.noisy = noisy.percent > 0 ? noisy : nil
         let retry = try reader.bytes(reader.remaining)
         if !retry.isEmpty {
             do throws(TQError) { policy.retryPolicy = try RetryPolicy(retry) } catch {

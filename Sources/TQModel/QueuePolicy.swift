@@ -24,6 +24,10 @@ public struct QueuePolicy: Hashable, Sendable {
     public var outcomesMax: UInt32
     /// Bytes of results beyond which the same happens; 0 for no bound.
     public var resultBytesMax: UInt64
+    /// How the priority of tasks rises while they wait; `nil` for not at all.
+    public var aging: PriorityAging?
+    /// Which groups wait for others whoever's turn it is; `nil` for none.
+    public var noisy: NoisyRule?
 
     public init(
         retryPolicy: RetryPolicy? = nil,
@@ -36,7 +40,9 @@ public struct QueuePolicy: Hashable, Sendable {
         deadLettersMax: UInt32 = 0,
         deadLetterBytesMax: UInt64 = 0,
         outcomesMax: UInt32 = 0,
-        resultBytesMax: UInt64 = 0
+        resultBytesMax: UInt64 = 0,
+        aging: PriorityAging? = nil,
+        noisy: NoisyRule? = nil
     ) {
         self.retryPolicy = retryPolicy
         self.retriesMax = retriesMax
@@ -49,6 +55,8 @@ public struct QueuePolicy: Hashable, Sendable {
         self.deadLetterBytesMax = deadLetterBytesMax
         self.outcomesMax = outcomesMax
         self.resultBytesMax = resultBytesMax
+        self.aging = aging
+        self.noisy = noisy
     }
 
     /// Whether it says nothing: a queue without a policy has this one.

@@ -13,6 +13,8 @@ extension QueuePolicy {
         static let deadLetterBytesMax: UInt8 = 9
         static let outcomesMax: UInt8 = 10
         static let resultBytesMax: UInt8 = 11
+        static let aging: UInt8 = 12
+        static let noisy: UInt8 = 13
     }
 
     init(from reader: inout FieldReader) throws(TQError) {
@@ -30,6 +32,14 @@ extension QueuePolicy {
             case Tag.deadLetterBytesMax: deadLetterBytesMax = try reader.integer(of: field)
             case Tag.outcomesMax: outcomesMax = try reader.integer(of: field)
             case Tag.resultBytesMax: resultBytesMax = try reader.integer(of: field)
+            case Tag.aging:
+                aging = try reader.nested(in: field) { (reader) throws(TQError) in
+                    PriorityAging(stepMilliseconds: try reader.integer(), most: try reader.integer())
+                }
+            case Tag.noisy:
+                noisy = try reader.nested(in: field) { (reader) throws(TQError) in
+                    NoisyRule(percent: try reader.integer(), runningMin: try reader.integer())
+                }
             default: try reader.unknown(field)
             }
         }
@@ -47,5 +57,18 @@ extension QueuePolicy {
         bytes.append(field: Tag.deadLetterBytesMax, nonZero: deadLetterBytesMax)
         bytes.append(field: Tag.outcomesMax, nonZero: outcomesMax)
         bytes.append(field: Tag.resultBytesMax, nonZero: resultBytesMax)
+        if let aging {
+            bytes.append(Tag.aging)
+            bytes.appendRecord {
+                $0.append(integer: aging.stepMilliseconds)
+                $0.append(integer: aging.most)
+            }
+        }
+        guard let noisy else { return }
+        bytes.append(Tag.noisy)
+        bytes.appendRecord {
+            $0.append(integer: noisy.percent)
+            $0.append(integer: noisy.runningMin)
+        }
     }
 }

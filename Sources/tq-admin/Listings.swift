@@ -200,10 +200,14 @@ enum Listings {
             ("max-dead-letter-bytes", policy.deadLetterBytesMax), ("max-results", UInt64(policy.outcomesMax)),
             ("max-result-bytes", policy.resultBytesMax),
         ]
+        let aging = policy.aging.map {
+            "\(DurationArgument(milliseconds: UInt64($0.stepMilliseconds))) up to \($0.most)"
+        }
         let texts: [(String, String?)] =
             [
                 ("retry", policy.retryPolicy?.description), ("max-retries", policy.retriesMax.map { "\($0)" }),
                 ("max-crashes", policy.crashesMax.map { "\($0)" }),
+                ("aging", aging), ("noisy", policy.noisy.map { "\($0.percent) % from \($0.runningMin) on" }),
             ] + bounds.map { ($0, $1 == 0 ? nil : "\($1)") }
             + spans.map { ($0, $1 == 0 ? nil : "\(DurationArgument(milliseconds: $1))") }
         return texts.compactMap { name, text in text.map { "\(name) \($0)" } }.joined(separator: "; ")
@@ -223,6 +227,10 @@ enum Listings {
             .init("max_dead_letter_bytes", said(policy.deadLetterBytesMax)),
             .init("max_results", said(UInt64(policy.outcomesMax))),
             .init("max_result_bytes", said(policy.resultBytesMax)),
+            .init("aging_ms", policy.aging.map { .unsigned(UInt64($0.stepMilliseconds)) } ?? .null),
+            .init("noisy_percent", policy.noisy.map { .unsigned(UInt64($0.percent)) } ?? .null),
+            .init("noisy_running", policy.noisy.map { .unsigned(UInt64($0.runningMin)) } ?? .null),
+            .init("max_aging", policy.aging.map { .unsigned(UInt64($0.most)) } ?? .null),
         ])
     }
 

@@ -105,13 +105,35 @@ struct PolicyOptions: ParsableArguments {
     )
     var maxResultBytes: PolicySetting<UInt64>?
 
+    @Option(
+        help: ArgumentHelp("Waiting time after which a task counts as one more urgent.", valueName: "span"),
+        transform: { try .init(span: $0) }
+    )
+    var aging: PolicySetting<UInt64>?
+    @Option(help: ArgumentHelp("By how much more urgent at most, from 1 to 255. (default: 255)", valueName: "count"))
+    var maxAging: UInt8?
+
+    @Option(
+        help: ArgumentHelp("Groups with more than this part of all that runs wait for others.", valueName: "percent"),
+        transform: { try .init(percent: $0) }
+    )
+    var noisy: PolicySetting<UInt8>?
+    @Option(help: ArgumentHelp("Only with so many running tasks of their own. (default: 30)", valueName: "count"))
+    var noisyRunning: UInt32?
+
     private var isEmpty: Bool {
         retry == nil && maxRetries == nil && maxCrashes == nil && lease == nil && timeout == nil && retention == nil
             && deadLetterRetention == nil && maxDeadLetters == nil && maxDeadLetterBytes == nil && maxResults == nil
-            && maxResultBytes == nil
+            && maxResultBytes == nil && aging == nil && noisy == nil
     }
 
     func validate() throws {
+        if maxAging != nil, aging?.value == nil {
+            throw ValidationError("--max-aging needs --aging, such as --aging 1m.")
+        }
+        if noisyRunning != nil, noisy?.value == nil {
+            throw ValidationError("--noisy-running needs --noisy, such as --noisy 10.")
+        }
         guard isEmpty else { return }
         throw ValidationError("Say what to set, such as --max-retries 10; 'queue show' shows what is set.")
     }
@@ -130,6 +152,12 @@ struct PolicyOptions: ParsableArguments {
         if let maxDeadLetterBytes { policy.deadLetterBytesMax = maxDeadLetterBytes.value ?? 0 }
         if let maxResults { policy.outcomesMax = maxResults.value ?? 0 }
         if let maxResultBytes { policy.resultBytesMax = maxResultBytes.value ?? 0 }
+        if let aging {
+            policy.aging = aging.value.map {
+                PriorityAging(stepMilliseconds: UInt32(clamping: $0), most: maxAging ?? .max)
+            }
+        }
+        if let noisy { policy.noisy = noisy.value.map { NoisyRule(percent: $0, runningMin: noisyRunning ?? 30) } }
         return policy
     }
 }

@@ -89,7 +89,9 @@ enum MessageSamples {
         deadLettersMax: 5,
         deadLetterBytesMax: 6,
         outcomesMax: 7,
-        resultBytesMax: 8
+        resultBytesMax: 8,
+        aging: PriorityAging(stepMilliseconds: 9, most: 10),
+        noisy: NoisyRule()
     )
 
     private static let recurring = RecurringSpec(

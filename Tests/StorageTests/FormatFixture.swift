@@ -146,7 +146,9 @@ enum FormatFixture {
             deadLettersMax: 1_000,
             deadLetterBytesMax: 1 << 40,
             outcomesMax: 50_000,
-            resultBytesMax: 1 << 33
+            resultBytesMax: 1 << 33,
+            aging: PriorityAging(stepMilliseconds: 60_000, most: 50),
+            noisy: NoisyRule()
         )
         try broker.ask(.putQueuePolicy("mail", full))
         try broker.ask(.putQueuePolicy("new", QueuePolicy(retriesMax: 0)))

@@ -218,7 +218,11 @@ struct RandomRows {
             deadLettersMax: number(),
             deadLetterBytesMax: number(),
             outcomesMax: number(),
-            resultBytesMax: number()
+            resultBytesMax: number(),
+            aging: maybe {
+                PriorityAging(stepMilliseconds: $0.number(UInt32.self) | 1, most: $0.number(UInt8.self) | 1)
+            },
+            noisy: maybe { NoisyRule(percent: UInt8(1 + $0.below(99)), runningMin: $0.number(UInt32.self) | 1) }
         )
     }
 

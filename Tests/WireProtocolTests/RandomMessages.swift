@@ -260,7 +260,9 @@ struct RandomMessages {
             deadLettersMax: number(),
             deadLetterBytesMax: number(),
             outcomesMax: number(),
-            resultBytesMax: number()
+            resultBytesMax: number(),
+            aging: maybe { PriorityAging(stepMilliseconds: $0.number(), most: $0.number()) },
+            noisy: maybe { NoisyRule(percent: $0.number(), runningMin: $0.number()) }
         )
     }
 
